@@ -1,0 +1,69 @@
+//! What a client may ask for, and what it gets back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AppDeclaration, AppName};
+
+/// Body of `POST /v1/apps`: apps that run already are restarted with the new declaration, others are started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartApps {
+    /// Complete declarations.
+    pub apps: Vec<AppDeclaration>,
+    /// `true`: an app that runs already is moved over worker by worker, keeping the old one until the new is ready.
+    #[serde(default)]
+    pub reload: bool,
+}
+
+/// Body of `POST /v1/workers/{start,stop,restart,reload,delete}` and `POST /v1/logs/flush`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetRequest {
+    /// App names, worker ids, namespaces, `/regex/` on the name, or `all`.
+    pub targets: Vec<String>,
+}
+
+/// Body of `POST /v1/workers/signal`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    /// As in [`TargetRequest::targets`].
+    pub targets: Vec<String>,
+    /// `SIGUSR2`, `USR2` or `12`. It goes to the main process only.
+    pub signal: String,
+}
+
+/// Body of `POST /v1/apps/{name}/scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaleTo {
+    /// Exactly so many workers.
+    Count(u32),
+    /// So many more.
+    Up(u32),
+    /// So many fewer.
+    Down(u32),
+}
+
+/// What came of a request that changes something.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Accepted {
+    /// One entry for each worker concerned, in order of their ids.
+    pub workers: Vec<WorkerOutcome>,
+    /// What did not stop the request but should be known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// What came of it for one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerOutcome {
+    /// The worker's id (PM2's `pm_id`).
+    pub id: u32,
+    /// Its app.
+    pub app: AppName,
+    /// `None`: done. Otherwise why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}

@@ -1,0 +1,358 @@
+//! An app as the supervisor takes it: every default filled in, every path absolute.
+//!
+//! What users write is looser (`config` in the root package turns that into this).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ListenAddress, Millis};
+
+/// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
+/// not `all` and not made of digits only (those mean something else as a target).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct AppName(String);
+
+/// Why a text cannot name an app.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` cannot name an app: {reason}", name = .name.escape_debug())]
+pub struct BadName {
+    name: String,
+    reason: &'static str,
+}
+
+impl AppName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`BadName`] says which rule it breaks.
+    pub fn new(name: impl Into<String>) -> Result<Self, BadName> {
+        let name = name.into();
+        let reason = match name.as_str() {
+            "" => "it is empty",
+            "all" => "`all` means every app",
+            "-" => "`-` means standard input",
+            "." | ".." => "it would be a path",
+            n if n.chars().count() > 128 => "it is longer than 128 characters",
+            n if n.contains('/') => "it contains `/`",
+            n if n.chars().any(char::is_control) => "it contains a control character",
+            n if n.trim() != n => "it begins or ends with a space",
+            n if n.bytes().all(|b| b.is_ascii_digit()) => "only digits would be taken for a worker's id",
+            _ => return Ok(Self(name)),
+        };
+        Err(BadName { name, reason })
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AppName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(&self.0)
+    }
+}
+
+impl TryFrom<String> for AppName {
+    type Error = BadName;
+
+    fn try_from(name: String) -> Result<Self, BadName> {
+        Self::new(name)
+    }
+}
+
+impl From<AppName> for String {
+    fn from(name: AppName) -> Self {
+        name.0
+    }
+}
+
+/// A text that must not appear in logs or in `Debug` output: the value of an environment variable.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+/// One app, complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppDeclaration {
+    /// What the app is called.
+    pub name: AppName,
+    /// Groups apps for commands; PM2's default is `default`.
+    pub namespace: String,
+    /// The declaration file this came from; `None` for an app given on the command line.
+    pub source: Option<Source>,
+    /// What to execute.
+    pub program: Program,
+    /// Working directory, absolute. Symbolic links are kept, so that a `current` link is followed anew at each start.
+    pub cwd: PathBuf,
+    /// User name or numeric id to run as; `None`: the daemon's own.
+    pub user: Option<String>,
+    /// Group name or numeric id; `None`: the user's primary group.
+    pub group: Option<String>,
+    /// Whether Node workers share listening sockets through Node's cluster protocol.
+    pub exec_mode: ExecMode,
+    /// How many workers.
+    pub instances: Instances,
+    /// Where each variable comes from.
+    pub environment: Environment,
+    /// Sockets bound by the supervisor and passed as `LISTEN_FDS` (sd_listen_fds(3)).
+    pub listen: Vec<ListenAddress>,
+    /// How workers share those sockets and the ones Node cluster workers ask for.
+    pub balance: Balance,
+    /// `false`: registered, but not started until asked.
+    pub autostart: bool,
+    /// What happens after an exit nobody asked for.
+    pub restart: RestartPolicy,
+    /// How a worker is stopped.
+    pub stop: StopPolicy,
+    /// When a worker counts as up.
+    pub ready: ReadyPolicy,
+    /// Where output goes.
+    pub logs: LogPolicy,
+}
+
+/// The declaration file of an app, so that `reload` can read it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Absolute path.
+    pub file: PathBuf,
+    /// The `NAME` of `--env NAME`, which chose `env_NAME`.
+    pub env_name: Option<String>,
+}
+
+/// What to execute: `interpreter interpreter_args… script args…`, or `script args…` without an interpreter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Absolute path of the script, or a program to look up in the worker's `PATH`.
+    pub script: String,
+    /// A program to look up in the worker's `PATH`, or a path; `None`: the script is executed itself.
+    pub interpreter: Option<String>,
+    /// Arguments before the script (PM2's `node_args`).
+    pub interpreter_args: Vec<String>,
+    /// Arguments after the script.
+    pub args: Vec<String>,
+}
+
+/// PM2's two modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExecMode {
+    /// Each worker on its own; sockets, if any, come from `listen`.
+    #[default]
+    #[serde(rename = "fork_mode")]
+    Fork,
+    /// Node's cluster protocol: `server.listen()` of every worker shares one socket.
+    #[serde(rename = "cluster_mode")]
+    Cluster,
+}
+
+/// How many workers an app has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Instances {
+    /// That many (1 to [`Instances::LIMIT`]).
+    Count(u32),
+    /// One per processor less that many, but at least one. `max` and `0` are `AllBut(0)`, `-2` is `AllBut(2)`.
+    AllBut(u32),
+}
+
+impl Instances {
+    /// More workers than this are refused as a mistake.
+    pub const LIMIT: u32 = 1000;
+
+    /// The number of workers on a machine with so many processors.
+    pub fn on(self, processors: u32) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::AllBut(spare) => processors.saturating_sub(spare).max(1),
+        }
+    }
+}
+
+/// The variables a declaration brings; later layers win over earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// In rising precedence.
+    pub layers: Vec<EnvironmentLayer>,
+    /// Name of the variable that holds a worker's instance number; PM2's default is `NODE_APP_INSTANCE`.
+    pub instance_var: String,
+    /// Name of a variable that counts up from its declared value with the instance number.
+    pub increment_var: Option<String>,
+}
+
+/// Variables of one origin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentLayer {
+    /// Where they come from.
+    pub layer: Layer,
+    /// Name to value.
+    pub variables: BTreeMap<String, Secret>,
+}
+
+/// Where a variable comes from, in rising precedence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// The clean base every worker gets: `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `LANG`, `TZ`.
+    Base,
+    /// The environment of whoever typed the command (`--inherit-env`, or a script started as with PM2).
+    Caller,
+    /// `env_file`, by path.
+    EnvFile(PathBuf),
+    /// `env` of the declaration.
+    Env,
+    /// `env_NAME`, by that name.
+    EnvNamed(String),
+    /// Set by supd for each worker: the instance number, PM2's variables, `LISTEN_FDS`, …
+    Supd,
+}
+
+/// How several workers share one listening socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// One accept queue: an idle worker takes the next connection. The best tail when some requests are slow.
+    #[default]
+    Shared,
+    /// One `SO_REUSEPORT` socket per worker, kept by supd: connections are spread evenly.
+    Reuseport,
+}
+
+/// What happens after an exit nobody asked for.
+///
+/// When none of `min_uptime`, `max_restarts`, `restart_delay` and `exp_backoff_restart_delay` is given: at once
+/// after a healthy run, then 1, 2, 4 … 60 s with jitter, for ever. When one is given, PM2's rules with PM2's
+/// defaults for the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestartPolicy {
+    /// `false`: an exit ends it.
+    pub autorestart: bool,
+    /// Exit codes that end it. Death by a signal is never an exit code.
+    pub stop_exit_codes: Vec<i32>,
+    /// A shorter life is unstable. PM2's default: 1000.
+    pub min_uptime: Option<Millis>,
+    /// So many unstable lives in a row make the worker `errored`. PM2's default: 16.
+    pub max_restarts: Option<u32>,
+    /// Fixed delay before each restart.
+    pub restart_delay: Option<Millis>,
+    /// First delay of a series that grows by half up to 15 s.
+    pub exp_backoff_restart_delay: Option<Millis>,
+}
+
+/// How a worker is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopPolicy {
+    /// First signal, by its name (`SIGINT` for Node apps as PM2 sends it, `SIGTERM` otherwise).
+    pub kill_signal: String,
+    /// From the first signal to SIGKILL.
+    pub kill_timeout: Millis,
+    /// `true`: the first signal goes to every process of the worker; `false`: to its main process only. What is
+    /// still there after the main process has gone is ended in both cases.
+    pub treekill: bool,
+    /// Send `"shutdown"` over the IPC channel in place of the first signal.
+    pub shutdown_with_message: bool,
+}
+
+/// When a worker counts as up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyPolicy {
+    /// Wait for `"ready"` over the IPC channel; without it within `listen_timeout`, the start has failed.
+    pub wait_ready: bool,
+    /// How long readiness may take.
+    pub listen_timeout: Millis,
+}
+
+/// Where the output of an app goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogPolicy {
+    /// Standard output.
+    pub out_file: LogTarget,
+    /// Standard error.
+    pub error_file: LogTarget,
+    /// `true`: all workers write into one file; `false`: `-<id>` goes before `.log`, as PM2 does.
+    pub merge_logs: bool,
+}
+
+/// Where one stream goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    /// `<SUPD_HOME>/logs/<name>-out.log` or `-error.log`.
+    Default,
+    /// An absolute path.
+    File(PathBuf),
+    /// Nowhere (`NULL`, `/dev/null`, `disable_logs`).
+    Discard,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["web", "my app:x", "é", "1a", "a.b-c_d"] {
+            assert!(AppName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "all", "12", "a/b", "..", "a\nb", "a\0", " a", "-", &"x".repeat(129)] {
+            assert!(AppName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let layer = EnvironmentLayer {
+            layer: Layer::Env,
+            variables: BTreeMap::from([("TOKEN".to_owned(), Secret::from("hunter2"))]),
+        };
+        assert!(!format!("{layer:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn instances_on_a_machine() {
+        assert_eq!(Instances::AllBut(0).on(8), 8);
+        assert_eq!(Instances::AllBut(2).on(8), 6);
+        assert_eq!(Instances::AllBut(9).on(8), 1);
+        assert_eq!(Instances::Count(3).on(8), 3);
+    }
+}

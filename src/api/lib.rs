@@ -1,0 +1,23 @@
+//! What travels over the control socket, and nothing else.
+//!
+//! Question answered here: *which words do `supctl`, `curl` and the supervisor share?* Plain serde types with
+//! their documentation. This crate may not decide, read files, or know that processes exist.
+
+pub mod action;
+pub mod app;
+pub mod fault;
+pub mod listen;
+pub mod log;
+pub mod unit;
+pub mod view;
+
+pub use action::{Accepted, ScaleTo, SignalRequest, StartApps, TargetRequest, WorkerOutcome};
+pub use app::{
+    AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy,
+    LogTarget, Program, ReadyPolicy, RestartPolicy, Secret, Source, StopPolicy,
+};
+pub use fault::{Fault, FaultCode};
+pub use listen::ListenAddress;
+pub use log::{LogLine, LogText, Stream};
+pub use unit::Millis;
+pub use view::{AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, VariableView, WorkerView};

@@ -1,0 +1,171 @@
+//! The present state, as clients see it.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Secret};
+
+/// A worker's state in PM2's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Status {
+    /// Up and, where readiness is defined, ready.
+    #[serde(rename = "online")]
+    Online,
+    /// Started, not yet ready.
+    #[serde(rename = "launching")]
+    Launching,
+    /// Asked to go, not yet gone.
+    #[serde(rename = "stopping")]
+    Stopping,
+    /// Not running, as wished.
+    #[serde(rename = "stopped")]
+    Stopped,
+    /// Given up, see the reason.
+    #[serde(rename = "errored")]
+    Errored,
+    /// Will be started again, see the reason and the time left.
+    #[serde(rename = "waiting restart")]
+    Waiting,
+}
+
+impl Status {
+    /// PM2's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Launching => "launching",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Errored => "errored",
+            Self::Waiting => "waiting restart",
+        }
+    }
+}
+
+/// One row of `supctl list`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerView {
+    /// Stable number of the seat (PM2's `pm_id`).
+    pub id: u32,
+    /// The app.
+    pub app: AppName,
+    /// The app's namespace.
+    pub namespace: String,
+    /// Number within the app, from 0 (`NODE_APP_INSTANCE`).
+    pub instance: u32,
+    /// Fork or cluster.
+    pub exec_mode: ExecMode,
+    /// The main process; `None` while nothing runs.
+    pub pid: Option<i32>,
+    /// PM2's word for the state.
+    pub status: Status,
+    /// Why it is in that state.
+    pub reason: String,
+    /// While waiting or stopping: time left until the restart or the kill.
+    pub remaining: Option<Millis>,
+    /// How long the present process has been up.
+    pub uptime: Option<Millis>,
+    /// How often it was started again (PM2's `restart_time`).
+    pub restarts: u32,
+    /// Short lives in a row.
+    pub unstable_restarts: u32,
+    /// Share of one processor since the previous look, in percent; may exceed 100.
+    pub cpu: f64,
+    /// Resident memory of the main process in bytes.
+    pub memory: u64,
+    /// Name of the user it runs as.
+    pub user: String,
+    /// Version of the nearest `package.json`, as PM2 shows it.
+    pub version: Option<String>,
+    /// Unix time in milliseconds when the seat was created.
+    pub created_at: u64,
+    /// Unix time in milliseconds when the present or last process was started.
+    pub started_at: Option<u64>,
+    /// How the last process ended.
+    pub last_exit: Option<ExitView>,
+    /// File that takes standard output.
+    pub out_file: Option<PathBuf>,
+    /// File that takes standard error.
+    pub error_file: Option<PathBuf>,
+    /// File that holds the process id while it runs.
+    pub pid_file: PathBuf,
+}
+
+/// One app with its declaration (`supctl describe`). Values of variables are left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppView {
+    /// As declared; the layers' values are empty here, `GET /v1/workers/{id}/env` has them.
+    pub declaration: AppDeclaration,
+    /// Number of the declaration's present version.
+    pub revision: u64,
+    /// Its workers in order of their instance numbers.
+    pub workers: Vec<WorkerView>,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It could not be started, for this reason.
+    NotStarted(String),
+    /// It ended while nobody could look.
+    Unknown,
+}
+
+/// The end of a process and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExitView {
+    /// How.
+    pub exit: Exit,
+    /// In words, e.g. `killed by SIGKILL after 3 s`.
+    pub text: String,
+    /// Unix time in milliseconds.
+    pub at: u64,
+}
+
+/// The environment of one worker, variable by variable (`supctl env`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EnvironmentView {
+    /// The worker.
+    pub worker: u32,
+    /// Sorted by name.
+    pub variables: Vec<VariableView>,
+}
+
+/// One variable and the layer that set it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VariableView {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Secret,
+    /// Which layer set it.
+    pub layer: Layer,
+}
+
+/// The daemon itself (`GET /v1/daemon`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DaemonView {
+    /// Version of the running supervisor.
+    pub version: String,
+    /// Process id of the keeper, which is the daemon's main process.
+    pub keeper_pid: i32,
+    /// Process id of the supervisor.
+    pub supervisor_pid: i32,
+    /// How often the supervisor was started again since the keeper started.
+    pub supervisor_restarts: u32,
+    /// Since the keeper started.
+    pub uptime: Millis,
+    /// `SUPD_HOME`.
+    pub home: PathBuf,
+    /// How many apps it has.
+    pub apps: u32,
+    /// How many workers.
+    pub workers: u32,
+}

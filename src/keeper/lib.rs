@@ -1,0 +1,3 @@
+//! The floor to the operating system.
+#![allow(missing_docs)]
+pub mod protocol;

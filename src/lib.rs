@@ -1,0 +1,3 @@
+//! supd: a process supervisor for Linux.
+#![allow(missing_docs)]
+pub mod config;
