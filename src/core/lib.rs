@@ -1,1 +1,30 @@
-//! placeholder
+//! Every decision of supd, and nothing but decisions.
+//!
+//! Question answered here: *given what is wished and what has happened, what must be done now?* The caller hands in
+//! one [`Event`] at a time with the present [`Now`] and carries out the [`Effect`]s it gets back; what they lead to
+//! comes back as further events. The core reads no clock, touches no file and knows no process; the same events
+//! always lead to the same effects, so a recorded run can be replayed.
+//!
+//! *Record, then reconcile*: an event writes a fact or a wish down, then a few idempotent rules compare facts with
+//! wishes and close the gap (`supervisor.rs`). One process's life is the table in `phase.rs`; one seat's rules are in
+//! `seat.rs`, the moving of many seats to a new revision in `rollout.rs`, the restart policy in `restart.rs`.
+
+mod answers;
+mod clock;
+mod event;
+mod id;
+mod phase;
+mod restart;
+mod rollout;
+mod seat;
+mod spec;
+mod supervisor;
+mod view;
+
+pub use clock::{Mono, Now, Wall};
+pub use event::{Effect, Event, Exit, Known, KnownState, Recalled, WorkerResult};
+pub use id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
+pub use phase::Phase;
+pub use spec::{OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
+pub use supervisor::{SNAPSHOT_VERSION, Snapshot, Supervisor};
+pub use view::{RunView, SeatView, State};

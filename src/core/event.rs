@@ -1,0 +1,250 @@
+//! What comes in and what goes out. Plain data: no channels, descriptors or futures.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
+use crate::spec::Spec;
+
+/// A wish or a fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// Wish: the app shall be as this revision says. Unknown apps are created; workers of a known one are replaced,
+    /// all at once or, with `gently`, in a rollout.
+    Apply {
+        /// Who waits for it.
+        request: RequestId,
+        /// The app.
+        app: AppName,
+        /// The new revision; its number is greater than all before.
+        revision: RevisionId,
+        /// What it says.
+        spec: Spec,
+        /// Keep the old workers until new ones are ready.
+        gently: bool,
+    },
+    /// Fact: an app entrusted to us in an earlier life of the machine, with its seats.
+    Recall {
+        /// The app.
+        app: AppName,
+        /// Its revision.
+        revision: RevisionId,
+        /// What it says.
+        spec: Spec,
+        /// Its seats.
+        seats: Vec<Recalled>,
+    },
+    /// Wish: these workers shall run. Those that do are left alone.
+    Start {
+        /// Who waits for it.
+        request: RequestId,
+        /// Which.
+        workers: Vec<WorkerId>,
+    },
+    /// Wish: these workers shall not run.
+    Stop {
+        /// Who waits for it.
+        request: RequestId,
+        /// Which.
+        workers: Vec<WorkerId>,
+    },
+    /// Wish: these workers shall get a new process, the old one ended first.
+    Restart {
+        /// Who waits for it.
+        request: RequestId,
+        /// Which.
+        workers: Vec<WorkerId>,
+    },
+    /// Wish: all workers of the app shall get a new process, each ready before the old one goes where the app allows two.
+    Reload {
+        /// Who waits for it.
+        request: RequestId,
+        /// The app.
+        app: AppName,
+    },
+    /// Wish: these workers shall be no more. An app goes with its last worker.
+    Delete {
+        /// Who waits for it.
+        request: RequestId,
+        /// Which.
+        workers: Vec<WorkerId>,
+    },
+    /// Wish: the app shall have so many workers.
+    Scale {
+        /// Who waits for it.
+        request: RequestId,
+        /// The app.
+        app: AppName,
+        /// How many.
+        count: u32,
+    },
+    /// Wish: nothing shall run any more, yet all wishes stay as they are for the next life.
+    Shutdown {
+        /// Who waits for it.
+        request: RequestId,
+    },
+    /// Fact: a program was executed.
+    Spawned {
+        /// The run.
+        run: RunId,
+        /// Its main process.
+        pid: Pid,
+    },
+    /// Fact: it could not be; nothing of the run is left.
+    NotStarted {
+        /// The run.
+        run: RunId,
+        /// Step and reason, for people.
+        why: String,
+    },
+    /// Fact: a run has proven that it is ready.
+    Ready {
+        /// The run.
+        run: RunId,
+    },
+    /// Fact: a main process has ended.
+    Exited {
+        /// The run.
+        run: RunId,
+        /// How.
+        exit: Exit,
+        /// Whether other processes of it are alive; [`Event::Gone`] follows when they are not.
+        survivors: bool,
+    },
+    /// Fact: nothing is left of a run.
+    Gone {
+        /// The run.
+        run: RunId,
+    },
+    /// Fact: after a change of supervisor, this is all there is.
+    Resync {
+        /// Every run that exists.
+        known: Vec<Known>,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// A seat of a recalled app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Its number within the app.
+    pub instance: u32,
+    /// Whether it shall run.
+    pub up: bool,
+}
+
+/// A run as the keeper knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The run.
+    pub run: RunId,
+    /// Its main process.
+    pub pid: Pid,
+    /// What became of it.
+    pub state: KnownState,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KnownState {
+    /// Not yet executed.
+    Spawning,
+    /// Running.
+    Alive,
+    /// Ended.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// Whether other processes of it are alive.
+        survivors: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It never ran.
+    NotStarted(String),
+    /// It was stopped because it was not ready in time.
+    NotReady(Duration),
+    /// Nobody saw it.
+    Unknown,
+}
+
+/// An order to the outside, to be carried out in the given sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Start a process.
+    Spawn {
+        /// The new run.
+        run: RunId,
+        /// For which worker.
+        worker: WorkerId,
+        /// Of which app.
+        app: AppName,
+        /// The worker's number within the app.
+        instance: u32,
+        /// By which declaration.
+        revision: RevisionId,
+    },
+    /// Ask a run to go, in the way its declaration says.
+    Stop {
+        /// The run.
+        run: RunId,
+    },
+    /// Its main process has gone; ask what is left of it to go too.
+    Sweep {
+        /// The run.
+        run: RunId,
+    },
+    /// Kill all of a run.
+    Kill {
+        /// The run.
+        run: RunId,
+    },
+    /// Nothing of this run is left and nothing will be asked of it again.
+    Forget {
+        /// The run.
+        run: RunId,
+    },
+    /// What is entrusted to us has changed: write it down before any later answer is given.
+    Save,
+    /// Nothing refers to this revision any more.
+    DropRevision {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: RevisionId,
+    },
+    /// No worker of this app runs or shall run: what it holds open (ports) can be closed.
+    Idle {
+        /// The app.
+        app: AppName,
+    },
+    /// What came of a request.
+    Answer {
+        /// Which.
+        request: RequestId,
+        /// By worker.
+        results: Vec<WorkerResult>,
+    },
+}
+
+/// What came of a request for one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerResult {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its app.
+    pub app: AppName,
+    /// Why it failed; `None`: it is as wished.
+    pub failure: Option<String>,
+}

@@ -1,0 +1,71 @@
+//! What of a declaration matters to decisions.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One revision of an app, reduced to what decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// How many workers.
+    pub count: u32,
+    /// `false`: the workers of a new app are not started until asked.
+    pub autostart: bool,
+    /// What follows an exit nobody asked for.
+    pub restart: RestartPolicy,
+    /// From asking a run to go to killing it.
+    pub kill_timeout: Duration,
+    /// When a run counts as ready.
+    pub readiness: Readiness,
+    /// Whether two runs of one worker may be up at the same time, which a reload needs to lose nothing.
+    pub overlap: bool,
+    /// How many workers a reload moves at a time; at least 1.
+    pub surge: u32,
+}
+
+/// When a run counts as ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Readiness {
+    /// As soon as its program is executed.
+    Executed,
+    /// When [`crate::Event::Ready`] says so.
+    Told {
+        /// How long that may take.
+        within: Duration,
+        /// What it means when it takes longer.
+        late: OnLate,
+    },
+}
+
+/// What it means when a run is not ready in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnLate {
+    /// The start has failed: the run is stopped.
+    Fail,
+    /// Not every program of this kind tells: it is taken as ready, unless a reload moves to it from one that told.
+    Assume,
+}
+
+/// What follows an exit nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// `false`: nothing.
+    pub autorestart: bool,
+    /// Exit codes after which nothing follows. Death by a signal has no code.
+    pub stop_exit_codes: Vec<i32>,
+    /// PM2's rules where asked for; `None`: supd's patient ones.
+    pub pm2: Option<PmTwoRules>,
+}
+
+/// PM2's restart rules, with the crash loop counted in lives in a row rather than in the first 16 seconds only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PmTwoRules {
+    /// A shorter life is unstable.
+    pub min_uptime: Duration,
+    /// So many unstable lives in a row, and it is given up.
+    pub max_restarts: u32,
+    /// Delay before a restart, unless it grows.
+    pub restart_delay: Duration,
+    /// First of a series of delays that grow by half up to 15 s.
+    pub exp_backoff: Option<Duration>,
+}

@@ -1,0 +1,82 @@
+//! What must hold after every step. The numbers are those of the design.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use supd_core::{AppName, Event, Now, Phase, RunId, Supervisor, WorkerId};
+
+use crate::world::World;
+
+/// The largest surge a script asks for.
+const SURGE: usize = 2;
+
+pub fn after_a_turn(world: &World) {
+    few_enough_runs(world);
+    core_and_world_agree(world);
+    nothing_left_to_do(world);
+}
+
+/// 1: never more than two runs a worker; never more active runs than seats and surge.
+fn few_enough_runs(world: &World) {
+    let mut by_worker: BTreeMap<WorkerId, usize> = BTreeMap::new();
+    let mut active: BTreeMap<&AppName, usize> = BTreeMap::new();
+    for (app, worker, _, run) in world.core.runs() {
+        *by_worker.entry(worker).or_default() += 1;
+        *active.entry(app).or_default() += usize::from(is_active(run.phase));
+    }
+    assert!(by_worker.values().all(|runs| *runs <= 2), "more than two runs: {by_worker:?}");
+    for (app, runs) in active {
+        let seats = world.core.view(world.now.mono).filter(|seat| seat.app == app).count();
+        assert!(runs <= seats + SURGE, "{app}: {runs} active runs for {seats} seats");
+    }
+}
+
+fn is_active(phase: Phase) -> bool {
+    match phase {
+        Phase::Spawning { .. } | Phase::Starting { .. } | Phase::Ready { .. } => true,
+        Phase::Stopping { .. } | Phase::Sweeping { .. } => false,
+    }
+}
+
+/// 4: what lives is known, and what is known has not been reported over.
+fn core_and_world_agree(world: &World) {
+    let known: BTreeSet<RunId> = world.core.runs().map(|(_, _, _, run)| run.run).collect();
+    let strangers: Vec<RunId> = world.alive().filter(|run| !known.contains(run)).collect();
+    assert!(strangers.is_empty(), "alive but unknown: {strangers:?}");
+    let ghosts: Vec<&RunId> = known.intersection(&world.over).collect();
+    assert!(ghosts.is_empty(), "over but held: {ghosts:?}");
+}
+
+/// 5 and 6: a second turn at the same moment changes nothing, and no deadline is in the past.
+fn nothing_left_to_do(world: &World) {
+    let mut again = world.core.clone();
+    let effects = again.handle(world.now, Event::Tick);
+    assert!(effects.is_empty(), "reconcile twice is not once: {effects:?}");
+    assert_eq!(again, world.core, "reconcile twice is not once");
+    if let Some(deadline) = world.core.next_deadline() {
+        assert!(deadline > world.now.mono, "a deadline has been passed over");
+    }
+}
+
+/// 8: a supervisor restored from a snapshot gives the same effects.
+pub fn same_after_a_round_trip(core: &Supervisor, now: Now, event: &Event) {
+    let text = serde_json::to_string(&core.snapshot()).expect("a snapshot is JSON");
+    let mut twin =
+        Supervisor::restore(serde_json::from_str(&text).expect("it can be read back")).expect("our version");
+    let mut core = core.clone();
+    assert_eq!(twin.handle(now, event.clone()), core.handle(now, event.clone()));
+    assert_eq!(twin, core);
+}
+
+/// 7 and 9: after a shutdown nothing is left, and everyone still there has been answered.
+pub fn all_gone(world: &World) {
+    let left: Vec<RunId> = world.alive().collect();
+    assert!(left.is_empty(), "still alive: {left:?}");
+    assert!(world.processes.is_empty(), "not forgotten: {:?}", world.processes.keys());
+    assert_eq!(world.core.runs().count(), 0);
+    let silent: Vec<_> = world
+        .asked
+        .iter()
+        .filter(|id| !world.answered.contains(id) && !world.abandoned.contains(id))
+        .collect();
+    assert!(silent.is_empty(), "never answered: {silent:?}");
+}

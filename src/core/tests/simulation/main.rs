@@ -1,0 +1,120 @@
+//! The core against a simulated machine under virtual time: random scripts of wishes, faults and crashes of the
+//! supervisor, and after every step the invariants of the design.
+
+mod invariants;
+mod script;
+mod world;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use script::{App, Op, Profile, fair_profile, op, profile};
+use supd_core::State;
+use world::World;
+
+/// How many random scripts each property runs; `PROPTEST_CASES` overrides it.
+fn config(cases: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(cases);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(30_000))]
+
+    /// Whatever is wished and whatever breaks: all invariants hold, and a shutdown ends everything in bounded time.
+    #[test]
+    fn any_script(ops in prop::collection::vec(op(), 1..40), profiles in prop::collection::vec(profile(), 1..12)) {
+        let mut world = World::new(profiles);
+        for op in &ops {
+            world.run(op);
+        }
+        world.end();
+    }
+}
+
+proptest! {
+    #![proptest_config(config(5_000))]
+
+    /// In reloads where nothing misbehaves, ready runs never drop below the count (invariant 2).
+    #[test]
+    fn a_reload_of_good_workers_never_serves_with_fewer(
+        count in 1u32..6,
+        surge in 1u32..3,
+        pauses in prop::collection::vec(0u64..4_000, 1..6),
+        profiles in prop::collection::vec(fair_profile(), 1..8),
+    ) {
+        let mut world = World::new(profiles);
+        world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: false });
+        world.run(&Op::Advance(60_000));
+        world.require_ready(0, count);
+        for (n, pause) in pauses.into_iter().enumerate() {
+            match n % 2 {
+                0 => world.run(&Op::Reload { app: 0 }),
+                _ => world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: true }),
+            }
+            world.run(&Op::Advance(pause));
+        }
+        world.run(&Op::Advance(120_000));
+        world.require_ready(0, count);
+        prop_assert_eq!(world.revisions_in_service(0).len(), 1, "one revision serves at the end");
+        world.end();
+    }
+
+    /// A rollout whose replacement never gets ready leaves the old workers serving (invariant 3).
+    #[test]
+    fn a_bad_release_changes_nothing(
+        count in 1u32..6,
+        surge in 1u32..3,
+        good in prop::collection::vec(fair_profile(), 1..4),
+        bad in prop::sample::select(Profile::BAD.to_vec()),
+        kill_supervisor_after in prop::option::of(0u64..5_000),
+    ) {
+        let mut world = World::new(good);
+        let kind = App { count, surge, ..App::overlapping() };
+        world.run(&Op::Apply { app: 0, kind, gently: false });
+        world.run(&Op::Advance(60_000));
+        let before = world.revisions_in_service(0);
+        world.require_ready(0, count);
+        world.set_profile_of_next_revision(bad);
+        world.run(&Op::Apply { app: 0, kind, gently: true });
+        if let Some(after) = kill_supervisor_after {
+            world.run(&Op::Advance(after));
+            world.run(&Op::KillSupervisor { effects_lost: false });
+        }
+        world.run(&Op::Advance(300_000));
+        prop_assert_eq!(world.revisions_in_service(0), before);
+        prop_assert!(kill_supervisor_after.is_some() || world.last_answer_failed());
+        world.end();
+    }
+}
+
+/// Invariant 10 for the patient policy: at once, then after 1, 2, 4 … 60 s, each with at most 20 % of jitter.
+#[test]
+fn a_crash_loop_is_slow_and_endless() {
+    let mut world = World::new(vec![Profile { dies_after: Some(5), ..Profile::GOOD }]);
+    world.run(&Op::Apply { app: 0, kind: App { count: 1, ..App::plain() }, gently: false });
+    world.run(&Op::Advance(3_600_000));
+    let spawns = world.spawn_times();
+    let gaps: Vec<Duration> = spawns.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    for (n, gap) in gaps.iter().enumerate() {
+        let nominal = match n {
+            0 => 0.0,
+            n => f64::from(1 << (n - 1).min(6)).min(60.0),
+        };
+        let life = 0.1;
+        assert!((nominal * 0.8..=nominal * 1.2 + life).contains(&gap.as_secs_f64()), "gap {n}: {gap:?}");
+    }
+    assert!(spawns.len() > 50, "it goes on: {}", spawns.len());
+    world.end();
+}
+
+/// Invariant 10 for PM2's rules: never more lives than allowed.
+#[test]
+fn pm2_rules_stop_a_crash_loop() {
+    let mut world = World::new(vec![Profile { dies_after: Some(5), ..Profile::GOOD }]);
+    world.run(&Op::Apply { app: 0, kind: App { pm2_max_restarts: Some(5), ..App::plain() }, gently: false });
+    world.run(&Op::Advance(3_600_000));
+    assert_eq!(world.spawn_times().len(), 5);
+    assert!(world.core.view(world.now.mono).all(|seat| seat.state == State::Errored));
+    world.end();
+}

@@ -1,0 +1,216 @@
+//! What a random script may contain.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use supd_core::{OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
+
+/// One step of a script. `app` and `nth` are taken modulo what exists.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Apply {
+        app: u8,
+        kind: App,
+        gently: bool,
+    },
+    Start {
+        nth: u8,
+    },
+    Stop {
+        nth: u8,
+    },
+    StopApp {
+        app: u8,
+    },
+    Restart {
+        nth: u8,
+    },
+    Delete {
+        nth: u8,
+    },
+    DeleteApp {
+        app: u8,
+    },
+    Reload {
+        app: u8,
+    },
+    Scale {
+        app: u8,
+        count: u32,
+    },
+    /// Milliseconds pass.
+    Advance(u64),
+    /// Someone else kills a worker's process.
+    Crash {
+        nth: u8,
+    },
+    /// A report about a run nobody knows.
+    Nonsense {
+        run: u64,
+        kind: u8,
+    },
+    /// The supervisor dies, with or without its last orders having been carried out, and is restored.
+    KillSupervisor {
+        effects_lost: bool,
+    },
+}
+
+/// The shape of an app.
+#[derive(Clone, Copy, Debug)]
+pub struct App {
+    pub count: u32,
+    pub surge: u32,
+    pub overlap: bool,
+    pub autostart: bool,
+    pub autorestart: bool,
+    pub told: Option<OnLate>,
+    pub pm2_max_restarts: Option<u32>,
+}
+
+impl App {
+    pub fn plain() -> Self {
+        Self {
+            count: 1,
+            surge: 1,
+            overlap: false,
+            autostart: true,
+            autorestart: true,
+            told: None,
+            pm2_max_restarts: None,
+        }
+    }
+
+    pub fn overlapping() -> Self {
+        Self { overlap: true, told: Some(OnLate::Fail), ..Self::plain() }
+    }
+
+    pub fn spec(&self) -> Spec {
+        Spec {
+            count: self.count,
+            autostart: self.autostart,
+            restart: RestartPolicy {
+                autorestart: self.autorestart,
+                stop_exit_codes: vec![99],
+                pm2: self.pm2_max_restarts.map(|max_restarts| PmTwoRules {
+                    min_uptime: Duration::from_secs(1),
+                    max_restarts,
+                    restart_delay: Duration::ZERO,
+                    exp_backoff: None,
+                }),
+            },
+            kill_timeout: Duration::from_millis(1_600),
+            readiness: match self.told {
+                None => Readiness::Executed,
+                Some(late) => Readiness::Told { within: Duration::from_secs(3), late },
+            },
+            overlap: self.overlap,
+            surge: self.surge,
+        }
+    }
+}
+
+/// How a process behaves. Milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Until the program is executed; `None`: it cannot be.
+    pub executes_after: Option<u64>,
+    /// From there until it is ready; `None`: never.
+    pub ready_after: Option<u64>,
+    /// From there until it dies of itself.
+    pub dies_after: Option<u64>,
+    /// It dies with this code.
+    pub code: i32,
+    /// From being asked until it goes; `None`: it ignores that.
+    pub goes_after: Option<u64>,
+    /// It leaves processes behind, which go so long after being asked (`Some(None)`: only when killed).
+    pub leaves: Option<Option<u64>>,
+    /// From the kill to its end: some sit in the kernel for a while.
+    pub dies_of_kill_after: u64,
+}
+
+impl Profile {
+    pub const GOOD: Self = Self {
+        executes_after: Some(2),
+        ready_after: Some(50),
+        dies_after: None,
+        code: 1,
+        goes_after: Some(20),
+        leaves: None,
+        dies_of_kill_after: 1,
+    };
+
+    /// The ways in which a release can be bad.
+    pub const BAD: [Self; 4] = [
+        Self { ready_after: None, ..Self::GOOD },
+        Self { ready_after: None, goes_after: None, ..Self::GOOD },
+        Self { ready_after: None, dies_after: Some(5), ..Self::GOOD },
+        Self { executes_after: None, ..Self::GOOD },
+    ];
+}
+
+/// A process that may do anything.
+pub fn profile() -> impl Strategy<Value = Profile> {
+    (
+        prop_oneof![4 => (0u64..20).prop_map(Some), 1 => Just(None)],
+        prop_oneof![4 => (0u64..2_000).prop_map(Some), 1 => (2_500u64..3_500).prop_map(Some), 1 => Just(None)],
+        prop_oneof![3 => Just(None), 1 => (0u64..100).prop_map(Some), 1 => (0u64..40_000).prop_map(Some)],
+        prop_oneof![Just(0), Just(1), Just(99)],
+        prop_oneof![3 => (0u64..1_000).prop_map(Some), 1 => Just(None)],
+        prop_oneof![4 => Just(None), 1 => (0u64..3_000).prop_map(|ms| Some(Some(ms))), 1 => Just(Some(None))],
+        prop_oneof![8 => 0u64..5, 1 => 0u64..2_500],
+    )
+        .prop_map(|(executes_after, ready_after, dies_after, code, goes_after, leaves, dies_of_kill_after)| Profile {
+            executes_after,
+            ready_after,
+            dies_after,
+            code,
+            goes_after,
+            leaves,
+            dies_of_kill_after,
+        })
+}
+
+/// A process that behaves, in its own time.
+pub fn fair_profile() -> impl Strategy<Value = Profile> {
+    (0u64..20, 0u64..2_900, 0u64..1_500).prop_map(|(execute, ready, go)| Profile {
+        executes_after: Some(execute),
+        ready_after: Some(ready),
+        goes_after: Some(go),
+        ..Profile::GOOD
+    })
+}
+
+fn app() -> impl Strategy<Value = App> {
+    let told = prop_oneof![Just(None), Just(Some(OnLate::Fail)), Just(Some(OnLate::Assume))];
+    let pm2 = prop_oneof![3 => Just(None), 1 => (0u32..6).prop_map(Some)];
+    (0u32..5, 1u32..3, any::<bool>(), 0u8..8, 0u8..6, told, pm2).prop_map(
+        |(count, surge, overlap, autostart, autorestart, told, pm2_max_restarts)| App {
+            count,
+            surge,
+            overlap,
+            autostart: autostart != 0,
+            autorestart: autorestart != 0,
+            told,
+            pm2_max_restarts,
+        },
+    )
+}
+
+pub fn op() -> impl Strategy<Value = Op> {
+    let time = prop_oneof![0u64..10, 0u64..1_000, 0u64..10_000, 0u64..100_000];
+    prop_oneof![
+        3 => (0u8..3, app(), any::<bool>()).prop_map(|(app, kind, gently)| Op::Apply { app, kind, gently }),
+        1 => any::<u8>().prop_map(|nth| Op::Start { nth }),
+        1 => any::<u8>().prop_map(|nth| Op::Stop { nth }),
+        1 => (0u8..3).prop_map(|app| Op::StopApp { app }),
+        1 => any::<u8>().prop_map(|nth| Op::Restart { nth }),
+        1 => any::<u8>().prop_map(|nth| Op::Delete { nth }),
+        1 => (0u8..3).prop_map(|app| Op::DeleteApp { app }),
+        3 => (0u8..3).prop_map(|app| Op::Reload { app }),
+        1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),
+        8 => time.prop_map(Op::Advance),
+        2 => any::<u8>().prop_map(|nth| Op::Crash { nth }),
+        1 => (1_000_000u64..1_000_010, 0u8..6).prop_map(|(run, kind)| Op::Nonsense { run, kind }),
+        2 => any::<bool>().prop_map(|effects_lost| Op::KillSupervisor { effects_lost }),
+    ]
+}

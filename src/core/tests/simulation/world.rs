@@ -1,0 +1,423 @@
+//! A machine with a keeper and processes, under virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use supd_core::{
+    AppName, Effect, Event, Exit, Known, KnownState, Mono, Now, Phase, Pid, RequestId, RevisionId, RunId,
+    Snapshot, Supervisor, WorkerId,
+};
+
+use crate::invariants;
+use crate::script::{Op, Profile};
+
+/// A process as the machine has it.
+#[derive(Clone, Debug)]
+pub struct Process {
+    profile: Profile,
+    pub main: Main,
+    pub survivors: bool,
+    asked: bool,
+}
+
+/// Its main process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Main {
+    Forked,
+    Executed,
+    Ended(Exit),
+}
+
+/// What happens by itself, at a time.
+#[derive(Clone, Debug)]
+enum Happening {
+    Executes,
+    Ready,
+    Ends(Exit),
+    SurvivorsEnd,
+    /// What the keeper says, or a channel, reaches the supervisor.
+    Arrives(Event),
+}
+
+pub struct World {
+    pub core: Supervisor,
+    pub now: Now,
+    pub processes: BTreeMap<RunId, Process>,
+    /// Runs that the core was told have ended, or that it never ordered.
+    pub over: BTreeSet<RunId>,
+    agenda: BTreeMap<(Mono, u64), (RunId, Happening)>,
+    profiles: Vec<Profile>,
+    next_profile: Option<(RevisionId, Profile)>,
+    snapshot: Snapshot,
+    effects_lost: bool,
+    revisions: u64,
+    requests: u64,
+    sequence: u64,
+    last_arrival: Mono,
+    turns: u64,
+    pub asked: BTreeSet<RequestId>,
+    pub answered: BTreeSet<RequestId>,
+    /// Their clients are gone.
+    pub abandoned: BTreeSet<RequestId>,
+    last_answer: Option<bool>,
+    spawns: Vec<Mono>,
+    /// App and least number of ready runs, checked after every step.
+    required: Option<(AppName, usize)>,
+}
+
+fn name(app: u8) -> AppName {
+    AppName(format!("app{}", app % 3))
+}
+
+fn at(now: Mono, ms: u64) -> Mono {
+    now + Duration::from_millis(ms)
+}
+
+impl World {
+    pub fn new(profiles: Vec<Profile>) -> Self {
+        let core = Supervisor::default();
+        Self {
+            snapshot: core.snapshot(),
+            core,
+            now: Now { mono: Mono(1), wall: supd_core::Wall(1) },
+            processes: BTreeMap::new(),
+            over: BTreeSet::new(),
+            agenda: BTreeMap::new(),
+            profiles,
+            next_profile: None,
+            effects_lost: false,
+            revisions: 0,
+            requests: 0,
+            sequence: 0,
+            last_arrival: Mono(0),
+            turns: 0,
+            asked: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
+            last_answer: None,
+            spawns: Vec::new(),
+            required: None,
+        }
+    }
+
+    // ---- script ----------------------------------------------------------------------------------------------
+
+    pub fn run(&mut self, op: &Op) {
+        match *op {
+            Op::Apply { app, kind, gently } => {
+                self.revisions += 1;
+                let revision = RevisionId(self.revisions);
+                self.wish(|request| Event::Apply {
+                    request,
+                    app: name(app),
+                    revision,
+                    spec: kind.spec(),
+                    gently,
+                });
+            }
+            Op::Start { nth } => self.wish_worker(nth, |request, workers| Event::Start { request, workers }),
+            Op::Stop { nth } => self.wish_worker(nth, |request, workers| Event::Stop { request, workers }),
+            Op::Restart { nth } => {
+                self.wish_worker(nth, |request, workers| Event::Restart { request, workers })
+            }
+            Op::Delete { nth } => {
+                self.wish_worker(nth, |request, workers| Event::Delete { request, workers })
+            }
+            Op::StopApp { app } => {
+                let workers = self.workers(&name(app));
+                self.wish(|request| Event::Stop { request, workers });
+            }
+            Op::DeleteApp { app } => {
+                let workers = self.workers(&name(app));
+                self.wish(|request| Event::Delete { request, workers });
+            }
+            Op::Reload { app } => self.wish(|request| Event::Reload { request, app: name(app) }),
+            Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
+            Op::Advance(ms) => self.advance(ms),
+            Op::Crash { nth } => self.crash(nth),
+            Op::Nonsense { run, kind } => self.nonsense(RunId(run), kind),
+            Op::KillSupervisor { effects_lost } => self.kill_supervisor(effects_lost),
+        }
+    }
+
+    /// Shuts down and checks that everything ends and everyone has been answered.
+    pub fn end(&mut self) {
+        self.required = None;
+        self.wish(|request| Event::Shutdown { request });
+        // Spawning may take its limit, then the kill timeout, then kills a second apart until the slowest has died.
+        self.advance(1_600 + 3_000 + 3_000 + 3_000);
+        invariants::all_gone(self);
+    }
+
+    fn wish(&mut self, event: impl FnOnce(RequestId) -> Event) {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.asked.insert(request);
+        self.last_answer = None;
+        self.handle(event(request));
+    }
+
+    fn wish_worker(&mut self, nth: u8, event: impl FnOnce(RequestId, Vec<WorkerId>) -> Event) {
+        let all: Vec<WorkerId> = self.core.view(self.now.mono).map(|seat| seat.worker).collect();
+        if !all.is_empty() {
+            let worker = all[usize::from(nth) % all.len()];
+            self.wish(|request| event(request, vec![worker]));
+        }
+    }
+
+    fn workers(&self, app: &AppName) -> Vec<WorkerId> {
+        self.core.view(self.now.mono).filter(|seat| seat.app == app).map(|seat| seat.worker).collect()
+    }
+
+    fn crash(&mut self, nth: u8) {
+        let alive: Vec<RunId> = self.alive().collect();
+        if !alive.is_empty() {
+            self.happen(alive[usize::from(nth) % alive.len()], Happening::Ends(Exit::Signal(9)));
+        }
+    }
+
+    fn nonsense(&mut self, run: RunId, kind: u8) {
+        let exit = Exit::Code(0);
+        self.handle(match kind {
+            0 => Event::Spawned { run, pid: Pid(1) },
+            1 => Event::NotStarted { run, why: "nonsense".to_owned() },
+            2 => Event::Ready { run },
+            3 => Event::Exited { run, exit, survivors: true },
+            4 => Event::Exited { run, exit, survivors: false },
+            _ => Event::Gone { run },
+        });
+    }
+
+    fn kill_supervisor(&mut self, effects_lost: bool) {
+        if effects_lost {
+            // It dies in the middle of a turn: the snapshot is written, nothing is carried out.
+            self.effects_lost = true;
+            self.handle(Event::Tick);
+            self.effects_lost = false;
+        }
+        self.abandoned.extend(self.asked.difference(&self.answered));
+        self.agenda.retain(|_, (_, happening)| match happening {
+            Happening::Arrives(Event::Ready { .. }) => true,
+            Happening::Arrives(_) => false,
+            Happening::Executes | Happening::Ready | Happening::Ends(_) | Happening::SurvivorsEnd => true,
+        });
+        self.core = Supervisor::restore(self.snapshot.clone()).expect("its version is ours");
+        let known = self
+            .processes
+            .iter()
+            .map(|(run, process)| Known { run: *run, pid: Pid(1), state: process.known() })
+            .collect();
+        self.handle(Event::Resync { known });
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------
+
+    fn advance(&mut self, ms: u64) {
+        let end = at(self.now.mono, ms);
+        loop {
+            let event = self.agenda.keys().next().map(|(when, _)| *when);
+            let tick = self.core.next_deadline();
+            let Some(next) = event.into_iter().chain(tick).min().filter(|when| *when <= end) else { break };
+            self.now.mono = self.now.mono.max(next);
+            if event == Some(next) {
+                let (_, (run, happening)) = self.agenda.pop_first().expect("it was there");
+                self.happen(run, happening);
+            } else {
+                self.handle(Event::Tick);
+            }
+        }
+        self.now.mono = end;
+        self.handle(Event::Tick);
+    }
+
+    fn plan(&mut self, ms: u64, run: RunId, happening: Happening) {
+        self.sequence += 1;
+        self.agenda.insert((at(self.now.mono, ms), self.sequence), (run, happening));
+    }
+
+    /// Reports reach the supervisor in order, a moment later; the channel of a run is on its own.
+    fn report(&mut self, run: RunId, event: Event) {
+        self.sequence += 1;
+        let when = match event {
+            Event::Ready { .. } => self.now.mono,
+            _ => at(self.now.mono, self.sequence % 3).max(self.last_arrival),
+        };
+        self.last_arrival = self.last_arrival.max(when);
+        self.agenda.insert((when, self.sequence), (run, Happening::Arrives(event)));
+    }
+
+    fn happen(&mut self, run: RunId, happening: Happening) {
+        if let Happening::Arrives(event) = happening {
+            return self.handle(event);
+        }
+        let Some(process) = self.processes.get_mut(&run) else { return };
+        let profile = process.profile;
+        match (happening, &process.main) {
+            (Happening::Executes, Main::Forked) => match profile.executes_after {
+                None => {
+                    self.processes.remove(&run);
+                    self.report(run, Event::NotStarted { run, why: "missing".to_owned() });
+                }
+                Some(_) => {
+                    process.main = Main::Executed;
+                    self.report(run, Event::Spawned { run, pid: Pid(1) });
+                    if let Some(ms) = profile.ready_after {
+                        self.plan(ms, run, Happening::Ready);
+                    }
+                    if let Some(ms) = profile.dies_after {
+                        self.plan(ms, run, Happening::Ends(Exit::Code(profile.code)));
+                    }
+                }
+            },
+            (Happening::Ready, Main::Executed) => self.report(run, Event::Ready { run }),
+            (Happening::Ends(exit), Main::Forked | Main::Executed) => {
+                process.main = Main::Ended(exit.clone());
+                process.survivors = profile.leaves.is_some() && exit != Exit::Signal(9);
+                let survivors = process.survivors;
+                if let (true, Some(Some(ms))) = (process.asked, profile.leaves) {
+                    self.plan(ms, run, Happening::SurvivorsEnd);
+                }
+                self.report(run, Event::Exited { run, exit, survivors });
+            }
+            (Happening::SurvivorsEnd, Main::Ended(_)) if process.survivors => {
+                process.survivors = false;
+                self.report(run, Event::Gone { run });
+            }
+            _ => {}
+        }
+    }
+
+    // ---- orders ----------------------------------------------------------------------------------------------
+
+    /// One turn, with every check around it.
+    pub fn handle(&mut self, event: Event) {
+        self.turns += 1;
+        if self.turns.is_multiple_of(8) {
+            invariants::same_after_a_round_trip(&self.core, self.now, &event);
+        }
+        if let Event::NotStarted { run, .. }
+        | Event::Gone { run }
+        | Event::Exited { run, survivors: false, .. } = event
+        {
+            self.over.insert(run);
+        }
+        let effects = self.core.handle(self.now, event);
+        if !effects.is_empty() {
+            self.snapshot = self.core.snapshot();
+        }
+        if !self.effects_lost {
+            for effect in effects {
+                self.perform(effect);
+            }
+        }
+        invariants::after_a_turn(self);
+        if let Some((app, least)) = self.required.clone() {
+            assert!(self.ready(&app) >= least, "ready runs of {app}: {} < {least}", self.ready(&app));
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn { run, revision, .. } => self.spawn(run, revision),
+            Effect::Stop { run } | Effect::Sweep { run } => self.ask(run),
+            Effect::Kill { run } => self.kill(run),
+            Effect::Forget { run } => {
+                let process = self.processes.remove(&run);
+                let alive = process.is_some_and(|p| p.survivors || !matches!(p.main, Main::Ended(_)));
+                assert!(!alive, "{run} is forgotten while it lives");
+            }
+            Effect::Save | Effect::DropRevision { .. } | Effect::Idle { .. } => {}
+            Effect::Answer { request, results } => {
+                self.last_answer = Some(results.iter().any(|result| result.failure.is_some()));
+                let first = self.answered.insert(request);
+                assert!(first || self.abandoned.contains(&request), "request {request} is answered twice");
+            }
+        }
+    }
+
+    fn spawn(&mut self, run: RunId, revision: RevisionId) {
+        let own = self.next_profile.filter(|(known, _)| *known == revision).map(|(_, profile)| profile);
+        let by_turns = self.profiles[usize::try_from(run.0).expect("small") % self.profiles.len()];
+        let profile = own.unwrap_or(by_turns);
+        let process = Process { profile, main: Main::Forked, survivors: false, asked: false };
+        assert!(self.processes.insert(run, process).is_none(), "{run} is ordered twice");
+        self.spawns.push(self.now.mono);
+        self.plan(profile.executes_after.unwrap_or(1), run, Happening::Executes);
+    }
+
+    fn ask(&mut self, run: RunId) {
+        assert!(!self.over.contains(&run), "{run} is asked to go after its end");
+        let Some(process) = self.processes.get_mut(&run) else { return };
+        process.asked = true;
+        let (profile, ended) = (process.profile, matches!(process.main, Main::Ended(_)));
+        match (ended, profile.goes_after, profile.leaves) {
+            (false, Some(ms), _) => self.plan(ms, run, Happening::Ends(Exit::Code(0))),
+            (true, _, Some(Some(ms))) => self.plan(ms, run, Happening::SurvivorsEnd),
+            _ => {}
+        }
+    }
+
+    fn kill(&mut self, run: RunId) {
+        assert!(!self.over.contains(&run) || run.0 >= 1_000_000, "{run} is killed after its end");
+        let Some(ms) = self.processes.get(&run).map(|process| process.profile.dies_of_kill_after) else {
+            return;
+        };
+        self.plan(ms, run, Happening::Ends(Exit::Signal(9)));
+        self.plan(ms, run, Happening::SurvivorsEnd);
+    }
+
+    // ---- questions -------------------------------------------------------------------------------------------
+
+    pub fn alive(&self) -> impl Iterator<Item = RunId> {
+        self.processes
+            .iter()
+            .filter(|(_, process)| !matches!(process.main, Main::Ended(_)))
+            .map(|(run, _)| *run)
+    }
+
+    /// Runs that the core holds ready and that really live.
+    fn ready(&self, app: &AppName) -> usize {
+        self.core
+            .runs()
+            .filter(|(name, _, _, run)| *name == app && matches!(run.phase, Phase::Ready { .. }))
+            .filter(|(_, _, _, run)| self.alive().any(|alive| alive == run.run))
+            .count()
+    }
+
+    pub fn require_ready(&mut self, app: u8, count: u32) {
+        self.required = Some((name(app), count as usize));
+        self.handle(Event::Tick);
+    }
+
+    pub fn revisions_in_service(&self, app: u8) -> BTreeSet<RevisionId> {
+        let app = name(app);
+        let ready = |phase| matches!(phase, Phase::Ready { .. });
+        self.core
+            .runs()
+            .filter(|(known, _, _, run)| **known == app && ready(run.phase))
+            .map(|(_, _, _, run)| run.revision)
+            .collect()
+    }
+
+    pub fn set_profile_of_next_revision(&mut self, profile: Profile) {
+        self.next_profile = Some((RevisionId(self.revisions + 1), profile));
+    }
+
+    pub fn last_answer_failed(&self) -> bool {
+        self.last_answer == Some(true)
+    }
+
+    pub fn spawn_times(&self) -> &[Mono] {
+        &self.spawns
+    }
+}
+
+impl Process {
+    fn known(&self) -> KnownState {
+        match &self.main {
+            Main::Forked => KnownState::Spawning,
+            Main::Executed => KnownState::Alive,
+            Main::Ended(exit) => KnownState::Exited { exit: exit.clone(), survivors: self.survivors },
+        }
+    }
+}
