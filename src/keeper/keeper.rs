@@ -200,11 +200,12 @@ impl Keeper {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let start = match self.stage {
+        let staged = match self.stage {
             Stage::Serving => self.supervisor.start_at(),
             Stage::Stopping { until } | Stage::Ending { until, .. } => Some(until),
         };
-        let deadline = start.into_iter().chain(self.watchdog.as_ref().map(|watchdog| watchdog.next)).min();
+        let watched = self.watchdog.as_ref().map(|watchdog| watchdog.next);
+        let deadline = [staged, watched, self.supervisor.leave_by()].into_iter().flatten().min();
         let Some(deadline) = deadline else { return PollTimeout::NONE };
         // A millisecond more: waking too early would mean to wake twice.
         let left = deadline.saturating_duration_since(Instant::now());
@@ -254,17 +255,17 @@ impl Keeper {
                     self.end(1);
                 }
             }
-            Stage::Ending { code, until } => {
-                if until <= now {
-                    self.supervisor.kill();
-                    return Some(code);
-                }
-                if self.all_gone() && self.supervisor.pid().is_none() {
-                    return Some(code);
-                }
-            }
+            Stage::Ending { .. } => {}
         }
-        None
+        self.supervisor.end_overdue(now);
+        self.finished(now)
+    }
+
+    /// Nothing is left to be killed or reaped, or it takes too long (a process in uninterruptible sleep).
+    fn finished(&self, now: Instant) -> Option<u8> {
+        let Stage::Ending { code, until } = self.stage else { return None };
+        let nothing_left = self.all_gone() && self.supervisor.pid().is_none();
+        (nothing_left || until <= now).then_some(code)
     }
 
     /// Tells a new supervisor all there is to know.

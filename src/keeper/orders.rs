@@ -43,9 +43,7 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Ok(None) | Err(_) => {
-                // A supervisor without a link is of no use, should it be alive.
                 self.supervisor.hang_up();
-                self.supervisor.kill();
                 return false;
             }
         }

@@ -23,6 +23,8 @@ const LONG_LIFE: Duration = Duration::from_secs(10);
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// ... up to this.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// How long a supervisor has to exit when the link has ended.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// More reports than this wait: no further orders are read until the supervisor reads.
 const OUTBOX_FULL: usize = 1024;
 /// This many pings unanswered: it hangs.
@@ -42,7 +44,13 @@ pub(crate) struct Supervisor {
 
 enum Life {
     Down { start_at: Instant },
-    Up { pid: i32, since: Instant, link: Option<Link>, start: Pending, unanswered: u8 },
+    Up { pid: i32, since: Instant, start: Pending, talk: Talk },
+}
+
+/// A supervisor without a link is of no use: it has to leave, and is made to when it does not.
+enum Talk {
+    On { link: Link, unanswered: u8 },
+    Over { leave_by: Instant },
 }
 
 struct Outgoing {
@@ -102,7 +110,8 @@ impl Supervisor {
     pub(crate) fn link(&self) -> Option<&Link> {
         match &self.life {
             Life::Down { .. } => None,
-            Life::Up { link, .. } => link.as_ref(),
+            Life::Up { talk: Talk::On { link, .. }, .. } => Some(link),
+            Life::Up { talk: Talk::Over { .. }, .. } => None,
         }
     }
 
@@ -121,7 +130,7 @@ impl Supervisor {
         self.starts = self.starts.saturating_add(1);
         match self.try_start() {
             Ok((pid, start, link)) => {
-                self.life = Life::Up { pid, since: now, link: Some(link), start, unanswered: 0 };
+                self.life = Life::Up { pid, since: now, start, talk: Talk::On { link, unanswered: 0 } };
                 true
             }
             Err(error) => {
@@ -161,16 +170,35 @@ impl Supervisor {
         self.life = Life::Down { start_at: now + pause_after(self.short_lives) };
     }
 
-    /// Ends the connection. The supervisor reads end of file and exits.
+    /// Ends the connection. The supervisor reads end of file and exits, or has done so: its exit status is worth
+    /// waiting for.
     pub(crate) fn hang_up(&mut self) {
         self.outbox.clear();
-        if let Life::Up { link, .. } = &mut self.life {
-            *link = None;
+        if let Life::Up { talk, .. } = &mut self.life {
+            *talk = Talk::Over { leave_by: Instant::now() + LEAVE_TIMEOUT };
+        }
+    }
+
+    /// When [`Self::end_overdue`] has something to do.
+    pub(crate) fn leave_by(&self) -> Option<Instant> {
+        match self.life {
+            Life::Up { talk: Talk::Over { leave_by }, .. } => Some(leave_by),
+            Life::Up { talk: Talk::On { .. }, .. } | Life::Down { .. } => None,
+        }
+    }
+
+    /// Ends by force what should have left.
+    pub(crate) fn end_overdue(&mut self, now: Instant) {
+        if let Life::Up { talk: Talk::Over { leave_by }, .. } = &mut self.life
+            && *leave_by <= now
+        {
+            *leave_by = now + LEAVE_TIMEOUT;
+            self.kill();
         }
     }
 
     /// Ends it by force. What follows follows when it has been reaped.
-    pub(crate) fn kill(&mut self) {
+    fn kill(&self) {
         if let Some(pid) = self.pid() {
             tree::signal_child(pid, libc::SIGKILL);
         }
@@ -199,12 +227,13 @@ impl Supervisor {
                 Ok(()) => drop(self.outbox.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    // Its last orders will be read; but what cannot be told anything is of no use.
-                    if error.kind() != io::ErrorKind::BrokenPipe {
-                        say(format_args!("the supervisor cannot be reached: {error}"));
-                    }
                     self.outbox.clear();
-                    return self.kill();
+                    // It has gone; its last orders and the end of file are still to be read.
+                    if error.kind() != io::ErrorKind::BrokenPipe {
+                        say(format_args!("the supervisor cannot be told what it must know: {error}"));
+                        self.kill();
+                    }
+                    return;
                 }
             }
         }
@@ -212,7 +241,7 @@ impl Supervisor {
 
     /// Asks for a sign of life; ends it when it owes too many.
     pub(crate) fn ping(&mut self) {
-        let Life::Up { unanswered, .. } = &mut self.life else { return };
+        let Life::Up { talk: Talk::On { unanswered, .. }, .. } = &mut self.life else { return };
         if *unanswered >= PINGS_MAX {
             say(format_args!(
                 "the supervisor hangs: {PINGS_MAX} pings unanswered; it is killed and started again"
@@ -225,7 +254,7 @@ impl Supervisor {
 
     /// It has given a sign of life.
     pub(crate) fn answered(&mut self) {
-        if let Life::Up { unanswered, .. } = &mut self.life {
+        if let Life::Up { talk: Talk::On { unanswered, .. }, .. } = &mut self.life {
             *unanswered = 0;
         }
     }

@@ -52,7 +52,7 @@ fn quit_kills_what_is_left_and_exits_with_the_code() {
 fn without_any_supervisor_a_keeper_that_shall_end_stops_the_runs_itself() {
     let mut theatre = Theatre::open();
     let (main, mut out) =
-        theatre.start_sh(1, "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 1; done");
+        theatre.start_sh(1, "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 1000 & wait; done");
     assert_eq!(line(&mut out), "up");
     theatre.close_entrance();
     theatre.kill_supervisor();
@@ -110,4 +110,13 @@ fn a_supervisor_that_hangs_is_replaced_and_the_watchdog_stays_calm() {
     theatre.accept();
     assert_ne!(theatre.supervisor_pid(), hung);
     assert!(exists(worker));
+}
+
+#[test]
+fn a_supervisor_that_drops_the_link_and_stays_is_replaced() {
+    let mut theatre = Theatre::open();
+    let useless = theatre.supervisor_pid();
+    theatre.drop_link();
+    await_end(useless);
+    theatre.meet();
 }

@@ -1,5 +1,5 @@
 //! A keeper as a process, and the test in the role of its supervisor.
-#![allow(dead_code, reason = "each test file uses another part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses another part of it")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -107,6 +107,11 @@ impl Theatre {
     /// The supervisor ends by itself.
     pub fn dismiss_supervisor(&mut self) {
         self.stand_in = None;
+        self.link = None;
+    }
+
+    /// The supervisor lives on without a link.
+    pub fn drop_link(&mut self) {
         self.link = None;
     }
 
