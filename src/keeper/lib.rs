@@ -1,3 +1,24 @@
-//! The floor to the operating system.
-#![allow(missing_docs)]
+//! The floor to the operating system: fork, exec, reap, descriptors.
+//!
+//! [`run`] is the keeper, the process that is parent of everything: of every worker and of the supervisor. It does what
+//! the [`protocol`] says and knows no policy; it parses no configuration and decides nothing about apps. [`Link`] is
+//! how the two talk. This is the only crate with `unsafe`; whoever needs a system call without a safe wrapper finds
+//! the wrapper here.
+
+mod clock;
+mod keeper;
+mod link;
+pub mod memfd;
+mod notify;
+mod orders;
+mod program;
 pub mod protocol;
+mod reap;
+mod runs;
+mod spawn;
+mod supervisor;
+mod tree;
+
+pub use clock::monotonic_ns;
+pub use keeper::{Options, run};
+pub use link::Link;

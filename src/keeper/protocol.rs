@@ -222,7 +222,7 @@ pub struct ExecPlan {
     pub user: Option<String>,
     /// Group name or id; `None`: the user's primary group.
     pub group: Option<String>,
-    /// The number each attached descriptor gets in the child. 0 is opened on `/dev/null` unless listed.
+    /// The number each attached descriptor gets in the child. 0, 1 and 2 are opened on `/dev/null` unless listed.
     pub descriptors: Vec<i32>,
     /// Set `LISTEN_PID` to the child's own pid (sd_listen_fds(3)).
     pub listen_pid: bool,

@@ -1,0 +1,343 @@
+//! What does the keeper wait for, and in what order does it act?
+//!
+//! One thread, one poll(2): orders, signals, status pipes of starts, and a deadline only when something is due.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::clock::monotonic_ns;
+use crate::notify::{Notifier, watchdog_interval};
+use crate::protocol::{DescriptorName, Report, RunId, VERSION};
+use crate::runs::{Phase, Runs};
+use crate::supervisor::Supervisor;
+use crate::tree;
+
+/// So many descriptors travel in one message; the kernel's limit is 253.
+const DESCRIPTORS_PER_MESSAGE: usize = 100;
+/// After so many supervisors that died young, a keeper that shall end stops the runs itself.
+const HOPELESS: u32 = 5;
+/// How long runs then have between SIGTERM and SIGKILL.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the keeper waits at the very end, for what has got SIGKILL and for the supervisor to exit.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the keeper is to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The supervisor's program: a path.
+    pub program: String,
+    /// Its arguments, the zeroth included.
+    pub argv: Vec<String>,
+    /// The working directory of keeper and supervisor. It must exist.
+    pub home: PathBuf,
+}
+
+impl Options {
+    /// This very program is the supervisor too, with these arguments. It is executed by `/proc/self/exe`: the image that is
+    /// running, also after the file has been replaced.
+    pub fn same_program(argv: Vec<String>, home: PathBuf) -> Self {
+        Self { program: "/proc/self/exe".to_owned(), argv, home }
+    }
+}
+
+/// Everything the keeper knows.
+pub(crate) struct Keeper {
+    pub(crate) runs: Runs,
+    pub(crate) store: BTreeMap<DescriptorName, Rc<OwnedFd>>,
+    pub(crate) snapshot: Option<Rc<OwnedFd>>,
+    pub(crate) supervisor: Supervisor,
+    /// Whether runs are tagged: not inside a run of another keeper, whose tag they shall keep.
+    pub(crate) tagging: bool,
+    /// The limits of open files the keeper was started with; runs get them.
+    pub(crate) open_files: (rlim_t, rlim_t),
+    signals: SignalFd,
+    notifier: Notifier,
+    watchdog: Option<Watchdog>,
+    since: u64,
+    announced: bool,
+    /// SIGTERM or SIGINT has come.
+    terminate: bool,
+    stage: Stage,
+}
+
+struct Watchdog {
+    every: Duration,
+    next: Instant,
+}
+
+enum Stage {
+    /// Doing what the supervisor orders.
+    Serving,
+    /// There is no supervisor and the keeper shall end: the runs have got SIGTERM.
+    Stopping { until: Instant },
+    /// Everything has got SIGKILL.
+    Ending { code: u8, until: Instant },
+}
+
+/// What has become ready.
+enum Ready {
+    Signals,
+    Link(PollFlags),
+    Status(RunId),
+}
+
+/// Is the keeper until it ends; the result is the exit code of the daemon. To be called before any thread is started.
+///
+/// Descriptors above 2 that were inherited stay open but are closed on exec. When the keeper dies without ending, the
+/// supervisor reads end of file from its [`Link`](crate::Link) and has to exit by itself; workers go on.
+pub fn run(options: &Options) -> ExitCode {
+    match Keeper::new(options) {
+        Ok(mut keeper) => loop {
+            if let Some(code) = keeper.turn() {
+                return ExitCode::from(code);
+            }
+        },
+        Err(error) => {
+            say(format_args!("cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line to stderr. Losing it is better than ending over it.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "supd: keeper: {text}");
+}
+
+impl Keeper {
+    fn new(options: &Options) -> io::Result<Self> {
+        if std::fs::read_dir("/proc/self/task")?.count() > 1 {
+            return Err(io::Error::other("the keeper has to be started before any thread"));
+        }
+        let us = std::fs::read_link("/proc/self")?;
+        if us.to_str() != Some(&std::process::id().to_string()) {
+            return Err(io::Error::other("/proc shows another PID namespace; mount it anew inside this one"));
+        }
+        close_on_exec();
+        std::env::set_current_dir(&options.home)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", options.home.display())))?;
+        prctl::set_child_subreaper(true)?;
+        let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
+        let mut mask = SigSet::empty();
+        mask.extend([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2]);
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let now = Instant::now();
+        Ok(Self {
+            runs: Runs::default(),
+            store: BTreeMap::new(),
+            snapshot: None,
+            supervisor: Supervisor::new(options, now),
+            tagging: tree::limit_of(std::process::id() as i32) == Some(libc::RLIM_INFINITY),
+            open_files,
+            signals,
+            notifier: Notifier::from_env(),
+            watchdog: watchdog_interval().map(|every| Watchdog { every, next: now + every }),
+            since: monotonic_ns(),
+            announced: false,
+            terminate: false,
+            stage: Stage::Serving,
+        })
+    }
+
+    /// Waits for something and acts on it; the exit code when it is over.
+    fn turn(&mut self) -> Option<u8> {
+        for ready in self.wait() {
+            match ready {
+                Ready::Signals => self.read_signals(),
+                Ready::Status(run) => self.settle(run),
+                Ready::Link(events) => {
+                    if events.contains(PollFlags::POLLOUT) {
+                        self.supervisor.flush();
+                    }
+                    if events.intersects(!PollFlags::POLLOUT) {
+                        self.read_orders();
+                    }
+                }
+            }
+        }
+        self.act_on_time(Instant::now())
+    }
+
+    fn wait(&self) -> Vec<Ready> {
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let mut names = vec![None];
+        for (id, run) in &self.runs.0 {
+            if let Phase::Spawning(pending) = &run.phase {
+                fds.push(PollFd::new(pending.as_fd(), PollFlags::POLLIN));
+                names.push(Some(*id));
+            }
+        }
+        let statuses = fds.len();
+        if let Some(link) = self.supervisor.link() {
+            let mut events = PollFlags::empty();
+            events.set(PollFlags::POLLIN, self.supervisor.may_order());
+            events.set(PollFlags::POLLOUT, self.supervisor.has_outgoing());
+            fds.push(PollFd::new(link.as_fd(), events));
+        }
+        if poll(&mut fds, self.timeout()).is_err() {
+            // EINTR, or no memory for a moment.
+            return Vec::new();
+        }
+        let happened = |fd: &PollFd<'_>| fd.revents().filter(|events| !events.is_empty());
+        // Orders last: a supervisor that died has been seen by then.
+        let first = fds.iter().zip(&names).filter(|(fd, _)| happened(fd).is_some());
+        let first = first.map(|(_, name)| name.map_or(Ready::Signals, Ready::Status));
+        first.chain(fds[statuses..].iter().filter_map(happened).map(Ready::Link)).collect()
+    }
+
+    fn timeout(&self) -> PollTimeout {
+        let staged = match self.stage {
+            Stage::Serving => self.supervisor.start_at(),
+            Stage::Stopping { until } | Stage::Ending { until, .. } => Some(until),
+        };
+        let watched = self.watchdog.as_ref().map(|watchdog| watchdog.next);
+        let deadline = [staged, watched, self.supervisor.leave_by()].into_iter().flatten().min();
+        let Some(deadline) = deadline else { return PollTimeout::NONE };
+        // A millisecond more: waking too early would mean to wake twice.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let millis = if left.is_zero() { 0 } else { left.as_millis() + 1 };
+        PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+    }
+
+    fn read_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match info.ssi_signo as i32 {
+                libc::SIGCHLD => self.reap(),
+                libc::SIGTERM | libc::SIGINT => {
+                    self.terminate = true;
+                    self.notifier.tell("STOPPING=1");
+                    self.supervisor.tell_once(Report::Terminate);
+                }
+                libc::SIGUSR2 => self.supervisor.tell_once(Report::Reopen),
+                // SIGHUP: a terminal that closes is no reason to do anything.
+                _ => {}
+            }
+        }
+    }
+
+    fn act_on_time(&mut self, now: Instant) -> Option<u8> {
+        if let Some(watchdog) = &mut self.watchdog
+            && watchdog.next <= now
+        {
+            watchdog.next = now + watchdog.every;
+            // The keeper's own loop turns. A supervisor that hangs is replaced; it must not cost the workers.
+            self.notifier.tell("WATCHDOG=1");
+            self.supervisor.ping();
+        }
+        match self.stage {
+            Stage::Serving => {
+                if self.terminate
+                    && self.supervisor.pid().is_none()
+                    && self.supervisor.short_lives() >= HOPELESS
+                {
+                    self.stop(now);
+                } else if self.supervisor.start_at().is_some_and(|at| at <= now) && self.supervisor.start(now)
+                {
+                    self.welcome();
+                }
+            }
+            Stage::Stopping { until } => {
+                if until <= now || self.all_gone() {
+                    self.end(1);
+                }
+            }
+            Stage::Ending { .. } => {}
+        }
+        self.supervisor.end_overdue(now);
+        self.finished(now)
+    }
+
+    /// Nothing is left to be killed or reaped, or it takes too long (a process in uninterruptible sleep).
+    fn finished(&self, now: Instant) -> Option<u8> {
+        let Stage::Ending { code, until } = self.stage else { return None };
+        let nothing_left = self.all_gone() && self.supervisor.pid().is_none();
+        (nothing_left || until <= now).then_some(code)
+    }
+
+    /// Tells a new supervisor all there is to know.
+    fn welcome(&mut self) {
+        let welcome = Report::Welcome {
+            version: VERSION,
+            runs: self.runs.records(),
+            descriptors: self.store.len(),
+            snapshot: self.snapshot.is_some(),
+            restarts: self.supervisor.restarts(),
+            since: self.since,
+        };
+        self.supervisor.tell(welcome, self.snapshot.iter().cloned().collect());
+        let stored: Vec<_> = self.store.iter().collect();
+        for batch in stored.chunks(DESCRIPTORS_PER_MESSAGE) {
+            let names = batch.iter().map(|(name, _)| (*name).clone()).collect();
+            let attached = batch.iter().map(|(_, kept)| Rc::clone(kept)).collect();
+            self.supervisor.tell(Report::Descriptors { names }, attached);
+        }
+        if self.terminate {
+            self.supervisor.tell_once(Report::Terminate);
+        }
+    }
+
+    /// The first one that is ready makes the service ready.
+    pub(crate) fn supervisor_is_ready(&mut self) {
+        if !std::mem::replace(&mut self.announced, true) {
+            self.notifier.tell(&format!("READY=1\nMAINPID={}", std::process::id()));
+        }
+    }
+
+    /// Nobody else can: asks the runs to end.
+    fn stop(&mut self, now: Instant) {
+        say(format_args!("shall end, and no supervisor stays up: stopping {} runs", self.runs.0.len()));
+        self.stage = Stage::Stopping { until: now + STOP_TIMEOUT };
+        self.signal_all(libc::SIGTERM);
+    }
+
+    /// Kills what is still alive, says good-bye to the supervisor and ends when both are gone.
+    pub(crate) fn end(&mut self, code: u8) {
+        self.stage = Stage::Ending { code, until: Instant::now() + END_TIMEOUT };
+        self.signal_all(libc::SIGKILL);
+        self.supervisor.hang_up();
+    }
+
+    fn signal_all(&mut self, signal: i32) {
+        let alive: Vec<RunId> =
+            self.runs.0.iter().filter(|(_, run)| !run.is_gone()).map(|(id, _)| *id).collect();
+        for run in alive {
+            self.signal_tree(run, signal);
+        }
+    }
+
+    fn all_gone(&self) -> bool {
+        self.runs.0.values().all(crate::runs::Run::is_gone)
+    }
+}
+
+/// Whatever was inherited is for nobody else. Everything opened from here on is closed on exec anyway.
+fn close_on_exec() {
+    let first: libc::c_uint = 3;
+    // SAFETY: the flag only marks descriptors (close_range(2)); memory is not touched.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    // Before Linux 5.11.
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2).collect::<Vec<_>>() {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}

@@ -1,0 +1,148 @@
+//! What does an order change?
+//!
+//! A supervisor that breaks the protocol is answered with a line on stderr. It cannot make the keeper forget a living
+//! child, overwrite one, or signal anything but runs it has not forgotten.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+
+use crate::keeper::{Keeper, say};
+use crate::program::SIGNAL_MAX;
+use crate::protocol::{DescriptorName, ExecPlan, Order, Report, RunId, Scope, Step};
+use crate::runs::{Phase, Run};
+use crate::spawn::{self, Failure, Inheritance, Verdict};
+use crate::tree::{self, Mark};
+
+/// So many orders are read before other things get their turn.
+const ORDERS_PER_TURN: usize = 64;
+
+impl Keeper {
+    /// Reads orders and carries them out, up to a limit.
+    pub(crate) fn read_orders(&mut self) {
+        for _ in 0..ORDERS_PER_TURN {
+            if !self.read_order() {
+                return;
+            }
+        }
+    }
+
+    /// Reads what a supervisor that has ended still ordered.
+    pub(crate) fn read_last_orders(&mut self) {
+        while self.read_order() {}
+    }
+
+    /// Whether there may be another one.
+    fn read_order(&mut self) -> bool {
+        let Some(link) = self.supervisor.link() else { return false };
+        match link.try_recv() {
+            Ok(Some((order, attached))) => self.obey(order, attached),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => say(format_args!("{error}")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(None) | Err(_) => {
+                self.supervisor.hang_up();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn obey(&mut self, order: Order, mut attached: Vec<OwnedFd>) {
+        match order {
+            Order::Spawn { run, plan, keep } => self.spawn(run, &plan, keep, attached),
+            Order::Signal { run, signal, scope } => self.signal(run, signal, scope),
+            Order::Forget { run } => self.forget(run),
+            Order::Store { name } => match (attached.pop(), attached.is_empty()) {
+                (Some(descriptor), true) => drop(self.store.insert(name, Rc::new(descriptor))),
+                _ => say(format_args!("an order to store {name:?} came without its one descriptor")),
+            },
+            Order::Close { name } => drop(self.store.remove(&name)),
+            Order::Snapshot => match (attached.pop(), attached.is_empty()) {
+                (Some(snapshot), true) => self.snapshot = Some(Rc::new(snapshot)),
+                _ => say(format_args!("a snapshot came without its one descriptor")),
+            },
+            Order::Ready => self.supervisor_is_ready(),
+            Order::Pong => self.supervisor.answered(),
+            Order::Quit { code } => self.end(code),
+        }
+    }
+
+    fn spawn(&mut self, run: RunId, plan: &ExecPlan, keep: Vec<DescriptorName>, mut attached: Vec<OwnedFd>) {
+        if self.runs.0.contains_key(&run) {
+            return say(format_args!("an order to start run {} came twice", run.0));
+        }
+        let failure = if attached.len() != plan.descriptors.len() + keep.len() {
+            // Most likely the keeper had no room for them (EMFILE), so that the kernel left some out.
+            Failure { step: Step::Descriptors, errno: Errno::EBADF }
+        } else {
+            let kept = attached.split_off(plan.descriptors.len());
+            let tag = self.tagging.then(|| tree::tag(run));
+            match spawn::start(plan, &attached, Inheritance { tag, open_files: Some(self.open_files) }) {
+                Ok((pid, pending)) => {
+                    self.runs.0.insert(run, Run { pid, phase: Phase::Spawning(pending), doomed: false });
+                    return self.store.extend(keep.into_iter().zip(kept.into_iter().map(Rc::new)));
+                }
+                Err(failure) => failure,
+            }
+        };
+        self.tell_spawn_failed(run, failure);
+    }
+
+    pub(crate) fn tell_spawn_failed(&mut self, run: RunId, Failure { step, errno }: Failure) {
+        self.supervisor.tell(Report::SpawnFailed { run, step, errno: errno as i32 }, Vec::new());
+    }
+
+    /// Looks what a start has come to.
+    pub(crate) fn settle(&mut self, id: RunId) {
+        let Some(run) = self.runs.0.get_mut(&id) else { return };
+        let Phase::Spawning(pending) = &run.phase else { return };
+        match pending.verdict() {
+            Verdict::Pending => {}
+            Verdict::Failed(failure) => run.phase = Phase::Failing(failure),
+            Verdict::Executed => {
+                run.phase = Phase::Alive;
+                let pid = run.pid;
+                self.supervisor.tell(Report::Spawned { run: id, pid }, Vec::new());
+            }
+        }
+    }
+
+    fn signal(&mut self, id: RunId, signal: i32, scope: Scope) {
+        if !(1..=SIGNAL_MAX).contains(&signal) {
+            return say(format_args!("an order to send signal {signal}, which does not exist"));
+        }
+        match (scope, self.runs.0.get(&id)) {
+            (Scope::Main, Some(run)) if !run.is_reaped() => tree::signal_child(run.pid, signal),
+            (Scope::Tree, Some(run)) if !run.is_gone() => self.signal_tree(id, signal),
+            (Scope::Main | Scope::Tree, _) => {}
+        }
+    }
+
+    /// Signals every process of a run.
+    pub(crate) fn signal_tree(&mut self, id: RunId, signal: i32) {
+        let Some(run) = self.runs.0.get_mut(&id) else { return };
+        run.doomed |= signal == libc::SIGKILL;
+        let mark = Mark { run: id, main: run.pid, reaped: run.is_reaped() };
+        let marks = self.runs.marks();
+        let supervisor = self.supervisor.pid();
+        let find = || tree::roots(&marks, supervisor).remove(&id).unwrap_or_default();
+        tree::signal_tree(signal, mark, find);
+    }
+
+    fn forget(&mut self, id: RunId) {
+        match self.runs.0.get(&id) {
+            None => {}
+            Some(run) if run.is_reaped() => self.drop_run(id),
+            Some(_) => say(format_args!("an order to forget run {}, which is alive", id.0)),
+        }
+    }
+
+    /// Drops a run and what is kept for it.
+    pub(crate) fn drop_run(&mut self, id: RunId) {
+        self.runs.0.remove(&id);
+        self.store.retain(|name, _| name.run() != Some(id));
+    }
+}

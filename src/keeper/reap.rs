@@ -1,0 +1,93 @@
+//! Who has ended, and is anything left of it?
+
+use std::time::Instant;
+
+use crate::keeper::Keeper;
+use crate::protocol::{Exit, Report, RunId};
+use crate::runs::Phase;
+use crate::tree;
+
+impl Keeper {
+    /// Reaps every child that has ended. Unknown ones are adopted descendants, or, as PID 1 of a container, orphans
+    /// of any origin; that they ended may mean that a run is gone.
+    pub(crate) fn reap(&mut self) {
+        let mut supervisor_exit = None;
+        let mut ended = Vec::new();
+        while let Some((pid, exit)) = next_zombie() {
+            if self.supervisor.pid() == Some(pid) {
+                supervisor_exit = Some(exit);
+            } else if let Some(run) = self.runs.of_main(pid) {
+                self.main_ended(run, exit);
+                ended.push(run);
+            }
+        }
+        self.look_for_survivors(&ended);
+        if let Some(exit) = supervisor_exit {
+            self.read_last_orders();
+            self.supervisor.ended(exit, Instant::now());
+        }
+    }
+
+    fn main_ended(&mut self, id: RunId, exit: Exit) {
+        // It may have been faster than our reading of its status pipe.
+        self.settle(id);
+        let Some(run) = self.runs.0.get_mut(&id) else { return };
+        match run.phase {
+            Phase::Failing(failure) => {
+                self.drop_run(id);
+                self.tell_spawn_failed(id, failure);
+            }
+            Phase::Spawning(_) | Phase::Alive | Phase::Exited { .. } => {
+                run.phase = Phase::Exited { exit, survivors: true };
+            }
+        }
+    }
+
+    /// Finds out which of the runs whose main process has ended still have others, and reports what is new: exits
+    /// of `ended`, the end of earlier ones' last survivor.
+    fn look_for_survivors(&mut self, ended: &[RunId]) {
+        let with_survivors = |phase: &Phase| matches!(phase, Phase::Exited { survivors: true, .. });
+        if !self.runs.0.values().any(|run| with_survivors(&run.phase)) {
+            return;
+        }
+        let alive = tree::roots(&self.runs.marks(), self.supervisor.pid());
+        let mut reports = Vec::new();
+        let mut doomed = Vec::new();
+        for (id, run) in &mut self.runs.0 {
+            let Phase::Exited { exit, survivors } = &mut run.phase else { continue };
+            if !*survivors {
+                continue;
+            }
+            *survivors = alive.contains_key(id);
+            if ended.contains(id) {
+                reports.push(Report::Exited { run: *id, exit: *exit, survivors: *survivors });
+            } else if !*survivors {
+                reports.push(Report::Gone { run: *id });
+            }
+            if *survivors && run.doomed {
+                doomed.push(*id);
+            }
+        }
+        for report in reports {
+            self.supervisor.tell(report, Vec::new());
+        }
+        for run in doomed {
+            self.signal_tree(run, libc::SIGKILL);
+        }
+    }
+}
+
+/// The next child that has ended, reaped.
+///
+/// By libc: nix's `waitpid` fails for a child ended by a real-time signal, after it has been reaped.
+fn next_zombie() -> Option<(i32, Exit)> {
+    let mut status = 0;
+    // SAFETY: waitpid writes one int to the given place.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    let exit = if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    };
+    (pid > 0).then_some((pid, exit))
+}

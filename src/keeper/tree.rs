@@ -1,0 +1,237 @@
+//! Which processes belong to a run, and how do they get a signal?
+//!
+//! The keeper is the child subreaper (prctl(2)), so whatever a worker leaves behind becomes the keeper's direct child, however
+//! it daemonised. A run therefore consists of its main process, of adopted children that can be traced back to it,
+//! and of the descendants of both; nothing outside the keeper's own descent is ever looked at, let alone signalled.
+//!
+//! An adopted child is traced back by its *tag*: hard and soft `RLIMIT_RTTIME` of 2^62 plus the run's number. Limits are
+//! inherited over fork, exec and setsid, by `env -i` too, lowering one takes no privilege, and this one has no effect:
+//! it bounds, in microseconds, the processor time without a blocking call of tasks under a *real-time* policy
+//! (getrlimit(2); the kernel compares it with a tick counter of such tasks only), and 2^62 of them are 146,000 years.
+//! A process that lowers that limit further, or whose tag could not be set, is still traced by its session
+//! (getsid(2)), which includes the main's process group: process groups cannot span sessions (setpgid(2)).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::protocol::RunId;
+
+/// Where tags start. Above any real limit, below RLIM_INFINITY.
+const TAG_BASE: u64 = 1 << 62;
+/// How often a kill looks for processes that were born meanwhile. What is born later is killed when it comes to
+/// the keeper.
+const PASSES_MAX: usize = 100;
+
+/// The tag of a run.
+pub(crate) fn tag(run: RunId) -> u64 {
+    TAG_BASE | (run.0 & (TAG_BASE - 1))
+}
+
+/// Where the processes of one run hang.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    /// The main process, while it has not been reaped.
+    pub(crate) main: Option<i32>,
+    /// Adopted children that were traced back to the run.
+    pub(crate) adopted: Vec<i32>,
+}
+
+/// What is needed to recognise a process as one of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    /// The run.
+    pub(crate) run: RunId,
+    /// Its main process, reaped or not: its number stays reserved while a session has it.
+    pub(crate) main: i32,
+    /// Whether the main process has been reaped.
+    pub(crate) reaped: bool,
+}
+
+/// The roots of every run, in one pass over the keeper's own children. To be called when all zombies have been
+/// reaped: what is listed then is alive. Nobody but the keeper takes children off that list, so the list is whole.
+///
+/// `not_adopted`: children of the keeper that are no main process.
+pub(crate) fn roots(marks: &[Mark], supervisor: Option<i32>) -> BTreeMap<RunId, Roots> {
+    let mut found: BTreeMap<RunId, Roots> = BTreeMap::new();
+    let mains: BTreeMap<i32, RunId> = marks.iter().filter(|m| !m.reaped).map(|m| (m.main, m.run)).collect();
+    for child in children(std::process::id() as i32) {
+        if supervisor == Some(child) {
+            continue;
+        }
+        if let Some(run) = mains.get(&child) {
+            found.entry(*run).or_default().main = Some(child);
+        } else if let Some(mark) = origin(child, marks) {
+            found.entry(mark.run).or_default().adopted.push(child);
+        }
+    }
+    found
+}
+
+/// The run an adopted process comes from.
+fn origin(pid: i32, marks: &[Mark]) -> Option<&Mark> {
+    let tag_found = limit_of(pid);
+    let session = session_of(pid);
+    let tagged = marks.iter().find(|mark| tag_found == Some(tag(mark.run)));
+    // The number of a reaped main may have a new owner, if no session kept it: the living one goes first.
+    let in_session = || marks.iter().filter(|mark| session == Some(mark.main)).min_by_key(|mark| mark.reaped);
+    tagged.or_else(in_session)
+}
+
+/// Sends `signal` to everything below `roots`. SIGKILL is repeated until nothing new turns up, so that a process
+/// that forks faster than it is found cannot outrun it.
+pub(crate) fn signal_tree(signal: i32, mark: Mark, mut find: impl FnMut() -> Roots) {
+    let mut reached = BTreeSet::new();
+    for _ in 0..PASSES_MAX {
+        let before = reached.len();
+        let roots = find();
+        for root in roots.main.into_iter().chain(roots.adopted) {
+            if reached.insert(root) {
+                signal_child(root, signal);
+            }
+            signal_below(root, signal, mark, &mut reached);
+        }
+        if signal != libc::SIGKILL || reached.len() == before {
+            return;
+        }
+    }
+}
+
+/// Signals every descendant of `root`, which itself is done.
+fn signal_below(root: i32, signal: i32, mark: Mark, reached: &mut BTreeSet<i32>) {
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        for child in children(parent) {
+            if reached.insert(child) {
+                signal_descendant(child, parent, signal, mark);
+                parents.push(child);
+            }
+        }
+    }
+}
+
+/// Signals an unreaped child of the keeper: its number cannot have a new owner before the keeper reaps it.
+pub(crate) fn signal_child(pid: i32, signal: i32) {
+    // SAFETY: kill has no memory effects; pid is a positive number of one process.
+    let _ = unsafe { libc::kill(pid, signal) };
+}
+
+/// Signals a process that somebody else reaps: pinned by a pidfd first, then looked at again, so that the signal
+/// never goes to a new owner of the number.
+fn signal_descendant(pid: i32, parent: i32, signal: i32, mark: Mark) {
+    let pinned = pidfd(pid);
+    let belongs = limit_of(pid) == Some(tag(mark.run))
+        || session_of(pid) == Some(mark.main)
+        || parent_of(pid).is_some_and(|now| now == parent || now == std::process::id() as i32);
+    if !belongs {
+        return;
+    }
+    match pinned {
+        Some(pinned) => {
+            // SAFETY: a valid descriptor, no siginfo, no flags: pidfd_send_signal(2) touches no memory of ours.
+            let _ =
+                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pinned.as_raw_fd(), signal, 0usize, 0) };
+        }
+        // Before Linux 5.3, or it is gone.
+        None => signal_child(pid, signal),
+    }
+}
+
+fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: pidfd_open(2) takes two numbers; the result, if not negative, is a new descriptor that is ours alone.
+    unsafe {
+        let number = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        (number >= 0).then(|| OwnedFd::from_raw_fd(number as i32))
+    }
+}
+
+/// The hard `RLIMIT_RTTIME` of a process.
+pub(crate) fn limit_of(pid: i32) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: prlimit writes one rlimit to the given place and changes nothing, for want of a new limit.
+    let done = unsafe { libc::prlimit(pid, libc::RLIMIT_RTTIME, std::ptr::null(), &raw mut limit) };
+    if done == 0 {
+        return Some(limit.rlim_max);
+    }
+    // Another user's (setuid, or a run with `user` under a keeper without privilege): the text is open to all.
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn session_of(pid: i32) -> Option<i32> {
+    // SAFETY: getsid has no memory effects.
+    let session = unsafe { libc::getsid(pid) };
+    (session > 0).then_some(session)
+}
+
+/// The children of a process: of all its threads, for each thread has its own.
+fn children(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut found = Vec::new();
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(list) => found.extend(list.split_whitespace().filter_map(|text| text.parse::<i32>().ok())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !kernel_lists_children() => {
+                return children_by_parent(pid);
+            }
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+/// Whether the kernel was built with `CONFIG_PROC_CHILDREN`; most are.
+fn kernel_lists_children() -> bool {
+    fs::exists("/proc/thread-self/children").unwrap_or(false)
+}
+
+/// As [`children`], by asking every process for its parent.
+fn children_by_parent(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers.filter(|number| parent_of(*number) == Some(pid)).collect()
+}
+
+/// The parent, from `/proc/PID/stat`, where the second field, the name, may contain anything, `)` too.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    std::str::from_utf8(&stat[after_name..]).ok()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn tags_differ_and_are_neither_small_nor_infinite() {
+        assert_ne!(tag(RunId(1)), tag(RunId(2)));
+        for run in [0, 1, u64::MAX] {
+            assert!(tag(RunId(run)) >= TAG_BASE && tag(RunId(run)) < libc::RLIM_INFINITY);
+        }
+    }
+
+    #[test]
+    fn both_ways_find_the_same_children_whatever_their_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join("a) R 1 (");
+        fs::copy("/bin/cat", &odd).unwrap();
+        let mut child = Command::new(&odd).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"x").unwrap();
+        // It answers, so it has been executed and bears its name.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let pid = child.id() as i32;
+        let us = std::process::id() as i32;
+        assert_eq!(parent_of(pid), Some(us));
+        assert!(children_by_parent(us).contains(&pid));
+        if kernel_lists_children() {
+            assert!(children(us).contains(&pid));
+        }
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
