@@ -195,13 +195,15 @@ pub enum DescriptorName {
     Err(RunId),
     /// The supervisor's end of a run's IPC channel.
     Ipc(RunId),
+    /// The memfd in which the log thread notes what it is about to write.
+    LogJournal,
 }
 
 impl DescriptorName {
     /// The run it belongs to and is dropped with.
     pub fn run(&self) -> Option<RunId> {
         match self {
-            Self::Control | Self::Port(_) => None,
+            Self::Control | Self::Port(_) | Self::LogJournal => None,
             Self::Out(run) | Self::Err(run) | Self::Ipc(run) => Some(*run),
         }
     }

@@ -1,0 +1,253 @@
+//! Readers of what is being written.
+//!
+//! Question answered here: *who gets this line?* A reader that does not keep up is told how much it missed; it never makes
+//! anybody wait.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use supd_api::{AppName, LogLine, LogText, Stream};
+use tokio::sync::Notify;
+
+use super::Source;
+
+/// Of a longer line only so many bytes are shown.
+pub(super) const SHOWN: usize = 1024 * 1024;
+/// What may wait for one reader.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const QUEUE_LINES: usize = 10_000;
+
+/// Which lines a reader wants.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Of which workers.
+    pub workers: Workers,
+    /// Which of their streams.
+    pub streams: Streams,
+}
+
+/// A set of workers, present and future.
+#[derive(Clone, Debug)]
+pub enum Workers {
+    /// Every one.
+    All,
+    /// These ids, and all that these apps have or will have.
+    Of {
+        /// Worker ids.
+        ids: BTreeSet<u32>,
+        /// App names.
+        apps: BTreeSet<AppName>,
+    },
+}
+
+/// Which streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+    /// Both.
+    Both,
+}
+
+impl Filter {
+    pub(super) fn admits(&self, source: &Source) -> bool {
+        let stream = match self.streams {
+            Streams::Out => source.stream == Stream::Out,
+            Streams::Err => source.stream == Stream::Err,
+            Streams::Both => true,
+        };
+        stream
+            && match &self.workers {
+                Workers::All => true,
+                Workers::Of { ids, apps } => ids.contains(&source.worker) || apps.contains(&source.app),
+            }
+    }
+}
+
+/// The queue between the log thread and one reader.
+#[derive(Default)]
+pub(super) struct Feed {
+    queue: Mutex<Queue>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+    missed: u64,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&mut self, line: &LogLine) {
+        let size = size(line);
+        if self.lines.len() >= QUEUE_LINES || self.bytes + size > QUEUE_BYTES {
+            self.missed += 1;
+            return;
+        }
+        self.tell_missed();
+        self.bytes += size;
+        self.lines.push_back(line.clone());
+    }
+
+    fn tell_missed(&mut self) {
+        if self.missed > 0 {
+            self.lines.push_back(LogLine::Missed { lines: std::mem::take(&mut self.missed) });
+        }
+    }
+
+    fn pop(&mut self) -> Option<LogLine> {
+        if self.lines.is_empty() {
+            self.tell_missed();
+        }
+        let line = self.lines.pop_front()?;
+        self.bytes -= size(&line);
+        Some(line)
+    }
+}
+
+fn size(line: &LogLine) -> usize {
+    match line {
+        LogLine::Line { text, .. } => text.as_bytes().len(),
+        LogLine::File { .. } | LogLine::Missed { .. } => 0,
+    }
+}
+
+impl Feed {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, lines: &[LogLine]) {
+        let mut queue = self.queue();
+        lines.iter().for_each(|line| queue.push(line));
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    fn close(&self) {
+        self.queue().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// The next line; `None` when there will be none. Cancel safe.
+    pub(super) async fn next(&self) -> Option<LogLine> {
+        loop {
+            {
+                let mut queue = self.queue();
+                if let Some(line) = queue.pop() {
+                    return Some(line);
+                }
+                if queue.closed {
+                    return None;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// All readers.
+#[derive(Default)]
+pub(super) struct Audience {
+    readers: Vec<(Filter, Weak<Feed>)>,
+}
+
+impl Audience {
+    pub(super) fn join(&mut self, filter: Filter, feed: Weak<Feed>) {
+        self.readers.retain(|(_, feed)| feed.strong_count() > 0);
+        self.readers.push((filter, feed));
+    }
+
+    /// Who reads this source now. Readers that left are forgotten.
+    pub(super) fn of(&mut self, source: &Source) -> Vec<Arc<Feed>> {
+        let mut feeds = Vec::new();
+        self.readers.retain(|(filter, feed)| match feed.upgrade() {
+            Some(feed) => {
+                if filter.admits(source) {
+                    feeds.push(feed);
+                }
+                true
+            }
+            None => false,
+        });
+        feeds
+    }
+}
+
+impl Drop for Audience {
+    fn drop(&mut self) {
+        self.readers.iter().filter_map(|(_, feed)| feed.upgrade()).for_each(|feed| feed.close());
+    }
+}
+
+/// Makes lines of one source's bytes, while somebody reads along.
+#[derive(Default)]
+pub(super) struct Framing {
+    /// How many bytes of an incomplete line have gone to the file.
+    open: u64,
+    /// The first [`SHOWN`] of them; `None` while nobody reads.
+    line: Option<Vec<u8>>,
+}
+
+impl Framing {
+    /// How many bytes at the end of its file are an incomplete line.
+    pub(super) fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// What was written of an incomplete line is not, or not certainly, the end of its file.
+    pub(super) fn interleaved(&mut self) {
+        self.open = 0;
+    }
+
+    /// Somebody reads from now on. `begun` fetches, of the incomplete line of so many bytes, so many first ones.
+    pub(super) fn watch(&mut self, begun: impl FnOnce(u64, usize) -> Vec<u8>) {
+        let shown = usize::try_from(self.open).unwrap_or(SHOWN).min(SHOWN);
+        self.line.get_or_insert_with(|| if shown == 0 { Vec::new() } else { begun(self.open, shown) });
+    }
+
+    /// These bytes have left the pipe.
+    pub(super) fn publish(&mut self, source: &Source, bytes: &[u8], audience: &mut Audience) {
+        self.open = match bytes.iter().rposition(|&byte| byte == b'\n') {
+            Some(newline) => (bytes.len() - newline - 1) as u64,
+            None => self.open + bytes.len() as u64,
+        };
+        let feeds = audience.of(source);
+        if feeds.is_empty() {
+            self.line = None;
+            return;
+        }
+        let mut lines = Vec::new();
+        let line = self.line.get_or_insert_default();
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            line.extend_from_slice(&text[..text.len().min(SHOWN - line.len())]);
+            if text.len() < piece.len() {
+                lines.push(shown(source, std::mem::take(line)));
+            }
+        }
+        feeds.iter().for_each(|feed| feed.extend(&lines));
+    }
+
+    /// The stream has ended, perhaps within a line.
+    pub(super) fn finish(&mut self, source: &Source, audience: &mut Audience) {
+        let begun = self.line.take().filter(|line| !line.is_empty());
+        if let Some(line) = begun {
+            let lines = [shown(source, line)];
+            audience.of(source).iter().for_each(|feed| feed.extend(&lines));
+        }
+    }
+}
+
+fn shown(source: &Source, line: Vec<u8>) -> LogLine {
+    LogLine::Line {
+        app: source.app.clone(),
+        worker: Some(source.worker),
+        stream: source.stream,
+        text: LogText::from(line),
+    }
+}

@@ -1,0 +1,162 @@
+//! Worker output: pipe → log thread → file, and live reading.
+//!
+//! Question answered here: *where did each byte that a worker wrote go?* One thread named `logs` carries it. It may
+//! block on a disk; whoever calls [`Logs`] never does. It may not start, stop or judge workers, and it keeps no output
+//! in memory: **a byte leaves the pipe only when it is in the file.** Since the keeper holds the read ends too, a
+//! supervisor killed at any moment loses no byte; the next one attaches the pipes again and goes on.
+//!
+//! # How bytes are moved, and why not by splice(2)
+//! tee(2) copies what a pipe holds into a scratch pipe; from there it is read, framed and written with `O_APPEND`; only
+//! then exactly so many bytes are consumed. Moving them with splice(2) would be one atomic step, but
+//! it refuses files in append mode (`EINVAL`), so a file truncated by others (logrotate's `copytruncate`) could get a
+//! hole and bytes appended by others be overwritten; and it holds the pipe's lock while it writes, so that a slow disk would
+//! stop even a worker that writes to a non-blocking pipe with room in it.
+//!
+//! What writing first costs is that a kill between the two steps leaves bytes both in file and pipe. The `journal`, a memfd that
+//! outlives the supervisor, tells the next one exactly how many, and it consumes those first. What remains: when others
+//! truncate, replace or extend the file in that very moment too, or it is no regular file, one chunk (at most 64 KiB) may be
+//! in it twice. None is ever lost.
+
+mod file;
+mod journal;
+mod live;
+mod pipe;
+mod subscription;
+mod tail;
+mod tap;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use supd_api::{AppName, Stream};
+use supd_keeper::protocol::RunId;
+
+pub use journal::new_journal;
+pub use live::{Filter, Streams, Workers};
+pub use subscription::{Request, Subscription, TailFile};
+
+/// Whose output a pipe carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The run that writes into it.
+    pub run: RunId,
+    /// Its app.
+    pub app: AppName,
+    /// Its worker's id.
+    pub worker: u32,
+    /// Which of its two streams.
+    pub stream: Stream,
+}
+
+/// What the log thread tells.
+#[derive(Debug)]
+pub enum Notice {
+    /// Both streams of this run have been read to their end, or given up after [`Logs::release`]. Told once.
+    Drained {
+        /// The run.
+        run: RunId,
+    },
+    /// A file cannot be written. Told when it begins, not for every line.
+    Trouble {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It can be written again.
+    Recovered {
+        /// The file.
+        path: PathBuf,
+        /// So many bytes were dropped meanwhile because their pipe was full; a marker line in the file says so too.
+        lost: u64,
+    },
+}
+
+/// The log thread's handle. No method blocks. The thread ends when the last handle is dropped; what is
+/// in the pipes then stays there.
+#[derive(Clone)]
+pub struct Logs {
+    line: Arc<Line>,
+}
+
+struct Line {
+    commands: mpsc::Sender<Command>,
+    wake: Arc<EventFd>,
+}
+
+enum Command {
+    Attach { source: Source, pipe: OwnedFd, path: Option<PathBuf> },
+    Release { run: RunId },
+    Flush { paths: Vec<PathBuf> },
+    Reopen,
+    Subscribe(subscription::Opening),
+    End,
+}
+
+impl Logs {
+    /// Starts the thread. `journal` comes from [`new_journal`] and must outlive this process: the keeper holds it and hands
+    /// it to the next supervisor. `notify` is called on the log thread and must not block.
+    ///
+    /// # Errors
+    /// No thread, pipe or epoll instance could be made, or `journal` cannot be read.
+    pub fn start(journal: OwnedFd, notify: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let (commands, inbox) = mpsc::channel();
+        let thread = thread::LogThread::new(journal, Box::new(notify), Arc::clone(&wake), inbox)?;
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || thread.run())?;
+        Ok(Self { line: Arc::new(Line { commands, wake }) })
+    }
+
+    /// Carries what `pipe` (its read end) brings into `path`, which is created with mode 0640, its directory with 0750.
+    /// Sources with the same path share one open file, and no line of one is torn into a line of another, unless it is longer
+    /// than the pipe or its end stays away for two seconds. `None`: shown to live readers and dropped.
+    pub fn attach(&self, source: Source, pipe: OwnedFd, path: Option<PathBuf>) {
+        self.line.send(Command::Attach { source, pipe, path });
+    }
+
+    /// Every process of this run that the keeper knows is gone: what its pipes hold is carried away, then they are closed,
+    /// even if some escaped process still has a write end. Every attached run must be released once.
+    pub fn release(&self, run: RunId) {
+        self.line.send(Command::Release { run });
+    }
+
+    /// Empties these files.
+    pub fn flush(&self, paths: Vec<PathBuf>) {
+        self.line.send(Command::Flush { paths });
+    }
+
+    /// Opens every file anew under its path, after somebody renamed it.
+    pub fn reopen(&self) {
+        self.line.send(Command::Reopen);
+    }
+
+    /// Reads along. The switch from file to live happens between two writes: nothing is missing, nothing comes twice.
+    pub fn subscribe(&self, request: Request) -> Subscription {
+        let (subscription, opening) = Subscription::new(request);
+        self.line.send(Command::Subscribe(opening));
+        subscription
+    }
+}
+
+impl Line {
+    fn send(&self, command: Command) {
+        // The thread ends only after `End`, which only the last handle sends; should it have panicked, there is
+        // nobody left to take the command and nothing the caller could do.
+        if self.commands.send(command).is_ok() {
+            // A full eventfd counter (EAGAIN) means that the wake-up is pending already.
+            let _ = self.wake.write(1);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.send(Command::End);
+    }
+}

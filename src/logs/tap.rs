@@ -1,0 +1,151 @@
+//! One pipe on its way into a file.
+//!
+//! Question answered here: *how much of what this pipe holds may go now?* It knows lines and patience; it may not do
+//! any input or output.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::Source;
+use super::live::Framing;
+use super::pipe::{CHUNK, capacity};
+
+/// After so many fruitless looks (1, 2, 4 … 1024 ms, about two seconds) patience is over.
+const LOOKS: u32 = 11;
+
+pub(super) struct Tap {
+    pub(super) source: Source,
+    pub(super) pipe: OwnedFd,
+    pub(super) path: Option<PathBuf>,
+    /// Every write end is closed: nothing will be added.
+    pub(super) hung_up: bool,
+    /// It waits for its turn.
+    pub(super) queued: bool,
+    /// When it will be looked at though nothing woke us.
+    pub(super) look_at: Option<Instant>,
+    pub(super) framing: Framing,
+    capacity: usize,
+    /// After the release of its run: how many bytes may still come. What is more than the pipe could hold at that moment was
+    /// written later, by a process that escaped.
+    rest: Option<usize>,
+    looks: u32,
+    /// How many bytes it held when it was looked at last.
+    held: usize,
+}
+
+/// What comes after a turn.
+pub(super) enum Next {
+    /// Another turn: there may be more.
+    Turn,
+    /// Nothing until the pipe wakes us.
+    Sleep,
+    /// Something is left in the pipe. A writer that blocks on a pipe which was not empty wakes nobody (`pipe_write` in
+    /// Linux's fs/pipe.c), so it must be looked at again after this time.
+    Look(Duration),
+    /// It is finished.
+    End,
+}
+
+impl Tap {
+    pub(super) fn new(source: Source, pipe: OwnedFd, path: Option<PathBuf>) -> Self {
+        let capacity = capacity(&pipe);
+        Self {
+            source,
+            pipe,
+            path,
+            hung_up: false,
+            queued: false,
+            look_at: None,
+            framing: Framing::default(),
+            capacity,
+            rest: None,
+            looks: 0,
+            held: 0,
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        self.capacity = capacity(&self.pipe);
+        self.rest.get_or_insert(self.capacity);
+    }
+
+    /// The pipe is empty.
+    pub(super) fn empty(&mut self) -> Next {
+        (self.looks, self.held) = (0, 0);
+        if self.rest.is_some() { Next::End } else { Next::Sleep }
+    }
+
+    /// What it holds cannot be had. That happens to what is no pipe, or one that somebody else reads too.
+    pub(super) fn give_up(&self, error: &io::Error) -> Next {
+        let Source { run, app, worker, stream } = &self.source;
+        tracing::error!("cannot read the {stream:?} pipe of {app} worker {worker} (run {}): {error}", run.0);
+        Next::End
+    }
+
+    /// How many of these bytes may be written. In a file with several writers: whole lines, unless the line will
+    /// not get whole.
+    pub(super) fn cut(&mut self, bytes: &[u8], shared: bool) -> usize {
+        let allowed = self.rest.map_or(bytes.len(), |rest| rest.min(bytes.len()));
+        if !shared {
+            return allowed;
+        }
+        if let Some(newline) = bytes[..allowed].iter().rposition(|&byte| byte == b'\n') {
+            return newline + 1;
+        }
+        let stuck = bytes.len() == self.held && self.may_be_full(bytes.len());
+        let closed = self.hung_up || self.rest.is_some();
+        if closed || bytes.len() >= CHUNK || stuck || self.looks >= LOOKS {
+            return allowed;
+        }
+        self.note(bytes.len());
+        0
+    }
+
+    /// The file takes nothing now. How many of the oldest bytes are dropped so that the writer is not blocked; whole lines
+    /// where there are any.
+    pub(super) fn spill(&mut self, bytes: &[u8]) -> usize {
+        if self.rest.is_some() && self.looks >= LOOKS {
+            return bytes.len();
+        }
+        if !self.may_be_full(bytes.len()) {
+            self.note(bytes.len());
+            return 0;
+        }
+        let least = bytes.len() - self.capacity / 8;
+        bytes[least..].iter().position(|&byte| byte == b'\n').map_or(least, |newline| least + newline + 1)
+    }
+
+    /// A pipe has room for a number of pages, some of which hold less than a page; two neighbours
+    /// always hold more than one page, so a full pipe is at least almost half full.
+    fn may_be_full(&self, held: usize) -> bool {
+        held >= self.capacity * 3 / 8
+    }
+
+    fn note(&mut self, held: usize) {
+        if held > self.held {
+            self.looks = 0;
+        }
+        self.held = held;
+    }
+
+    /// So many bytes have been consumed.
+    pub(super) fn moved(&mut self, count: usize) -> Next {
+        (self.looks, self.held) = (0, 0);
+        if let Some(rest) = &mut self.rest {
+            *rest = rest.saturating_sub(count);
+            if *rest == 0 {
+                return Next::End;
+            }
+        }
+        Next::Turn
+    }
+
+    /// When to look again at what had to be left.
+    pub(super) fn wait(&mut self) -> Next {
+        let delay = Duration::from_millis(1 << self.looks.min(LOOKS - 1));
+        self.looks += 1;
+        Next::Look(delay)
+    }
+}
