@@ -159,6 +159,9 @@ impl Ports {
 
     /// The worker has closed the server it had asked for. Returns the key when the socket has become useless: a
     /// random port nobody uses. It has left the table; its descriptor should be closed.
+    ///
+    /// Not to be called for a run that has been told to disconnect: it closes everything, and its successor is to
+    /// find its random ports again. [`Ports::release`] follows anyway.
     pub fn closed(&mut self, run: RunId, key: &PortKey) -> Option<PortKey> {
         let port = self.ports.get_mut(key)?;
         let usage = port.users.get_mut(&run)?;
