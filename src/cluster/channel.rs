@@ -1,0 +1,583 @@
+//! The IPC channel of one run.
+//!
+//! Question answered here: *how do lines and sockets get through a socket pair, so that neither a bad worker nor
+//! the death of a supervisor breaks the conversation?* A task owns our end; the supervisor's loop gets each event
+//! as a [`Delivery`] and decides. May not decide anything itself, except what the protocol itself demands:
+//! acknowledgements.
+//!
+//! **Nothing leaves the channel before it is handled.** Our end of the pair outlives us in the keeper. A line is
+//! only looked at (`MSG_PEEK`) and taken from the kernel after the supervisor has signed its [`Receipt`], that is
+//! after the answer has been sent. So a successor finds the line that its predecessor died over, and every event
+//! may come a second time: handling must be idempotent. (Node ignores a second answer to one query.) Two lines
+//! are exceptions, because nobody waits for them or because to say a thing twice would do harm: parts of a
+//! line longer than one look are taken at once, and a line with a descriptor is acknowledged exactly once.
+//!
+//! **Lines of up to 32 KiB leave whole or not at all**, since the kernel takes that much in one buffer
+//! (`unix_stream_sendmsg`); only a longer message can be cut by our death, and then the worker cannot read it or
+//! the next. All our own are short; a long one can only be a user's [`ToWorker::Message`].
+//!
+//! Descriptors sent to us never arrive: reading without room for them makes the kernel close them (unix(7)).
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, SockType, getsockopt, recv, sendmsg, sockopt};
+use serde_json::Value;
+use supd_keeper::protocol::RunId;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+
+use super::lines::Lines;
+use super::message::{self, Ended, FromWorker, Incoming, ToWorker};
+use super::outbox::{Outbox, Parcel, WAITING_MAX};
+
+/// How much one look shows at most.
+const LOOK: usize = 64 << 10;
+
+/// An event of a channel.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Whose channel.
+    pub run: RunId,
+    /// What happened.
+    pub event: FromWorker,
+    /// To be signed when it has been handled.
+    pub receipt: Receipt,
+}
+
+/// Proof that a line has been handled.
+#[derive(Debug)]
+pub struct Receipt {
+    signed: oneshot::Sender<()>,
+}
+
+impl Receipt {
+    /// Everything that follows from this event has been recorded and answers have been given to
+    /// [`Channel::send`]. Only then is the line taken from the channel and the next one delivered. Without it (a
+    /// supervisor that shuts down drops what it has not handled) the channel stops and the line stays in it.
+    pub fn sign(self) {
+        // The conversation may have ended meanwhile.
+        let _ = self.signed.send(());
+    }
+}
+
+/// The sending side of a channel. Dropping it closes our end (the keeper's duplicate stays open).
+#[derive(Debug)]
+pub struct Channel {
+    commands: mpsc::UnboundedSender<ToWorker>,
+}
+
+impl Channel {
+    /// Starts the task for our end of a run's socket pair. What the worker says goes to `deliveries`: one event at
+    /// a time, the last one being [`FromWorker::Ended`]. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched.
+    pub fn open(run: RunId, end: OwnedFd, deliveries: mpsc::UnboundedSender<Delivery>) -> io::Result<Self> {
+        let end = std::os::unix::net::UnixStream::from(end);
+        end.set_nonblocking(true)?;
+        let end = UnixStream::from_std(end)?;
+        let (commands, incoming) = mpsc::unbounded_channel();
+        let conversation = Conversation {
+            run,
+            end,
+            deliveries,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            over: None,
+        };
+        tokio::spawn(conversation.hold(incoming));
+        Ok(Self { commands })
+    }
+
+    /// Queues a message. After the end of the channel it goes nowhere; [`FromWorker::Ended`] has told so.
+    pub fn send(&self, message: ToWorker) {
+        // An error means just that.
+        let _ = self.commands.send(message);
+    }
+}
+
+/// A delivered line that is still in the kernel.
+struct Unhandled {
+    length: usize,
+    signed: oneshot::Receiver<()>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    lines: Lines,
+    /// What the last look showed and has not been taken yet.
+    seen: Vec<u8>,
+    unhandled: Option<Unhandled>,
+}
+
+impl Inbox {
+    /// Waits for the signature of the line that is being handled.
+    async fn handled(&mut self) -> Result<(), oneshot::error::RecvError> {
+        match &mut self.unhandled {
+            Some(unhandled) => (&mut unhandled.signed).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Why a conversation is over.
+enum Over {
+    /// There is something to tell the supervisor.
+    Ended(Ended),
+    /// The supervisor wants no more of it.
+    Left,
+}
+
+struct Conversation {
+    run: RunId,
+    end: UnixStream,
+    deliveries: mpsc::UnboundedSender<Delivery>,
+    outbox: Outbox,
+    inbox: Inbox,
+    over: Option<Over>,
+}
+
+impl Conversation {
+    async fn hold(mut self, mut commands: mpsc::UnboundedReceiver<ToWorker>) {
+        while self.over.is_none() {
+            self.step(&mut commands).await;
+        }
+        if let Some(Over::Ended(ended)) = self.over {
+            self.deliver(0, FromWorker::Ended(ended));
+        }
+    }
+
+    async fn step(&mut self, commands: &mut mpsc::UnboundedReceiver<ToWorker>) {
+        let Self { end, outbox, inbox, .. } = self;
+        let (writing, reading) = (!outbox.is_empty(), inbox.unhandled.is_none());
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(command) => self.accept(command),
+                None => self.over = Some(Over::Left),
+            },
+            sent = end.async_io(Interest::WRITABLE, || send_next(end, outbox)), if writing => {
+                self.sent(sent);
+            }
+            handled = inbox.handled() => match handled {
+                Ok(()) => {
+                    self.catch_up(commands);
+                    self.take_handled();
+                }
+                Err(_) => self.over = Some(Over::Left),
+            },
+            seen = end.async_io(Interest::READABLE, || look(end)), if reading => self.saw(seen),
+        }
+    }
+
+    /// Sends what has been asked for before the receipt was signed, as far as the kernel takes it.
+    fn catch_up(&mut self, commands: &mut mpsc::UnboundedReceiver<ToWorker>) {
+        while let Ok(command) = commands.try_recv() {
+            self.accept(command);
+        }
+        while !self.outbox.is_empty() {
+            match send_next(&self.end, &mut self.outbox) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                sent => self.sent(sent),
+            }
+        }
+    }
+
+    fn accept(&mut self, command: ToWorker) {
+        match command {
+            ToWorker::Answer { seq, key, data, socket: Err(errno) } => {
+                self.outbox.push(&message::answer(seq, &key, &data, Some(errno)));
+            }
+            ToWorker::Answer { seq, key, data, socket: Ok(socket) } => {
+                let datagram = getsockopt(&socket, sockopt::SockType) == Ok(SockType::Datagram);
+                self.outbox.push_socket(Parcel::new(seq, key, data, socket, datagram));
+            }
+            ToWorker::Disconnect => self.outbox.push(&message::disconnect()),
+            ToWorker::Shutdown => self.outbox.push(&Value::from("shutdown")),
+            ToWorker::Message(message) => self.outbox.push(&message),
+        }
+        if self.outbox.waiting() > WAITING_MAX {
+            self.over = Some(Over::Ended(Ended::Deaf { waiting: self.outbox.waiting() }));
+        }
+    }
+
+    fn sent(&mut self, sent: io::Result<()>) {
+        match sent.map_err(errno) {
+            Ok(()) => {}
+            // The worker has closed its end; what it said before can still be read.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => self.outbox.clear(),
+            Err(errno) => self.over = Some(Over::Ended(Ended::Failed(errno))),
+        }
+    }
+
+    fn saw(&mut self, seen: io::Result<Vec<u8>>) {
+        match seen.map_err(errno) {
+            Ok(seen) if seen.is_empty() => self.over = Some(Over::Ended(Ended::Closed)),
+            Ok(seen) if !seen.contains(&b'\n') => {
+                self.inbox.lines.keep(&seen);
+                self.take(seen.len());
+            }
+            Ok(seen) => {
+                self.inbox.seen = seen;
+                self.read_on();
+            }
+            // Sent once when the worker exits without having read everything; end of file follows.
+            Err(Errno::ECONNRESET) => {}
+            Err(errno) => self.over = Some(Over::Ended(Ended::Failed(errno))),
+        }
+    }
+
+    /// Goes through the lines of the last look up to the first that the supervisor has to handle.
+    fn read_on(&mut self) {
+        while self.inbox.unhandled.is_none() && self.over.is_none() {
+            let Some((length, meaning)) = self.inbox.lines.next(&self.inbox.seen) else {
+                // At most the beginning of a line, which the next look shows again.
+                self.inbox.seen = Vec::new();
+                return;
+            };
+            match meaning {
+                Incoming::Event(event) => self.deliver(length, event),
+                Incoming::Leaving { seq } => {
+                    self.outbox.push(&message::left(seq));
+                    self.deliver(length, FromWorker::ExitedAfterDisconnect);
+                }
+                Incoming::SocketArrived => {
+                    self.outbox.arrived();
+                    self.take_line(length);
+                }
+                Incoming::SocketMissing => {
+                    self.outbox.lost();
+                    self.take_line(length);
+                }
+                Incoming::Descriptor => {
+                    // Taken first: Node asserts that no acknowledgement comes twice.
+                    self.take_line(length);
+                    self.outbox.push(&message::descriptor_arrived());
+                }
+                Incoming::Noise => self.take_line(length),
+            }
+        }
+    }
+
+    fn deliver(&mut self, length: usize, event: FromWorker) {
+        let (signed, signature) = oneshot::channel();
+        self.inbox.unhandled = Some(Unhandled { length, signed: signature });
+        if self.deliveries.send(Delivery { run: self.run, event, receipt: Receipt { signed } }).is_err() {
+            self.over = Some(Over::Left);
+        }
+    }
+
+    fn take_handled(&mut self) {
+        if let Some(Unhandled { length, .. }) = self.inbox.unhandled.take() {
+            self.take_line(length);
+            self.read_on();
+        }
+    }
+
+    fn take_line(&mut self, length: usize) {
+        self.inbox.seen.drain(..length);
+        self.take(length);
+    }
+
+    /// Takes bytes that a look has shown.
+    fn take(&mut self, mut length: usize) {
+        let mut taken = [0u8; 4096];
+        while length > 0 {
+            let room = length.min(taken.len());
+            match recv(self.end.as_raw_fd(), &mut taken[..room], MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return self.over = Some(Over::Ended(Ended::Closed)),
+                Ok(count) => length -= count,
+                Err(errno) => return self.over = Some(Over::Ended(Ended::Failed(errno))),
+            }
+        }
+    }
+}
+
+fn errno(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Shows what is at the head of the stream without taking it; nothing: end of file.
+fn look(end: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut seen = [0u8; LOOK];
+    let count = recv(end.as_raw_fd(), &mut seen, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?;
+    Ok(seen[..count].to_vec())
+}
+
+/// Sends one buffer.
+fn send_next(end: &UnixStream, outbox: &mut Outbox) -> io::Result<()> {
+    let Some((bytes, socket)) = outbox.next() else { return Ok(()) };
+    let socket = socket.map(AsRawFd::as_raw_fd);
+    let rights = [ControlMessage::ScmRights(socket.as_slice())];
+    let control = if socket.is_some() { &rights[..] } else { &[] };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let sent = sendmsg::<()>(end.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?;
+    outbox.sent(sent);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, IoSliceMut, Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use nix::cmsg_space;
+    use nix::sys::socket::{ControlMessageOwned, SockaddrIn, getsockname, recvmsg};
+    use serde_json::json;
+
+    use super::super::{Endpoint, PortKey};
+    use super::*;
+
+    const QUERY: &str = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","seq":5,"port":0,"addressType":4}"#;
+
+    struct Talk {
+        worker: UnixStream,
+        /// What the keeper holds.
+        kept: UnixStream,
+        channel: Option<Channel>,
+        deliveries: mpsc::UnboundedReceiver<Delivery>,
+    }
+
+    fn talk() -> Talk {
+        let (worker, kept) = UnixStream::pair().expect("pair");
+        worker.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        let (_, deliveries) = mpsc::unbounded_channel();
+        let mut talk = Talk { worker, kept, channel: None, deliveries };
+        talk.reopen();
+        talk
+    }
+
+    impl Talk {
+        /// A new supervisor in place of the old one.
+        fn reopen(&mut self) {
+            let (sender, deliveries) = mpsc::unbounded_channel();
+            let end = self.kept.try_clone().expect("duplicate").into();
+            self.channel = Some(Channel::open(RunId(7), end, sender).expect("open"));
+            self.deliveries = deliveries;
+        }
+
+        fn say(&mut self, line: &str) {
+            self.worker.write_all(format!("{line}\n").as_bytes()).expect("write");
+        }
+
+        fn send(&self, message: ToWorker) {
+            self.channel.as_ref().expect("open").send(message);
+        }
+
+        async fn next(&mut self) -> Delivery {
+            let delivery = tokio::time::timeout(Duration::from_secs(20), self.deliveries.recv()).await;
+            delivery.expect("in time").expect("open")
+        }
+
+        async fn heard(&mut self) -> FromWorker {
+            let delivery = self.next().await;
+            delivery.receipt.sign();
+            delivery.event
+        }
+
+        /// Lets the conversation work until this many bytes can be read by the worker.
+        async fn hears(&mut self) -> Value {
+            let worker = self.worker.try_clone().expect("duplicate");
+            let line = tokio::task::spawn_blocking(move || {
+                let mut line = String::new();
+                // One byte at a time, so that nothing of the next line is taken.
+                BufReader::with_capacity(1, worker).read_line(&mut line).map(|_| line)
+            });
+            serde_json::from_str(&line.await.expect("task").expect("a line")).expect("JSON")
+        }
+    }
+
+    fn message(text: &str) -> FromWorker {
+        FromWorker::Message(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn one_event_at_a_time() {
+        let mut talk = talk();
+        talk.say("\"ready\"\n{\"a\":1}\nnoise\n2");
+        let ready = talk.next().await;
+        assert_eq!((ready.run, &ready.event), (RunId(7), &FromWorker::Ready));
+        assert!(talk.deliveries.try_recv().is_err());
+        ready.receipt.sign();
+        assert_eq!(talk.heard().await, message("{\"a\":1}"));
+        assert_eq!(talk.heard().await, message("2"));
+        talk.worker.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        assert_eq!(talk.heard().await, FromWorker::Ended(Ended::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_successor_finds_the_unanswered_query() {
+        let mut talk = talk();
+        talk.say("\"ready\"");
+        talk.say(QUERY);
+        assert_eq!(talk.heard().await, FromWorker::Ready);
+        let before = talk.next().await;
+        talk.reopen();
+        drop(before.receipt);
+        let after = talk.next().await;
+        assert_eq!(after.event, before.event);
+        after.receipt.sign();
+        talk.say("3");
+        assert_eq!(talk.heard().await, message("3"));
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_shuts_down_takes_nothing() {
+        let mut talk = talk();
+        talk.say("1");
+        drop(talk.next().await);
+        tokio::task::yield_now().await;
+        talk.reopen();
+        assert_eq!(talk.heard().await, message("1"));
+    }
+
+    /// Reads one line and the descriptor that comes with it; the port of that socket.
+    fn receive(worker: &UnixStream) -> (Value, Option<u16>) {
+        let mut bytes = [0; 4096];
+        let mut control = cmsg_space!([i32; 1]);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let got = recvmsg::<()>(worker.as_raw_fd(), &mut buffers, Some(&mut control), MsgFlags::empty())
+            .expect("receive");
+        let count = got.bytes;
+        let port = got.cmsgs().expect("whole").find_map(|part| match part {
+            ControlMessageOwned::ScmRights(sockets) => {
+                let name: SockaddrIn = getsockname(sockets[0]).expect("a socket");
+                nix::unistd::close(sockets[0]).expect("close");
+                Some(name.port())
+            }
+            _ => None,
+        });
+        (serde_json::from_slice(&bytes[..count]).expect("one line"), port)
+    }
+
+    fn answer(seq: u64, listener: &TcpListener) -> ToWorker {
+        let socket = Ok(Arc::new(listener.try_clone().expect("duplicate").into()));
+        ToWorker::Answer { seq, key: PortKey::from("k".to_owned()), data: json!("d"), socket }
+    }
+
+    #[tokio::test]
+    async fn the_answer_leaves_before_its_query_is_taken() {
+        let mut talk = talk();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        talk.say(QUERY);
+        let query = talk.next().await;
+        let FromWorker::Query { seq, query: wish } = query.event else { panic!("{:?}", query.event) };
+        assert!(wish.endpoint.as_ref().is_ok_and(Endpoint::is_random));
+        talk.send(answer(seq, &listener));
+        query.receipt.sign();
+        talk.say("1");
+        assert_eq!(talk.heard().await, message("1"));
+        let (line, port) = receive(&talk.worker);
+        assert_eq!(port, Some(listener.local_addr().expect("address").port()));
+        assert_eq!(line["cmd"], "NODE_HANDLE");
+        assert_eq!(line["type"], "net.Native");
+        let inner = json!({"cmd":"NODE_CLUSTER","ack":5,"key":"k","errno":0,"data":"d"});
+        assert_eq!(line["msg"], inner);
+    }
+
+    #[tokio::test]
+    async fn a_lost_socket_comes_again_but_not_for_ever() {
+        let mut talk = talk();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        talk.send(answer(1, &listener));
+        for _ in 0..4 {
+            talk.say("1");
+            assert_eq!(talk.heard().await, message("1"));
+            assert!(receive(&talk.worker).1.is_some());
+            talk.say(r#"{"cmd":"NODE_HANDLE_NACK"}"#);
+        }
+        talk.say("1");
+        assert_eq!(talk.heard().await, message("1"));
+        let (line, port) = receive(&talk.worker);
+        assert_eq!((&line["errno"], port), (&json!(-24), None));
+    }
+
+    #[tokio::test]
+    async fn simple_words() {
+        let mut talk = talk();
+        talk.send(ToWorker::Shutdown);
+        assert_eq!(talk.hears().await, json!("shutdown"));
+        talk.send(ToWorker::Disconnect);
+        assert_eq!(talk.hears().await["act"], "disconnect");
+        talk.send(ToWorker::Message(json!({"type": "x\n"})));
+        assert_eq!(talk.hears().await, json!({"type": "x\n"}));
+        talk.say(r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":8}"#);
+        assert_eq!(talk.hears().await["ack"], 8);
+        assert_eq!(talk.heard().await, FromWorker::ExitedAfterDisconnect);
+    }
+
+    #[tokio::test]
+    async fn descriptors_from_a_worker_are_closed_and_acknowledged_once() {
+        let mut talk = talk();
+        let (gift, other) = UnixStream::pair().expect("pair");
+        let line = b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":1}\n2\n";
+        let rights = [gift.as_raw_fd()];
+        let control = [ControlMessage::ScmRights(&rights)];
+        sendmsg::<()>(talk.worker.as_raw_fd(), &[IoSlice::new(line)], &control, MsgFlags::empty(), None)
+            .expect("send");
+        drop(gift);
+        assert_eq!(talk.heard().await, message("2"));
+        assert_eq!(talk.hears().await, json!({"cmd": "NODE_HANDLE_ACK"}));
+        other.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        assert_eq!((&other).read(&mut [0]).expect("end of file"), 0, "no one has the other end");
+        talk.reopen();
+        talk.say("3");
+        assert_eq!(talk.heard().await, message("3"));
+        talk.worker.set_nonblocking(true).expect("non-blocking");
+        assert!((&talk.worker).read(&mut [0]).is_err(), "no second acknowledgement");
+    }
+
+    #[tokio::test]
+    async fn long_lines_with_and_without_an_end() {
+        let mut talk = talk();
+        let long = format!("\"{}\"", "x".repeat(3 << 20));
+        let mut worker = talk.worker.try_clone().expect("duplicate");
+        let said = long.clone();
+        let writer = std::thread::spawn(move || worker.write_all(format!("{said}\n1\n").as_bytes()));
+        assert_eq!(talk.heard().await, message(&long));
+        assert_eq!(talk.heard().await, message("1"));
+        writer.join().expect("thread").expect("written");
+    }
+
+    #[tokio::test]
+    async fn a_deaf_worker_is_given_up() {
+        let mut talk = talk();
+        for _ in 0..40 {
+            talk.send(ToWorker::Message(json!("x".repeat(40_000))));
+        }
+        let FromWorker::Ended(Ended::Deaf { waiting }) = talk.heard().await else { panic!("not given up") };
+        assert!(waiting > WAITING_MAX && waiting < 2 * WAITING_MAX, "{waiting}");
+    }
+
+    /// The kernel's promise on which the module's second rule rests.
+    #[test]
+    fn the_kernel_takes_32_kib_whole_or_not_at_all() {
+        let (ours, _theirs) = UnixStream::pair().expect("pair");
+        ours.set_nonblocking(true).expect("non-blocking");
+        let line = [b'x'; 32 << 10];
+        let mut sent = 0;
+        while let Ok(count) = (&ours).write(&line) {
+            assert_eq!(count, line.len());
+            sent += 1;
+        }
+        assert!(sent > 1);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_exits_with_unread_messages() {
+        let mut talk = talk();
+        talk.send(ToWorker::Shutdown);
+        talk.say("1");
+        let before = talk.next().await;
+        drop(std::mem::replace(&mut talk.worker, UnixStream::pair().expect("pair").0));
+        talk.send(ToWorker::Shutdown);
+        before.receipt.sign();
+        assert_eq!(talk.heard().await, FromWorker::Ended(Ended::Closed));
+    }
+}

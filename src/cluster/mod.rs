@@ -1,0 +1,29 @@
+//! Sharing listening sockets with workers.
+//!
+//! Question answered here: *how does a worker get to accept from a socket that we own?* By inheritance
+//! (`LISTEN_FDS`) or by asking on its IPC channel, as a Node cluster worker does. No byte of traffic passes
+//! through us. This module may not decide which workers run, and it knows neither HTTP nor the core.
+//!
+//! * [`endpoint`]: what a socket is bound to.
+//! * [`bind`]: making such sockets, and [`holder`]: who has the one we cannot get.
+//! * [`ports`]: which sockets an app has, and which run uses which.
+//! * [`channel`]: the conversation with one run; its words are in [`message`].
+
+pub mod bind;
+pub mod channel;
+pub mod endpoint;
+pub mod holder;
+mod lines;
+pub mod message;
+mod outbox;
+pub mod ports;
+
+#[cfg(test)]
+mod node_tests;
+
+pub use bind::{BindError, Bound, bind};
+pub use channel::{Channel, Delivery, Receipt};
+pub use endpoint::Endpoint;
+pub use holder::{Holder, holder};
+pub use message::{Ended, FromWorker, ServerQuery, ToWorker};
+pub use ports::{Asker, Claim, Decision, PortKey, Ports, Seat};
