@@ -1,11 +1,41 @@
 //! Declarations: from what users write to [`AppDeclaration`].
+//!
+//! Question answered here: *what did the user mean, and is it acceptable?* All problems are told at once, each with
+//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate`] also runs in the daemon.
+//! It may not talk to the daemon, and it starts nothing but `node` for a declaration that is JavaScript.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use supd_api::{AppDeclaration, Secret};
+use supd_api::{AppDeclaration, AppName, Secret};
+
+mod document;
+mod document_file;
+mod env_file;
+mod environment;
+mod evaluate;
+mod fields;
+mod paths;
+mod problem;
+mod program;
+mod read;
+mod resolve;
+mod schema;
+mod validate;
+mod value;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use problem::{Problem, Rejected};
+
+use document::{Node, SyntaxError};
+use document_file::Kind;
+use problem::{Place, Report};
+use read::Layout;
+use resolve::Ground;
 
 /// Everything outside the document that decides what it means.
 #[derive(Clone, Debug)]
@@ -31,34 +61,6 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// One problem in a declaration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// File name, `standard input` or `command line`.
-    pub origin: String,
-    /// Line from 1, where the format tells.
-    pub line: Option<usize>,
-    /// Place in the document, e.g. `apps[0].env`.
-    pub path: String,
-    /// What is wrong and what was expected.
-    pub message: String,
-    /// The remedy, e.g. the nearest known name.
-    pub hint: Option<String>,
-}
-
-/// All problems of a document at once; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// In the order of the document.
-    pub problems: Vec<Problem>,
-}
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problems.iter().try_for_each(|problem| writeln!(out, "{}", problem.message))
-    }
-}
-
 /// How a text is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -70,42 +72,151 @@ pub enum Format {
     Yaml,
 }
 
-/// Whether `start NAME` means a declaration file (PM2's rule: by substring of the name) rather than a script.
-pub fn is_declaration_file(_name: &str) -> bool {
-    false
+/// Whether `start NAME` means a declaration file (PM2's rule: by substring of the file's name) rather than a script.
+pub fn is_declaration_file(name: &str) -> bool {
+    document_file::kind(name).is_some()
 }
 
 /// Reads a declaration file of any format. `.config.js` and its like are evaluated by `node`, as the caller.
-pub fn load_file(_file: &Path, _options: &Options) -> Result<Loaded, Rejected> {
-    Err(Rejected { problems: Vec::new() })
+///
+/// Relative paths in it begin at its own directory. A relative `file` begins at [`Options::cwd`].
+///
+/// # Errors
+/// [`Rejected`] with every problem found: unreadable, not in its format, unknown or unfit fields, missing programs.
+pub fn load_file(file: &Path, options: &Options) -> Result<Loaded, Rejected> {
+    let mut report = Report::new(file.display().to_string());
+    let node = match read_file(file, options) {
+        Ok(node) => node,
+        Err((place, message, hint)) => {
+            report.problem(&place, message, hint);
+            return report.finish().map(|warnings| Loaded { apps: Vec::new(), warnings });
+        }
+    };
+    let absolute = paths::absolute(&options.cwd, None, &file.to_string_lossy());
+    let base = absolute.parent().map_or_else(|| options.cwd.clone(), Path::to_path_buf);
+    let strict = document_file::kind(&file.to_string_lossy()) == Some(Kind::Text(Format::Toml));
+    let layout = if strict { Layout::Strict } else { Layout::Pm2 };
+    load(&node, layout, &Ground { base, file: Some(absolute), options }, report)
 }
 
-/// Reads a declaration that is not in a file.
-pub fn load_text(
-    _text: &str,
-    _format: Format,
-    _origin: &str,
-    _options: &Options,
-) -> Result<Loaded, Rejected> {
-    Err(Rejected { problems: Vec::new() })
+/// Reads a declaration that is not in a file. Relative paths in it begin at [`Options::cwd`].
+///
+/// # Errors
+/// [`Rejected`] with every problem found.
+pub fn load_text(text: &str, format: Format, origin: &str, options: &Options) -> Result<Loaded, Rejected> {
+    let mut report = Report::new(origin);
+    let checked = document_file::check_str(text).map_err(|bad| (bad.line, bad.message));
+    match checked.and_then(|()| parse(text, format).map_err(|bad| (bad.line, bad.message))) {
+        Ok(node) => {
+            let layout = if format == Format::Toml { Layout::Strict } else { Layout::Pm2 };
+            let ground = Ground { base: options.cwd.clone(), file: None, options };
+            load(&node, layout, &ground, report)
+        }
+        Err((line, message)) => {
+            report.problem(&Place { line, path: String::new() }, message, None);
+            report.finish().map(|warnings| Loaded { apps: Vec::new(), warnings })
+        }
+    }
 }
 
 /// One app from the fields of a command line: a document of one app with these fields.
-pub fn from_fields(_fields: Map<String, Value>, _options: &Options) -> Result<Loaded, Rejected> {
-    Err(Rejected { problems: Vec::new() })
+///
+/// # Errors
+/// [`Rejected`] with every problem found.
+pub fn from_fields(fields: Map<String, Value>, options: &Options) -> Result<Loaded, Rejected> {
+    let node = Node::from_json(Value::Object(fields));
+    let ground = Ground { base: options.cwd.clone(), file: None, options };
+    load(&node, Layout::Single, &ground, Report::new("command line"))
 }
 
-/// What the daemon checks again about a declaration that came over the socket.
-pub fn validate(_app: &AppDeclaration) -> Vec<Problem> {
-    Vec::new()
+/// What the daemon checks again about a declaration that came over the socket; empty: nothing is wrong. The path of
+/// each problem is the name of the field.
+pub fn validate(app: &AppDeclaration) -> Vec<Problem> {
+    validate::validate(app)
 }
 
 /// The JSON schema of a declaration file.
 pub fn schema() -> Value {
-    Value::Null
+    schema::schema()
 }
 
 /// The text that `supctl init` writes.
 pub fn sample() -> &'static str {
-    ""
+    include_str!("sample.toml")
+}
+
+fn parse(text: &str, format: Format) -> Result<Node, SyntaxError> {
+    match format {
+        Format::Toml => document::parse_toml(text),
+        Format::Json => document::parse_json(text),
+        Format::Yaml => document::parse_yaml(text),
+    }
+}
+
+type Fault = (Place, String, Option<String>);
+
+fn read_file(file: &Path, options: &Options) -> Result<Node, Fault> {
+    let name = file.to_string_lossy();
+    let absolute = paths::absolute(&options.cwd, None, &name);
+    let at = |line| Place { line, path: String::new() };
+    match document_file::kind(&name) {
+        None => {
+            let hint = "known are .toml, .json, .yaml, .yml, .config.js, .config.cjs and .config.mjs";
+            Err((
+                at(None),
+                "the name does not tell the format of a declaration".to_owned(),
+                Some(hint.to_owned()),
+            ))
+        }
+        Some(Kind::JavaScript) => {
+            let exported = evaluate::evaluate(&absolute, options);
+            exported.map(Node::from_json).map_err(|failure| (at(failure.line), failure.message, failure.hint))
+        }
+        Some(Kind::Text(format)) => {
+            let text =
+                document_file::read_text(&absolute).map_err(|bad| (at(bad.line), bad.message, None))?;
+            parse(&text, format).map_err(|bad| (at(bad.line), bad.message, None))
+        }
+    }
+}
+
+fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) -> Result<Loaded, Rejected> {
+    let options = ground.options;
+    if ground.base.to_str().is_none() {
+        report.problem(&Place::default(), "the path of its directory is not UTF-8 text", None);
+    }
+    node.report_duplicates(&Place::default(), &mut report);
+    let mut names = BTreeMap::new();
+    let mut apps = Vec::new();
+    for (place, node) in read::apps(node, layout, &mut report) {
+        let Some(app) = read::app(node, place, &mut report) else { continue };
+        let name = resolve::name(&app, &mut report);
+        if let Some(name) = &name
+            && let Some(first) = names.insert(name.clone(), app.place().clone())
+        {
+            let hint = Some("names are unique; for several workers write `instances`".to_owned());
+            let line = first.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            report.problem(
+                &app.at("name"),
+                format!("`{name}` is already the name of `{}`{line}", first.path),
+                hint,
+            );
+        }
+        if options.only.is_empty()
+            || name.as_ref().is_some_and(|name| options.only.iter().any(|only| only == name.as_str()))
+        {
+            apps.extend(resolve::app(&app, name, ground, &mut report));
+        }
+    }
+    check_only(&options.only, &names.into_keys().collect(), &mut report);
+    let warnings = report.finish()?;
+    Ok(Loaded { apps, warnings })
+}
+
+fn check_only(only: &[String], names: &BTreeSet<AppName>, report: &mut Report) {
+    for only in only.iter().filter(|only| !names.iter().any(|name| name.as_str() == only.as_str())) {
+        let nearest = problem::nearest(only, names.iter().map(AppName::as_str));
+        let hint = nearest.map(|name| format!("did you mean `{name}`?"));
+        report.problem(&Place::default(), format!("no app is named {}", problem::shown(only)), hint);
+    }
 }

@@ -1,0 +1,272 @@
+//! The fields of an app as users write them.
+//!
+//! Question answered here: *which fields are there, what are their types, and what are they called?* This is the
+//! only list: the reader, its suggestions and the JSON schema are derived from it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::value::{
+    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Listen, Mode, Port, SignalName, Span, Text,
+    Texts, Variables, Words,
+};
+
+/// One app.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "app")]
+pub(super) struct AppFields {
+    /// What to run: a path, a program found in PATH, or a shell line if it contains a space.
+    pub(super) script: Option<Text>,
+    /// What the app is called. Default: the file name of the script without its extension.
+    pub(super) name: Option<Text>,
+    /// Groups apps for commands. Default: `default`.
+    pub(super) namespace: Option<Text>,
+    /// Working directory, and where relative paths begin. Default: the directory of the declaration file.
+    pub(super) cwd: Option<Text>,
+    /// Arguments of the script: a list, or a text that is split at spaces outside of quotes.
+    pub(super) args: Option<Words>,
+    /// What executes the script: a program found in PATH, a path, or `none` for the script itself. Default: by
+    /// the extension of the script or its `#!` line.
+    pub(super) interpreter: Option<Text>,
+    /// Arguments of the interpreter, before the script.
+    pub(super) node_args: Option<Words>,
+    /// `cluster`: Node workers share the ports they listen on. Default: `fork`; `cluster` for a Node app with
+    /// several `instances` and no `listen`.
+    pub(super) exec_mode: Option<Mode>,
+    /// How many workers: a number, `max` or 0 for one per processor, -2 for two less. Default: 1.
+    pub(super) instances: Option<Instances>,
+    /// Environment variables.
+    pub(super) env: Option<Variables>,
+    /// `env_NAME`: variables on top of `env` when `--env NAME` is given.
+    #[serde(rename = "env_*")]
+    pub(super) env_named: BTreeMap<String, Variables>,
+    /// Files of `KEY=VALUE` lines, below `env`.
+    pub(super) env_file: Option<Texts>,
+    /// Which variables of the caller's environment are left out: `true` for all, a name, or a list of parts of
+    /// names.
+    pub(super) filter_env: Option<FilterEnv>,
+    /// The variable that tells a worker its number, from 0. Default: `NODE_APP_INSTANCE`.
+    pub(super) instance_var: Option<Text>,
+    /// A variable that counts up from its declared value with the number of the worker.
+    pub(super) increment_var: Option<Text>,
+    /// Sets `PORT` in the environment.
+    pub(super) port: Option<Port>,
+    /// User to run as: name or id. Default: the daemon's.
+    pub(super) uid: Option<Account>,
+    /// Group to run as: name or id. Default: the user's.
+    pub(super) gid: Option<Account>,
+    /// Sockets that supd binds and passes to every worker as `LISTEN_FDS`: `127.0.0.1:8080`, `:8080`,
+    /// `/run/app.sock`.
+    pub(super) listen: Option<Listen>,
+    /// How workers share a socket: `shared` (one queue) or `reuseport` (one socket each). Default: `shared`.
+    pub(super) balance: Option<Balance>,
+    /// `false`: the app is registered but not started. Default: `true`.
+    pub(super) autostart: Option<Flag>,
+    /// `false`: an exit is final. Default: `true`.
+    pub(super) autorestart: Option<Flag>,
+    /// Exit codes that are final.
+    pub(super) stop_exit_codes: Option<Codes>,
+    /// A shorter life counts as unstable. Milliseconds, or a text such as `5s`.
+    pub(super) min_uptime: Option<Span>,
+    /// So many unstable lives in a row, and the app is given up.
+    pub(super) max_restarts: Option<Count>,
+    /// Fixed delay before a restart. Milliseconds, or a text such as `5s`.
+    pub(super) restart_delay: Option<Span>,
+    /// First of a series of growing delays. Milliseconds, or a text such as `100ms`.
+    pub(super) exp_backoff_restart_delay: Option<Span>,
+    /// From the stop signal to SIGKILL. Milliseconds, or a text. Default: 10 s.
+    pub(super) kill_timeout: Option<Span>,
+    /// The stop signal. Default: `SIGINT` for Node, Bun and Deno, else `SIGTERM`.
+    pub(super) kill_signal: Option<SignalName>,
+    /// `false`: the stop signal goes to the main process only. Default: `true`.
+    pub(super) treekill: Option<Flag>,
+    /// Stop by the message `shutdown` on the IPC channel in place of a signal. Default: `false`.
+    pub(super) shutdown_with_message: Option<Flag>,
+    /// A worker is up once it has sent `ready` on the IPC channel. Default: `false`.
+    pub(super) wait_ready: Option<Flag>,
+    /// How long it may take to be up. Milliseconds, or a text. Default: 3 s.
+    pub(super) listen_timeout: Option<Span>,
+    /// File for standard output; `NULL` or `/dev/null` for none.
+    pub(super) out_file: Option<Text>,
+    /// File for standard error; `NULL` or `/dev/null` for none.
+    pub(super) error_file: Option<Text>,
+    /// `true`: all workers write to one file. Default: `true` for an app without `instances` in fork mode.
+    pub(super) merge_logs: Option<Flag>,
+    /// `true`: no output is kept. Default: `false`.
+    pub(super) disable_logs: Option<Flag>,
+}
+
+/// The field that holds every `env_NAME` by its `NAME`.
+pub(super) const NAMED: &str = "env_*";
+
+/// PM2's other names of the same fields.
+const ALIASES: &[(&str, &str)] = &[
+    ("exec", "script"),
+    ("cmd", "script"),
+    ("command", "script"),
+    ("exec_interpreter", "interpreter"),
+    ("interpreter_args", "node_args"),
+    ("user", "uid"),
+    ("out", "out_file"),
+    ("output", "out_file"),
+    ("out_log", "out_file"),
+    ("error", "error_file"),
+    ("err", "error_file"),
+    ("err_file", "error_file"),
+    ("err_log", "error_file"),
+    ("combine_logs", "merge_logs"),
+];
+
+const LATER: &str = "this version of supd does not have that feature yet";
+const NODE_AGENT: &str = "it configures an agent inside of Node processes, which supd does not inject";
+const INTERNAL: &str = "it is for PM2's own use";
+
+/// Fields of PM2 that are accepted and do nothing here, and why.
+const INERT: &[(&str, &str)] = &[
+    ("watch", LATER),
+    ("ignore_watch", LATER),
+    ("watch_delay", LATER),
+    ("watch_options", LATER),
+    ("max_memory_restart", LATER),
+    ("cron_restart", LATER),
+    ("cron", LATER),
+    ("log_date_format", LATER),
+    ("time", LATER),
+    ("log_file", LATER),
+    ("log", LATER),
+    ("log_type", LATER),
+    ("post_update", "supd does not pull from git"),
+    ("vizion", "supd does not look into git"),
+    ("pid_file", "supd keeps its own record of processes"),
+    ("pid", "supd keeps its own record of processes"),
+    ("kill_retry_time", "supd is told of exits and does not poll for them"),
+    ("force", "it belongs to the command line"),
+    ("write", "it belongs to the command line"),
+    ("execute_command", "write `exec_mode` with the value `fork`"),
+    ("append_env_to_name", "write the full `name`"),
+    ("name_prefix", "write the full `name`"),
+    ("username", INTERNAL),
+    ("install_url", INTERNAL),
+    ("km_link", INTERNAL),
+    ("pmx_module", INTERNAL),
+    ("started_as_module", INTERNAL),
+    ("windows_hide", "it is for Windows"),
+    ("source_map_support", "pass `--enable-source-maps` in `node_args`"),
+    ("disable_source_map_support", "source maps are off unless `node_args` turns them on"),
+    ("pmx", NODE_AGENT),
+    ("automation", NODE_AGENT),
+    ("io", NODE_AGENT),
+    ("trace", NODE_AGENT),
+    ("disable_trace", NODE_AGENT),
+    ("v8", NODE_AGENT),
+    ("event_loop_inspector", NODE_AGENT),
+    ("deep_monitoring", NODE_AGENT),
+];
+
+/// Other names and the names of their fields.
+pub(super) fn aliases() -> &'static [(&'static str, &'static str)] {
+    ALIASES
+}
+
+/// Fields without effect, and why.
+pub(super) fn inert() -> &'static [(&'static str, &'static str)] {
+    INERT
+}
+
+/// What a key of an app means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning<'a> {
+    /// The field of that name in [`AppFields`].
+    Field(&'static str),
+    /// `env_NAME`.
+    EnvNamed(&'a str),
+    /// A field without effect, and why.
+    Inert(&'static str),
+    /// No field; perhaps this one was meant.
+    Unknown(Option<&'static str>),
+}
+
+static SCHEMA_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let schema = schemars::schema_for!(AppFields);
+    let properties = schema.get("properties").and_then(|properties| properties.as_object());
+    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+});
+
+/// The names of the fields, without aliases.
+fn names() -> impl Iterator<Item = &'static str> {
+    SCHEMA_NAMES.iter().map(String::as_str).filter(|name| *name != NAMED)
+}
+
+/// Says what `key` means. Every name may also be written in camel case.
+pub(super) fn meaning(key: &str) -> Meaning<'_> {
+    let snake = snake_case(key);
+    let canonical =
+        ALIASES.iter().find(|(alias, _)| *alias == snake).map_or(snake.as_str(), |(_, name)| name);
+    if let Some(name) = names().find(|name| *name == canonical) {
+        return Meaning::Field(name);
+    }
+    if let Some((_, why)) = INERT.iter().find(|(name, _)| *name == snake) {
+        return Meaning::Inert(why);
+    }
+    if let Some(name) = key.strip_prefix("env_").filter(|name| !name.is_empty()) {
+        return Meaning::EnvNamed(name);
+    }
+    let others = ALIASES.iter().chain(INERT).map(|(name, _)| *name);
+    Meaning::Unknown(super::problem::nearest(&snake, names().chain(others)))
+}
+
+fn snake_case(key: &str) -> String {
+    let mut snake = String::with_capacity(key.len() + 4);
+    for (at, c) in key.char_indices() {
+        if c.is_ascii_uppercase() && at > 0 && !snake.ends_with('_') {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_and_alias_is_known_in_both_cases() {
+        assert!(names().count() > 30);
+        for alias in ["exec", "cmd", "command"] {
+            assert_eq!(meaning(alias), Meaning::Field("script"));
+        }
+        for (key, field) in [
+            ("maxRestarts", "max_restarts"),
+            ("execInterpreter", "interpreter"),
+            ("interpreterArgs", "node_args"),
+            ("expBackoffRestartDelay", "exp_backoff_restart_delay"),
+            ("user", "uid"),
+            ("errorFile", "error_file"),
+            ("envFile", "env_file"),
+            ("combineLogs", "merge_logs"),
+        ] {
+            assert_eq!(meaning(key), Meaning::Field(field));
+        }
+        for (_, field) in ALIASES {
+            assert!(names().any(|name| name == *field), "{field}");
+        }
+        for (inert, _) in INERT {
+            assert!(matches!(meaning(inert), Meaning::Inert(_)), "{inert}");
+        }
+        assert!(matches!(meaning("windowsHide"), Meaning::Inert(_)));
+    }
+
+    #[test]
+    fn named_environments_and_typos() {
+        assert_eq!(meaning("env_production"), Meaning::EnvNamed("production"));
+        assert_eq!(meaning("env_Prod-EU"), Meaning::EnvNamed("Prod-EU"));
+        assert_eq!(meaning("max_restart"), Meaning::Unknown(Some("max_restarts")));
+        assert_eq!(meaning("colour"), Meaning::Unknown(None));
+        assert_eq!(meaning("env_"), Meaning::Unknown(Some("env")));
+    }
+}

@@ -1,0 +1,216 @@
+//! From the fields of one app to its declaration.
+//!
+//! Question answered here: *what do the fields mean together, with every default filled in?* It looks at the file
+//! system and the caller's environment, and starts nothing.
+
+use std::path::PathBuf;
+
+use supd_api::{
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy, LogTarget,
+    Millis, ReadyPolicy, RestartPolicy, Secret, Source, StopPolicy,
+};
+
+use super::paths::{self, Places};
+use super::problem::{Place, Report, shown};
+use super::read::App;
+use super::value::{Flag, Listen, Span, Text};
+use super::{Options, environment, program, validate};
+
+/// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
+const KILL_TIMEOUT: Millis = Millis(10_000);
+/// PM2's default.
+const LISTEN_TIMEOUT: Millis = Millis(3_000);
+/// Where there is no PATH at all: what execvp(3) takes.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// What the apps of one document have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Ground<'a> {
+    /// Where relative paths begin.
+    pub(super) base: PathBuf,
+    /// The declaration file.
+    pub(super) file: Option<PathBuf>,
+    /// What the caller asked for.
+    pub(super) options: &'a Options,
+}
+
+/// The name of the app: its own, or PM2's default.
+pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
+    let (field, name) = match (&app.fields.name, &app.fields.script) {
+        (Some(Text(name)), _) => ("name", name.as_str()),
+        (None, Some(Text(script))) if app.is_sound(&["name"]) && !script.trim().is_empty() => {
+            ("script", program::default_name(script.trim()))
+        }
+        (None, _) => return None,
+    };
+    match AppName::new(name) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let hint = (field == "script").then(|| "the script gives the name; write `name`".to_owned());
+            report.problem(&app.at(field), error.to_string(), hint);
+            None
+        }
+    }
+}
+
+/// The declaration, or nothing when something has been reported.
+pub(super) fn app(
+    app: &App,
+    name: Option<AppName>,
+    ground: &Ground,
+    report: &mut Report,
+) -> Option<AppDeclaration> {
+    let places = places(app, ground, report)?;
+    let mut environment = environment::layers(app, &places, ground.options, report);
+    let places = match environment::lookup(&environment, "PATH") {
+        Some(path) => Places { path: path.reveal().to_owned(), ..places },
+        None => places,
+    };
+    if !app.is_sound(&["script", "interpreter", "args", "node_args"]) {
+        return None;
+    }
+    let program = program::resolve(app, &places, report)?;
+    let logs = logs(app, &places, report);
+    if !app.is_all_sound() {
+        return None;
+    }
+    if program::is_python(program.interpreter.as_deref()) {
+        // As PM2 does: otherwise output appears only once a buffer of Python's has filled.
+        let variables = [("PYTHONUNBUFFERED".to_owned(), Secret::from("1"))].into();
+        environment.layers.insert(0, EnvironmentLayer { layer: Layer::Base, variables });
+    }
+    let fields = &app.fields;
+    let listen = fields.listen.as_ref().map(|Listen(listen)| listen.clone()).unwrap_or_default();
+    let interpreter = program.interpreter.as_deref();
+    let declaration = AppDeclaration {
+        name: name?,
+        namespace: text(&fields.namespace).unwrap_or_else(|| "default".to_owned()),
+        source: source(ground),
+        cwd: places.cwd,
+        user: fields.uid.as_ref().map(|account| account.0.clone()),
+        group: fields.gid.as_ref().map(|account| account.0.clone()),
+        exec_mode: exec_mode(app, interpreter),
+        instances: fields.instances.as_ref().map_or(Instances::Count(1), |instances| instances.0),
+        environment,
+        listen,
+        balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
+        autostart: flag(&fields.autostart, true),
+        restart: restart(app),
+        stop: stop(app, interpreter),
+        ready: ReadyPolicy {
+            wait_ready: flag(&fields.wait_ready, false),
+            listen_timeout: span(&fields.listen_timeout).unwrap_or(LISTEN_TIMEOUT),
+        },
+        logs,
+        program,
+    };
+    let problems = validate::validate(&declaration);
+    for problem in &problems {
+        report.problem(&app.at(&problem.path), problem.message.clone(), problem.hint.clone());
+    }
+    problems.is_empty().then_some(declaration)
+}
+
+fn places(app: &App, ground: &Ground<'_>, report: &mut Report) -> Option<Places> {
+    let home = paths::home(ground.options);
+    let path = ground.options.caller.get("PATH").map_or(DEFAULT_PATH, Secret::reveal).to_owned();
+    if !app.is_sound(&["cwd"]) {
+        return None;
+    }
+    let cwd = match &app.fields.cwd {
+        Some(Text(text)) => paths::absolute(&ground.base, home.as_deref(), text),
+        None => ground.base.clone(),
+    };
+    if !cwd.is_dir() {
+        report.problem(&app.at("cwd"), format!("no such directory: {}", shown(&cwd.to_string_lossy())), None);
+        return None;
+    }
+    Some(Places { cwd, home, path })
+}
+
+fn source(ground: &Ground<'_>) -> Option<Source> {
+    let file = ground.file.clone()?;
+    Some(Source { file, env_name: ground.options.env_name.clone() })
+}
+
+/// The declared mode; without one, several workers of a Node app are a cluster, unless supd binds their sockets.
+fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
+    let several = match app.fields.instances.as_ref().map(|instances| instances.0) {
+        None | Some(Instances::Count(..=1)) => false,
+        Some(Instances::Count(_) | Instances::AllBut(_)) => true,
+    };
+    let own_sockets = app.fields.listen.as_ref().is_none_or(|listen| listen.0.is_empty());
+    match &app.fields.exec_mode {
+        Some(mode) => mode.0,
+        None if several && own_sockets && program::speaks_cluster(interpreter) => ExecMode::Cluster,
+        None => ExecMode::Fork,
+    }
+}
+
+fn restart(app: &App) -> RestartPolicy {
+    let fields = &app.fields;
+    RestartPolicy {
+        autorestart: flag(&fields.autorestart, true),
+        stop_exit_codes: fields.stop_exit_codes.as_ref().map(|codes| codes.0.clone()).unwrap_or_default(),
+        min_uptime: span(&fields.min_uptime),
+        max_restarts: fields.max_restarts.as_ref().map(|count| count.0),
+        restart_delay: span(&fields.restart_delay),
+        exp_backoff_restart_delay: span(&fields.exp_backoff_restart_delay),
+    }
+}
+
+fn stop(app: &App, interpreter: Option<&str>) -> StopPolicy {
+    let fields = &app.fields;
+    let default = if program::expects_sigint(interpreter) { "SIGINT" } else { "SIGTERM" };
+    StopPolicy {
+        kill_signal: fields.kill_signal.as_ref().map_or(default, |signal| &signal.0).to_owned(),
+        kill_timeout: span(&fields.kill_timeout).unwrap_or(KILL_TIMEOUT),
+        treekill: flag(&fields.treekill, true),
+        shutdown_with_message: flag(&fields.shutdown_with_message, false),
+    }
+}
+
+fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy {
+    let fields = &app.fields;
+    let off = flag(&fields.disable_logs, false);
+    let mut target = |field: &str, given: &Option<Text>| match given {
+        Some(_) if off => {
+            report.warning(&app.at(field), "the field has no effect with `disable_logs`", None);
+            LogTarget::Discard
+        }
+        None if off => LogTarget::Discard,
+        None => LogTarget::Default,
+        Some(Text(text)) => log_file(text, &app.at(field), places, report),
+    };
+    let out_file = target("out_file", &fields.out_file);
+    let error_file = target("error_file", &fields.error_file);
+    // PM2's rule: one worker by declaration, not by number.
+    let alone =
+        fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
+    LogPolicy { out_file, error_file, merge_logs: flag(&fields.merge_logs, alone) }
+}
+
+fn log_file(text: &str, at: &Place, places: &Places, report: &mut Report) -> LogTarget {
+    if matches!(text, "NULL" | "/dev/null") {
+        return LogTarget::Discard;
+    }
+    let file = places.absolute(text);
+    if text.is_empty() || text.ends_with('/') || file.is_dir() {
+        let message =
+            format!("expected a file for the log, found the directory {}", shown(&file.to_string_lossy()));
+        report.problem(at, message, None);
+    }
+    LogTarget::File(file)
+}
+
+fn text(field: &Option<Text>) -> Option<String> {
+    field.as_ref().map(|text| text.0.clone())
+}
+
+fn flag(field: &Option<Flag>, default: bool) -> bool {
+    field.as_ref().map_or(default, |flag| flag.0)
+}
+
+fn span(field: &Option<Span>) -> Option<Millis> {
+    field.as_ref().map(|span| span.0)
+}
