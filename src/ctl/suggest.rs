@@ -4,8 +4,9 @@ use supd_api::{Fault, FaultCode, WorkerView};
 
 use super::client::Client;
 
-/// Below this similarity (0 to 1) a name is another name, not a misspelt one.
-const ALIKE: f64 = 0.75;
+/// Below this similarity (0 to 1) a name is another name, not a misspelt one: two letters swapped in a name of
+/// three are still a slip.
+const ALIKE: f64 = 0.6;
 
 /// The result as it is, but a target that was not found gets the nearest known name as its hint.
 pub(crate) async fn nearest<T>(
@@ -27,7 +28,7 @@ pub(crate) async fn nearest<T>(
 pub(crate) fn similar(word: &str, known: &[&str]) -> Option<String> {
     known
         .iter()
-        .map(|name| (strsim::jaro_winkler(word, name), *name))
+        .map(|name| (strsim::normalized_damerau_levenshtein(word, name), *name))
         .filter(|(alike, _)| *alike > ALIKE)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| format!("did you mean `{name}`?"))

@@ -17,9 +17,11 @@ const LINES: TableStyle = TableStyle::new()
     .content_lines(ContentLineStyle::new('│', '│', '│'))
     .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
 
-/// A name is never cut below this, nor shown longer than [`NAME_MAX`].
+/// A name is not cut below so many characters while another column can go instead.
 const NAME_MIN: usize = 12;
-const NAME_MAX: usize = 40;
+
+/// The column of names on a terminal: PM2's 40 characters and a space on each side.
+const NAME_MAX: Width = Width::Fixed(42);
 
 /// One column of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ pub(crate) fn list(workers: &[WorkerView], style: Style) -> String {
     table.add_rows(workers.iter().map(|worker| row(&columns, worker)));
     for (column, kind) in table.column_iter_mut().zip(&columns) {
         column.set_constraint(match kind {
-            Column::Name => ColumnConstraint::UpperBoundary(Width::Fixed(NAME_MAX as u16 + 2)),
+            Column::Name if style.width.is_some() => ColumnConstraint::UpperBoundary(NAME_MAX),
             _ => ColumnConstraint::ContentWidth,
         });
     }
@@ -191,11 +193,12 @@ fn fitting(workers: &[WorkerView], width: Option<u16>) -> Vec<Column> {
             .chain([column.title().chars().count()])
             .max()
             .unwrap_or(0);
-        // One space on each side and the line after it.
+        // One space on each side and the line before it.
         3 + if column == Column::Name { widest.min(NAME_MIN) } else { widest }
     };
     for expendable in EXPENDABLE {
-        if 1 + columns.iter().map(|column| needed(*column)).sum::<usize>() <= usize::from(width) {
+        // One more for the line after the last.
+        if columns.iter().map(|column| needed(*column)).sum::<usize>() < usize::from(width) {
             break;
         }
         columns.retain(|column| *column != expendable);
