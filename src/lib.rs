@@ -1,5 +1,12 @@
 //! supd: a process supervisor for Linux.
-#![allow(missing_docs)]
+//!
+//! `src/ARCHITECTURE.md` is the map: floors, rooms, and in which room a line belongs.
+
+pub mod atomic;
 pub mod cluster;
 pub mod config;
+pub mod ctl;
+pub mod daemon;
+pub mod home;
 pub mod logs;
+pub mod supervisor;

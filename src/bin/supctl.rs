@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line of supd.
+
+fn main() -> std::process::ExitCode {
+    supd::ctl::run()
+}

@@ -1,0 +1,364 @@
+//! Which command line means what to `supctl`? Parsing only: nothing here looks at files or talks to the daemon.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use supd_api::ScaleTo;
+
+use super::fields::FieldFlags;
+use crate::config::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  supctl start                      start what ./ecosystem.toml (or ecosystem.config.js, …) declares
+  supctl start app.js -i max        one cluster worker per processor
+  supctl reload web                 move to the declaration on disk without losing a request
+  supctl logs web --err             follow the error output of one app
+  supctl list --json                the same table for programs
+
+Targets are names, ids, namespaces, /regex/ on the name, `all`, or a declaration file.";
+
+/// Starts, stops and shows the apps that supd keeps running.
+#[derive(Debug, Parser)]
+#[command(name = "supctl", version, disable_version_flag = true, after_help = EXAMPLES)]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What concerns every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// Print the version of supctl
+    #[arg(short = 'v', short_alias = 'V', long = "version", action = ArgAction::Version)]
+    version: Option<bool>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command knows.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Directory of the daemon's state and socket [default: $SUPD_HOME, else ~/.supd]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Print JSON on standard output, faults too
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print without colours, also on a terminal
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Print only errors and what was asked for
+    #[arg(short, long, global = true)]
+    pub(crate) silent: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start what a file declares, a script, a command line, or a stopped app
+    #[command(after_help = START_EXAMPLES)]
+    Start(Box<StartArgs>),
+    /// Stop apps and keep them in the list
+    #[command(
+        after_help = "Examples:\n  supctl stop web\n  supctl stop 0 3 /^api/\n  supctl stop ecosystem.toml"
+    )]
+    Stop(ActArgs),
+    /// Stop and start apps; a file is applied first
+    #[command(after_help = "Examples:\n  supctl restart web\n  supctl restart all\n  \
+        supctl restart ecosystem.config.js --only web --env production")]
+    Restart(ActArgs),
+    /// Replace workers one by one, each old one only after its replacement is ready
+    #[command(after_help = RELOAD_EXAMPLES)]
+    Reload(ActArgs),
+    /// Stop apps and forget them
+    #[command(visible_alias = "del", after_help = "Examples:\n  supctl delete web\n  supctl delete all")]
+    Delete(ActArgs),
+    /// Change the number of workers of an app
+    #[command(
+        after_help = "Examples:\n  supctl scale web 4     exactly four\n  supctl scale web +2    two more\n  \
+        supctl scale web -1    one fewer"
+    )]
+    Scale(ScaleArgs),
+    /// Show all workers in a table
+    #[command(visible_aliases = ["ls", "l", "ps", "status"])]
+    #[command(
+        after_help = "Examples:\n  supctl list\n  supctl list --json | jq '.[] | select(.status != \"online\")'"
+    )]
+    List,
+    /// Print all workers as JSON with PM2's field names, without environment values
+    #[command(after_help = "Examples:\n  supctl jlist | jq -r '.[] | [.name, .pm2_env.status] | @tsv'")]
+    Jlist,
+    /// Show everything about workers
+    #[command(visible_aliases = ["show", "info", "desc"])]
+    #[command(after_help = "Examples:\n  supctl describe web\n  supctl describe 0")]
+    Describe(TargetArgs),
+    /// Show the last lines of output and follow
+    #[command(visible_alias = "log", after_help = LOG_EXAMPLES)]
+    Logs(LogArgs),
+    /// Empty log files
+    #[command(after_help = "Examples:\n  supctl flush web\n  supctl flush           all apps")]
+    Flush(OptionalTargets),
+    /// Show the environment of a worker and where each variable comes from
+    #[command(after_help = "Examples:\n  supctl env 0\n  supctl env web         its first worker")]
+    Env(OneTarget),
+    /// Print the ids of an app's workers, one a line
+    #[command(after_help = "Examples:\n  supctl id web")]
+    Id(OneTarget),
+    /// Print process ids, one a line, 0 for a worker that is not running
+    #[command(after_help = "Examples:\n  supctl pid web\n  kill -USR2 $(supctl pid web)")]
+    Pid(OptionalTargets),
+    /// Ask the daemon whether it is there, starting it if not
+    #[command(after_help = "Examples:\n  supctl ping")]
+    Ping,
+    /// Send a signal to the main process of workers
+    #[command(
+        alias = "sendSignal",
+        after_help = "Examples:\n  supctl signal SIGUSR2 web\n  supctl signal HUP all"
+    )]
+    Signal(SignalArgs),
+    /// Stop all workers and end the daemon
+    #[command(after_help = "Examples:\n  supctl kill            apps come back with the next start of supd")]
+    Kill,
+    /// Print the versions of supctl and of the daemon, if one runs
+    #[command(after_help = "Examples:\n  supctl version --json")]
+    Version,
+    /// Check declaration files without starting anything
+    #[command(
+        after_help = "Examples:\n  supctl check\n  supctl check ecosystem.config.js --env production\n  \
+        supctl check --schema > ecosystem.schema.json"
+    )]
+    Check(CheckArgs),
+    /// Write a sample ecosystem.toml
+    #[command(visible_alias = "ecosystem", after_help = "Examples:\n  supctl init\n  supctl init ./deploy")]
+    Init(InitArgs),
+    /// Print a completion script for a shell
+    #[command(visible_alias = "completion")]
+    #[command(
+        after_help = "Examples:\n  supctl completions bash > ~/.local/share/bash-completion/completions/supctl\n  \
+        supctl completions fish > ~/.config/fish/completions/supctl.fish"
+    )]
+    Completions(CompletionArgs),
+}
+
+const START_EXAMPLES: &str = "\
+Examples:
+  supctl start                              ./ecosystem.toml, ecosystem.config.js, … whichever is first
+  supctl start ecosystem.config.js --only web --env production
+  supctl start app.js -i max --name web -- --port 8080
+  supctl start \"python3 -u worker.py\" --restart-delay 1000
+  supctl start ./server --listen 127.0.0.1:8175 -i 4
+  supctl start web                          a stopped app
+  cat apps.json | supctl start -";
+
+const RELOAD_EXAMPLES: &str = "\
+An app that came from a file is moved to what the file says now. If the file cannot be read, or a
+replacement does not get ready, the old workers stay and the exit code is not 0.
+
+Examples:
+  supctl reload web
+  supctl reload ecosystem.toml --only web,api";
+
+const LOG_EXAMPLES: &str = "\
+Examples:
+  supctl logs                     all apps, last 15 lines, then follow
+  supctl logs web 3 --lines 100
+  supctl logs web --nostream --err --raw";
+
+/// How a declaration file is read.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "For declaration files")]
+pub(crate) struct Selection {
+    /// Only these apps of the file
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Lay env_NAME over env
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Add the environment of this shell (the default for scripts)
+    #[arg(long, overrides_with = "no_inherit_env")]
+    pub(crate) inherit_env: bool,
+    /// Do not add the environment of this shell (the default for files)
+    #[arg(long, overrides_with = "inherit_env")]
+    pub(crate) no_inherit_env: bool,
+    /// Format of standard input when the target is `-` [default: guessed]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<InputFormat>,
+}
+
+impl Selection {
+    /// `--inherit-env` or `--no-inherit-env`, whichever came last; otherwise the default.
+    pub(crate) fn inherits(&self, default: bool) -> bool {
+        self.inherit_env || (default && !self.no_inherit_env)
+    }
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum InputFormat {
+    Toml,
+    Json,
+    #[value(alias = "yml")]
+    Yaml,
+}
+
+impl From<InputFormat> for Format {
+    fn from(format: InputFormat) -> Self {
+        match format {
+            InputFormat::Toml => Self::Toml,
+            InputFormat::Json => Self::Json,
+            InputFormat::Yaml => Self::Yaml,
+        }
+    }
+}
+
+/// `start`.
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// Declaration file, `-`, script, program, "command line", or a known name, id or namespace
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// How a file is read.
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// What a new app is like.
+    #[command(flatten)]
+    pub(crate) fields: FieldFlags,
+    /// Arguments for the script
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// `stop`, `restart`, `reload`, `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct ActArgs {
+    /// Names, ids, namespaces, /regex/, `all`, a declaration file, or `-` for one on standard input
+    #[arg(value_name = "TARGET", required = true)]
+    pub(crate) targets: Vec<String>,
+    /// How a file is read.
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
+/// One or more targets.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Names, ids, namespaces, /regex/ or `all`
+    #[arg(value_name = "TARGET", required = true)]
+    pub(crate) targets: Vec<String>,
+}
+
+/// Any number of targets.
+#[derive(Debug, Args)]
+pub(crate) struct OptionalTargets {
+    /// Names, ids, namespaces, /regex/ or `all` [default: all]
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+}
+
+/// Exactly one target.
+#[derive(Debug, Args)]
+pub(crate) struct OneTarget {
+    /// Name or id
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) target: String,
+}
+
+/// `scale`.
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// The app
+    pub(crate) name: String,
+    /// `4`: so many; `+2`: so many more; `-1`: so many fewer
+    #[arg(value_name = "COUNT", allow_negative_numbers = true)]
+    pub(crate) to: ScaleCount,
+}
+
+/// [`ScaleTo`] as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScaleCount(pub(crate) ScaleTo);
+
+impl FromStr for ScaleCount {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        type Make = fn(u32) -> ScaleTo;
+        let (make, digits): (Make, &str) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+            (Some(more), _) => (ScaleTo::Up, more),
+            (None, Some(fewer)) => (ScaleTo::Down, fewer),
+            (None, None) => (ScaleTo::Count, text),
+        };
+        let wrong = "expected a number of workers such as `4`, `+2` or `-1`";
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong);
+        }
+        digits.parse().map(|count| Self(make(count))).map_err(|_| wrong)
+    }
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Names, ids, namespaces, /regex/ or `all` [default: all]
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// How many of the last lines to show first
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub(crate) lines: u32,
+    /// Show the last lines and end
+    #[arg(long, overrides_with = "follow")]
+    pub(crate) nostream: bool,
+    /// Follow (the default)
+    #[arg(short, long, overrides_with = "nostream")]
+    pub(crate) follow: bool,
+    /// Only standard error
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) err: bool,
+    /// Only standard output
+    #[arg(long)]
+    pub(crate) out: bool,
+    /// The bytes as the app wrote them, without prefixes and titles
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// `signal`.
+#[derive(Debug, Args)]
+pub(crate) struct SignalArgs {
+    /// SIGUSR2, USR2 or 12
+    pub(crate) signal: String,
+    /// Names, ids, namespaces, /regex/ or `all`
+    #[arg(value_name = "TARGET", required = true)]
+    pub(crate) targets: Vec<String>,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Declaration file, or `-` [default: as `supctl start` finds it]
+    pub(crate) file: Option<String>,
+    /// Print the JSON schema of declaration files
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) schema: bool,
+    /// How the file is read.
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where to write it
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// bash, zsh, fish, elvish or powershell
+    pub(crate) shell: clap_complete::Shell,
+}

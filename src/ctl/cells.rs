@@ -1,0 +1,116 @@
+//! How does one value read in a table? PM2's spellings where PM2 has one.
+
+use std::path::Path;
+
+use supd_api::{ExecMode, Millis};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const MONTH: u64 = 30 * DAY;
+const YEAR: u64 = 365 * DAY;
+
+/// A span as PM2 shows it: a larger unit is used only from two of it on (`119s`, `2m`, `47h`, `2D`, `2M`, `2Y`).
+pub(crate) fn span(span: Millis) -> String {
+    let seconds = span.0 / 1000;
+    [(YEAR, 'Y'), (MONTH, 'M'), (DAY, 'D'), (HOUR, 'h'), (MINUTE, 'm')]
+        .into_iter()
+        .find(|(unit, _)| seconds >= 2 * unit)
+        .map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
+}
+
+/// How long it has been up; `0` when it is not.
+pub(crate) fn uptime(uptime: Option<Millis>) -> String {
+    uptime.map_or_else(|| "0".to_owned(), span)
+}
+
+/// Bytes as PM2 shows them: `0b`, `132.0kb`, `51.3mb`, `1.2gb`.
+pub(crate) fn memory(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    if bytes < 1024 {
+        return format!("{bytes}b");
+    }
+    for unit in ["kb", "mb"] {
+        amount /= 1024.0;
+        // 1023.96 would round to 1024.0.
+        if amount < 1023.95 {
+            return format!("{amount:.1}{unit}");
+        }
+    }
+    format!("{:.1}gb", amount / 1024.0)
+}
+
+/// Percent of one processor: `0%`, `12.3%`, `187.0%`.
+pub(crate) fn cpu(percent: f64) -> String {
+    if percent < 0.05 { "0%".to_owned() } else { format!("{percent:.1}%") }
+}
+
+/// PM2's short names of the two modes.
+pub(crate) fn mode(mode: ExecMode) -> &'static str {
+    match mode {
+        ExecMode::Fork => "fork",
+        ExecMode::Cluster => "cluster",
+    }
+}
+
+/// A path, or `N/A` as PM2 says.
+pub(crate) fn path(path: Option<&Path>) -> String {
+    path.map_or_else(|| "N/A".to_owned(), |path| path.display().to_string())
+}
+
+/// Text that can do nothing to a terminal: control characters are shown escaped.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+        shown
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_change_their_unit_at_two() {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (119 * 60 + 59, "119m"),
+            (2 * HOUR, "2h"),
+            (47 * HOUR, "47h"),
+            (2 * DAY, "2D"),
+            (59 * DAY, "59D"),
+            (60 * DAY, "2M"),
+            (2 * YEAR, "2Y"),
+        ] {
+            assert_eq!(span(Millis(seconds * 1000 + 999)), shown);
+        }
+        assert_eq!(uptime(None), "0");
+    }
+
+    #[test]
+    fn memory_and_cpu() {
+        for (bytes, shown) in [
+            (0, "0b"),
+            (1023, "1023b"),
+            (132 << 10, "132.0kb"),
+            ((1 << 20) - 1, "1.0mb"),
+            (53_792_000, "51.3mb"),
+            (1_288_490_189, "1.2gb"),
+            (2 << 40, "2048.0gb"),
+        ] {
+            assert_eq!(memory(bytes), shown);
+        }
+        assert_eq!([cpu(0.0), cpu(12.34), cpu(187.0)], ["0%", "12.3%", "187.0%"]);
+    }
+
+    #[test]
+    fn escape_sequences_are_defused() {
+        assert_eq!(harmless("a\x1b[31mé\n"), "a\\u{1b}[31mé\\n");
+    }
+}

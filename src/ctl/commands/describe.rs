@@ -1,0 +1,136 @@
+//! describe: everything about a worker, in PM2's order.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use supd_api::{AppDeclaration, AppView, Millis, Program, ReadyPolicy, WorkerView};
+
+use crate::ctl::output::Failure;
+use crate::ctl::{Session, cells, table};
+
+/// `describe`: a block for each worker; a number means that worker only.
+pub(crate) async fn describe(targets: &[String], session: &mut Session) -> Result<(), Failure> {
+    let chosen: BTreeSet<u32> =
+        session.client.workers(targets).await?.iter().map(|worker| worker.id).collect();
+    let mut apps = session.client.apps(targets).await?;
+    for app in &mut apps {
+        app.workers.retain(|worker| chosen.contains(&worker.id));
+    }
+    let output = &mut session.output;
+    if output.style.json {
+        return Ok(output.json(&apps)?);
+    }
+    for app in &apps {
+        for worker in &app.workers {
+            output.line(format!("Worker {} of {}", worker.id, worker.app))?;
+            output.line(table::pairs(&block(app, worker), output.style))?;
+        }
+    }
+    Ok(())
+}
+
+fn block(app: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
+    let declared = &app.declaration;
+    let mut block = state(worker);
+    block.extend(program(&declared.program));
+    block.extend(files(worker));
+    block.extend(setting(declared, worker));
+    block.push(("revision", app.revision.to_string()));
+    block.push(("created", format!("{} ago", since(worker.created_at))));
+    block
+}
+
+fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
+    let left = worker.remaining.map(|left| format!(" ({} left)", cells::span(left))).unwrap_or_default();
+    vec![
+        ("status", worker.status.as_str().to_owned()),
+        ("reason", worker.reason.clone() + &left),
+        ("name", worker.app.to_string()),
+        ("namespace", worker.namespace.clone()),
+        ("version", worker.version.clone().unwrap_or_else(|| "N/A".to_owned())),
+        ("instance", worker.instance.to_string()),
+        ("pid", worker.pid.map_or_else(|| "N/A".to_owned(), |pid| pid.to_string())),
+        ("restarts", worker.restarts.to_string()),
+        ("unstable restarts", worker.unstable_restarts.to_string()),
+        ("uptime", cells::uptime(worker.uptime)),
+        (
+            "last exit",
+            worker
+                .last_exit
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |exit| format!("{}, {} ago", exit.text, since(exit.at))),
+        ),
+        ("cpu", cells::cpu(worker.cpu)),
+        ("memory", cells::memory(worker.memory)),
+    ]
+}
+
+fn program(program: &Program) -> Vec<(&'static str, String)> {
+    let Program { script, interpreter, interpreter_args, args } = program;
+    let words = interpreter.iter().chain(interpreter_args).chain([script]).chain(args);
+    vec![
+        ("command line", words.map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
+        ("script path", script.clone()),
+        ("script args", spaced(args)),
+        ("interpreter", interpreter.clone().unwrap_or_else(|| "none".to_owned())),
+        ("interpreter args", spaced(interpreter_args)),
+    ]
+}
+
+fn files(worker: &WorkerView) -> Vec<(&'static str, String)> {
+    vec![
+        ("error log path", cells::path(worker.error_file.as_deref())),
+        ("out log path", cells::path(worker.out_file.as_deref())),
+        ("pid path", cells::path(Some(&worker.pid_file))),
+    ]
+}
+
+fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)> {
+    let listen: Vec<String> = app.listen.iter().map(ToString::to_string).collect();
+    let names: BTreeSet<&String> =
+        app.environment.layers.iter().flat_map(|layer| layer.variables.keys()).collect();
+    vec![
+        ("exec cwd", app.cwd.display().to_string()),
+        ("exec mode", cells::mode(worker.exec_mode).to_owned()),
+        ("user", worker.user.clone()),
+        ("readiness", readiness(&app.ready)),
+        ("listen", if listen.is_empty() { "none declared".to_owned() } else { listen.join(", ") }),
+        ("environment", format!("{} declared variables, see `supctl env {}`", names.len(), worker.id)),
+        (
+            "declared in",
+            app.source
+                .as_ref()
+                .map_or_else(|| "the command line".to_owned(), |source| source.file.display().to_string()),
+        ),
+    ]
+}
+
+fn readiness(ready: &ReadyPolicy) -> String {
+    let limit = ready.listen_timeout.0;
+    if ready.wait_ready {
+        format!("the message \"ready\" within {limit} ms")
+    } else {
+        format!("within {limit} ms")
+    }
+}
+
+fn spaced(words: &[String]) -> String {
+    if words.is_empty() {
+        return "none".to_owned();
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell would take it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "-_./:=@%+,".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn since(unix_millis: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map(Millis::from).unwrap_or_default();
+    cells::span(Millis(now.0.saturating_sub(unix_millis)))
+}

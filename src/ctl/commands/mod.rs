@@ -1,0 +1,12 @@
+//! One file for each command or small family: what it asks, and how it tells the answer.
+
+pub(crate) mod act;
+pub(crate) mod check;
+pub(crate) mod daemon;
+pub(crate) mod describe;
+pub(crate) mod env;
+pub(crate) mod ids;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod start;

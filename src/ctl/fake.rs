@@ -1,0 +1,225 @@
+//! A daemon for tests: canned answers on a Unix socket, and a record of what was asked.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use clap::Parser;
+use serde_json::{Value, json};
+use supd_api::{
+    AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer,
+    LogPolicy, LogTarget, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy,
+    WorkerView,
+};
+use tokio::net::UnixListener;
+
+use super::args::Cli;
+use super::client::Client;
+use super::home::Home;
+use super::launch::Launcher;
+use super::output::{Output, Style};
+use super::{Session, code, dispatch};
+
+/// Answers by `"METHOD /path?query"`; a path without its query answers for every query.
+pub(crate) type Answers = BTreeMap<&'static str, (u16, String)>;
+
+/// A home with a daemon in it, and the words of a `supctl` run against it.
+pub(crate) struct Fake {
+    pub(crate) dir: tempfile::TempDir,
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: u8,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Fake {
+    /// A home without a daemon.
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), asked: Arc::default() }
+    }
+
+    /// A home with a daemon that gives these answers and 404 to everything else. Needs a runtime.
+    pub(crate) fn serving(answers: Answers) -> Self {
+        let fake = Self::empty();
+        fake.serve_at(&fake.socket(), answers);
+        fake
+    }
+
+    /// Lets the daemon listen at another path.
+    pub(crate) fn serve_at(&self, socket: &Path, answers: Answers) {
+        let listener = UnixListener::bind(socket).unwrap();
+        let asked = Arc::clone(&self.asked);
+        let router =
+            Router::new().fallback(async move |request: Request| answer(request, &answers, &asked).await);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("supd.sock")
+    }
+
+    /// `METHOD /path?query` of every request so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().iter().map(|(line, _)| line.clone()).collect()
+    }
+
+    /// The body of the first request of this line.
+    pub(crate) fn body(&self, line: &str) -> Value {
+        self.asked.lock().unwrap().iter().find(|(asked, _)| asked == line).unwrap().1.clone()
+    }
+
+    /// Runs a command that may not start a daemon.
+    pub(crate) async fn run(&self, words: &str) -> Ran {
+        self.run_words(&words.split(' ').collect::<Vec<_>>(), None).await
+    }
+
+    /// Runs a command.
+    pub(crate) async fn run_words(&self, words: &[&str], launcher: Option<Launcher>) -> Ran {
+        let Cli { global, command, .. } =
+            Cli::try_parse_from(["supctl"].iter().chain(words)).expect("a valid command line");
+        let (out, err) = (Shared::default(), Shared::default());
+        let style = Style { json: global.json, silent: global.silent, colour: false, width: None };
+        let output = Output::new(Box::new(out.clone()), Box::new(err.clone()), style);
+        let home = Home::at(self.dir.path()).unwrap();
+        let mut session = Session { client: Client::new(home, launcher), output };
+        let done = dispatch(command, &mut session).await;
+        let code = code(done, &mut session.output);
+        Ran { code, out: out.text(), err: err.text() }
+    }
+}
+
+async fn answer(request: Request, answers: &Answers, asked: &Mutex<Vec<(String, Value)>>) -> Response {
+    let (parts, body) = request.into_parts();
+    let line = format!("{} {}", parts.method, parts.uri);
+    let body: Bytes = to_bytes(body, 1 << 20).await.unwrap();
+    asked.lock().unwrap().push((line.clone(), serde_json::from_slice(&body).unwrap_or(Value::Null)));
+    let any_query = line.split('?').next().unwrap_or_default();
+    match answers.get(line.as_str()).or_else(|| answers.get(any_query)) {
+        Some((status, body)) => (StatusCode::from_u16(*status).unwrap(), body.clone()).into_response(),
+        None => {
+            let fault = json!({ "code": "not_found", "message": format!("nothing at {line}") });
+            (StatusCode::NOT_FOUND, fault.to_string()).into_response()
+        }
+    }
+}
+
+/// A stream that a test can read again.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An online worker; its number within the app is its id.
+pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
+    WorkerView {
+        id,
+        app: AppName::new(app).unwrap(),
+        namespace: "default".to_owned(),
+        instance: id,
+        exec_mode: ExecMode::Cluster,
+        pid: Some(4000 + id as i32),
+        status: Status::Online,
+        reason: "ready".to_owned(),
+        remaining: None,
+        uptime: Some(Millis(7_200_000)),
+        restarts: 0,
+        unstable_restarts: 0,
+        cpu: 0.3,
+        memory: 53_792_000,
+        user: "deploy".to_owned(),
+        version: Some("1.2.3".to_owned()),
+        created_at: 1_700_000_000_000,
+        started_at: Some(1_700_000_100_000),
+        last_exit: None,
+        out_file: Some(format!("/home/u/.supd/logs/{app}-out-{id}.log").into()),
+        error_file: Some(format!("/home/u/.supd/logs/{app}-error-{id}.log").into()),
+        pid_file: format!("/home/u/.supd/pids/{app}-{id}.pid").into(),
+    }
+}
+
+/// The same worker in another state.
+pub(crate) fn in_state(worker: WorkerView, status: Status, reason: &str) -> WorkerView {
+    WorkerView { pid: None, uptime: None, cpu: 0.0, memory: 0, status, reason: reason.to_owned(), ..worker }
+}
+
+/// An app from the command line.
+pub(crate) fn app(name: &str, workers: Vec<WorkerView>) -> AppView {
+    AppView { declaration: declaration(name), revision: 1, workers }
+}
+
+/// A declaration of `/srv/NAME/app.js`.
+pub(crate) fn declaration(name: &str) -> AppDeclaration {
+    AppDeclaration {
+        name: AppName::new(name).unwrap(),
+        namespace: "default".to_owned(),
+        source: None,
+        program: Program {
+            script: format!("/srv/{name}/app.js"),
+            interpreter: Some("node".to_owned()),
+            interpreter_args: Vec::new(),
+            args: vec!["--greeting".to_owned(), "it's me".to_owned()],
+        },
+        cwd: format!("/srv/{name}").into(),
+        user: None,
+        group: None,
+        exec_mode: ExecMode::Cluster,
+        instances: Instances::Count(2),
+        environment: Environment {
+            layers: Vec::new(),
+            instance_var: "NODE_APP_INSTANCE".to_owned(),
+            increment_var: None,
+        },
+        listen: Vec::new(),
+        balance: Balance::Shared,
+        autostart: true,
+        restart: RestartPolicy {
+            autorestart: true,
+            stop_exit_codes: Vec::new(),
+            min_uptime: None,
+            max_restarts: None,
+            restart_delay: None,
+            exp_backoff_restart_delay: None,
+        },
+        stop: StopPolicy {
+            kill_signal: "SIGINT".to_owned(),
+            kill_timeout: Millis(1600),
+            treekill: true,
+            shutdown_with_message: false,
+        },
+        ready: ReadyPolicy { wait_ready: false, listen_timeout: Millis(3000) },
+        logs: LogPolicy { out_file: LogTarget::Default, error_file: LogTarget::Default, merge_logs: false },
+    }
+}
+
+/// A layer with one variable.
+pub(crate) fn secret_layer(name: &str, value: &str) -> EnvironmentLayer {
+    EnvironmentLayer {
+        layer: Layer::Env,
+        variables: BTreeMap::from([(name.to_owned(), Secret::from(value))]),
+    }
+}

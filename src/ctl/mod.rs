@@ -1,0 +1,109 @@
+//! `supctl`: what does a person or a script at the command line want, and what is it told?
+//!
+//! The client of the control API. It decides nothing about processes and shares nothing with the supervisor but the
+//! types of `supd-api`; declarations are read here, as the calling user.
+
+mod args;
+mod cells;
+mod client;
+mod commands;
+mod declare;
+#[cfg(test)]
+mod fake;
+mod fields;
+mod home;
+mod jlist;
+mod launch;
+mod logs;
+mod output;
+mod suggest;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use supd_api::{Fault, FaultCode};
+
+use args::{Cli, Command, Global};
+use client::Client;
+use commands::{act, check, daemon, describe, env, ids, init, list, logs as log_command, start};
+use home::Home;
+use launch::Launcher;
+use output::{Failure, Output, Style};
+
+/// What a command that talks to the daemon works with.
+pub(crate) struct Session {
+    client: Client,
+    output: Output,
+}
+
+/// Runs `supctl` with the arguments, streams and environment of this process.
+///
+/// A wrong command line ends the process with code 2, `--help` and `--version` with 0.
+pub fn run() -> ExitCode {
+    let Cli { global, command, .. } = Cli::parse();
+    let mut output = Output::process(Style::detect(&global));
+    let done = match command {
+        Command::Check(args) => check::check(&args, &mut output),
+        Command::Init(args) => init::init(&args, &mut output),
+        Command::Completions(args) => init::completions(&args, &mut output),
+        command => return online(command, &global, output),
+    };
+    ExitCode::from(code(done, &mut output))
+}
+
+fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
+    let launcher = match command {
+        Command::Kill | Command::Version => None,
+        _ => Some(Launcher::new(!global.silent)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let started = Home::resolve(global.home.as_deref()).and_then(|home| match runtime {
+        Ok(runtime) => Ok((home, runtime)),
+        Err(error) => Err(Fault::new(FaultCode::Internal, format!("no event loop: {error}"))),
+    });
+    let (home, runtime) = match started {
+        Ok(started) => started,
+        Err(fault) => return ExitCode::from(output.failure(fault.into())),
+    };
+    let mut session = Session { client: Client::new(home, launcher), output };
+    let done = runtime.block_on(dispatch(command, &mut session));
+    ExitCode::from(code(done, &mut session.output))
+}
+
+/// Carries a command out.
+async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
+    match command {
+        Command::Start(args) => start::start(*args, session).await,
+        Command::Stop(args) => act::act(act::Verb::Stop, args, session).await,
+        Command::Restart(args) => act::act(act::Verb::Restart, args, session).await,
+        Command::Reload(args) => act::act(act::Verb::Reload, args, session).await,
+        Command::Delete(args) => act::act(act::Verb::Delete, args, session).await,
+        Command::Scale(args) => act::scale(&args, session).await,
+        Command::Signal(args) => act::signal(args, session).await,
+        Command::Flush(args) => act::flush(args, session).await,
+        Command::List => list::list(session).await,
+        Command::Jlist => list::jlist(session).await,
+        Command::Describe(args) => describe::describe(&args.targets, session).await,
+        Command::Logs(args) => log_command::logs(&args, session).await,
+        Command::Env(args) => env::env(args.target, session).await,
+        Command::Id(args) => ids::ids(args.target, session).await,
+        Command::Pid(args) => ids::pids(&args.targets, session).await,
+        Command::Ping => daemon::ping(session).await,
+        Command::Kill => daemon::kill(session).await,
+        Command::Version => daemon::version(session).await,
+        Command::Check(args) => check::check(&args, &mut session.output),
+        Command::Init(args) => init::init(&args, &mut session.output),
+        Command::Completions(args) => init::completions(&args, &mut session.output),
+    }
+}
+
+fn code(done: Result<(), Failure>, output: &mut Output) -> u8 {
+    match done.and_then(|()| Ok(output.flush()?)) {
+        Ok(()) => 0,
+        Err(failure) => output.failure(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests;
