@@ -1,0 +1,148 @@
+//! The binary `supd`: from its command line to the keeper or the supervisor.
+//!
+//! Question answered here: *who am I in the family of processes, and am I the only one of my home?* It may not know what a
+//! supervisor does.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::home::Home;
+use crate::supervisor;
+
+/// How long a detached daemon may take until its socket accepts.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks at whether it does.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Exit code of a daemon that finds another one in its home.
+const TAKEN: u8 = 5;
+
+/// The supd daemon: keeps the apps of this machine running. `supctl` drives it, and starts it when needed.
+#[derive(Debug, Parser)]
+#[command(name = "supd", version, max_term_width = 100)]
+#[command(after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers)\n  supd --daemon        detach; output goes to $SUPD_HOME/supd.log")]
+struct Arguments {
+    /// Directory of this daemon; default: $SUPD_HOME, else ~/.supd
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Detach from the terminal; return when the control socket accepts
+    #[arg(long)]
+    daemon: bool,
+    /// The part of `--daemon` that stays
+    #[arg(long, hide = true)]
+    detached: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Started by the keeper only
+    #[command(hide = true)]
+    Supervisor,
+}
+
+/// Runs `supd`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = Home::find(arguments.home.as_deref()).map_err(io::Error::other).and_then(|home| match arguments.role {
+        Some(Role::Supervisor) => Ok(supervise(home)),
+        None if arguments.daemon => detach(&home),
+        None => keep(&home, arguments.detached),
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn supervise(home: Home) -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SUPD_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_target(false).with_writer(io::stderr).init();
+    supervisor::run(home)
+}
+
+/// Becomes the keeper of this home, if nobody else is.
+fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
+    if detached {
+        // A new session: the terminal's hang-up is not ours.
+        nix::unistd::setsid()?;
+    }
+    make(home)?;
+    let Some(lock) = lock(home)? else {
+        eprintln!("error: another supd serves {}", home.path().display());
+        eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+        return Ok(ExitCode::from(TAKEN));
+    };
+    let pid_file = home.pid_file();
+    std::fs::write(&pid_file, std::process::id().to_string()).map_err(|error| at(&pid_file, &error))?;
+    let argv = ["supd", "supervisor", "--home"].map(str::to_owned).into_iter();
+    let argv = argv.chain([home.path().display().to_string()]).collect();
+    let code = supd_keeper::run(&supd_keeper::Options::same_program(argv, home.path().to_owned()));
+    // It names nobody any more; a leftover would do no harm.
+    let _ = std::fs::remove_file(&pid_file);
+    drop(lock);
+    Ok(code)
+}
+
+fn make(home: &Home) -> io::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(home.path());
+    made.map_err(|error| at(home.path(), &error))
+}
+
+/// The lock of this home; `None`: another process has it.
+fn lock(home: &Home) -> io::Result<Option<Flock<File>>> {
+    let path = home.lock();
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| at(&path, &error))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, errno)) => Err(at(&path, &errno.into())),
+    }
+}
+
+/// Starts the keeper in the background and waits until its socket accepts. Another daemon of this home is as good.
+fn detach(home: &Home) -> io::Result<ExitCode> {
+    make(home)?;
+    let path = home.daemon_log();
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(|error| at(&path, &error))?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--detached", "--home"])
+        .arg(home.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    let until = Instant::now() + START_TIMEOUT;
+    while UnixStream::connect(home.socket()).is_err() {
+        if let Some(code) = failure(&mut child)? {
+            let text = format!("the daemon ended at once ({code}); the end of {} tells why", path.display());
+            return Err(io::Error::other(text));
+        }
+        if Instant::now() > until {
+            let text = format!("the daemon did not answer within {START_TIMEOUT:?}; see {}", path.display());
+            return Err(io::Error::other(text));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    io::stdout().flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the child has failed, if it has. One that found another daemon has not: that one is about to answer.
+fn failure(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
+    Ok(child.try_wait()?.filter(|status| status.code() != Some(i32::from(TAKEN))))
+}
+
+fn at(path: &std::path::Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,97 @@
+//! `SUPD_HOME`: where everything is that belongs to one daemon.
+//!
+//! Question answered here: *which file is where?* Shared by daemon and client; it may not read what the files say.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The directory of one daemon: `--home`, else `$SUPD_HOME`, else `~/.supd`. Absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    directory: PathBuf,
+}
+
+/// The longest path `sockaddr_un` holds, without its closing NUL (unix(7)).
+const SUN_PATH_MAX: usize = 107;
+
+/// Why there is no home.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoHome {
+    /// Nothing says where.
+    #[error("neither --home, SUPD_HOME nor HOME says where supd shall keep its files")]
+    Unknown,
+    /// The socket would not fit.
+    #[error("the socket path {0} is longer than {SUN_PATH_MAX} bytes; choose a shorter SUPD_HOME")]
+    TooLong(PathBuf),
+}
+
+impl Home {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// [`NoHome`].
+    pub fn find(given: Option<&Path>) -> Result<Self, NoHome> {
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let directory = given
+            .map(Path::to_owned)
+            .or_else(|| set("SUPD_HOME"))
+            .or_else(|| set("HOME").map(|home| home.join(".supd")))
+            .ok_or(NoHome::Unknown)?;
+        let home = Self { directory: std::path::absolute(&directory).unwrap_or(directory) };
+        let socket = home.socket();
+        if socket.as_os_str().len() > SUN_PATH_MAX { Err(NoHome::TooLong(socket)) } else { Ok(home) }
+    }
+
+    /// The directory itself, mode 0700.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The control socket, mode 0600.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("supd.sock")
+    }
+
+    /// Locked (flock(2)) by the one daemon.
+    pub fn lock(&self) -> PathBuf {
+        self.directory.join("supd.lock")
+    }
+
+    /// Process id of the keeper.
+    pub fn pid_file(&self) -> PathBuf {
+        self.directory.join("supd.pid")
+    }
+
+    /// The daemon's own log, when it was started detached.
+    pub fn daemon_log(&self) -> PathBuf {
+        self.directory.join("supd.log")
+    }
+
+    /// What is entrusted to the daemon, mode 0600.
+    pub fn ledger(&self) -> PathBuf {
+        self.directory.join("ledger.json")
+    }
+
+    /// Logs of the apps.
+    pub fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+
+    /// Pid files of the workers.
+    pub fn pids(&self) -> PathBuf {
+        self.directory.join("pids")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_home_wins_and_a_long_one_is_refused() {
+        let home = Home::find(Some(Path::new("/srv/supd"))).expect("a home");
+        assert_eq!(home.socket(), Path::new("/srv/supd/supd.sock"));
+        let long = PathBuf::from(format!("/{}", "x".repeat(100)));
+        assert!(matches!(Home::find(Some(&long)), Err(NoHome::TooLong(_))));
+    }
+}

@@ -1,0 +1,209 @@
+//! Calls of clients, answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nix::sys::signal::Signal;
+use supd_api::{Accepted, AppName, Fault, FaultCode, Instances, ScaleTo, Stream, WorkerOutcome};
+use supd_core::{Event, RequestId, RevisionId, WorkerId};
+use supd_keeper::protocol::Scope;
+
+use super::call::{Call, LogQuery, Reply, Verb};
+use super::revision::Revision;
+use super::turn::Shell;
+use super::{now, paths, spec};
+use crate::logs::{Filter, Request, Streams, Subscription, TailFile, Workers};
+
+impl Shell {
+    /// Answers a call, now or when its outcome is known. A client that is gone does not want the answer.
+    pub(super) fn on_call(&mut self, call: Call) {
+        match call {
+            Call::Daemon(reply) => drop(reply.send(Ok(self.daemon_view()))),
+            Call::Workers(targets, reply) => drop(reply.send(self.worker_views(&targets))),
+            Call::Apps(targets, reply) => drop(reply.send(self.app_views(&targets))),
+            Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),
+            Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
+            Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
+            Call::Signal { targets, signal, reply } => drop(reply.send(self.signal_workers(&targets, signal))),
+            Call::Apply { revisions, gently, reply } => self.apply(revisions, gently, reply),
+            Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
+            Call::Scale(app, to, reply) => self.scale(&app, to, reply),
+            Call::Stop(reply) => self.stop_everything(Some(reply)),
+        }
+    }
+
+    fn apply(&mut self, revisions: Vec<Revision>, gently: bool, reply: Reply<Accepted>) {
+        let refused = self.refuse_while_halting().err();
+        let refused = refused.or_else(|| {
+            revisions.iter().find_map(|revision| self.check_addresses(&revision.declaration).err())
+        });
+        if let Some(fault) = refused {
+            return drop(reply.send(Err(fault)));
+        }
+        let warnings = if gently { self.reloads_that_are_restarts(&revisions) } else { Vec::new() };
+        let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();
+        self.requests.wait(&requests, warnings, reply);
+        for (request, revision) in requests.into_iter().zip(revisions) {
+            let app = supd_core::AppName(revision.declaration.name.to_string());
+            let spec = spec::spec(&revision.declaration);
+            self.next_revision += 1;
+            let id = RevisionId(self.next_revision);
+            self.revisions.insert((app.clone(), id), Arc::new(revision));
+            self.turn(Event::Apply { request, app, revision: id, spec, gently });
+        }
+    }
+
+    fn act(&mut self, verb: Verb, targets: &[String], reply: Reply<Accepted>) {
+        let resolved = self.refuse_while_halting().and_then(|()| self.resolve(targets));
+        let workers: Vec<WorkerId> = match resolved {
+            Ok(workers) => workers.into_iter().map(WorkerId).collect(),
+            Err(fault) => return drop(reply.send(Err(fault))),
+        };
+        if verb == Verb::Reload {
+            return self.reload(&workers, reply);
+        }
+        let request = self.new_request();
+        self.requests.wait(&[request], Vec::new(), reply);
+        self.turn(match verb {
+            Verb::Start => Event::Start { request, workers },
+            Verb::Stop => Event::Stop { request, workers },
+            Verb::Restart | Verb::Reload => Event::Restart { request, workers },
+            Verb::Delete => Event::Delete { request, workers },
+        });
+    }
+
+    /// A reload concerns whole apps.
+    fn reload(&mut self, workers: &[WorkerId], reply: Reply<Accepted>) {
+        let apps: BTreeSet<supd_core::AppName> = self
+            .core
+            .view(now().mono)
+            .filter(|seat| workers.contains(&seat.worker))
+            .map(|seat| seat.app.clone())
+            .collect();
+        let current = apps.iter().filter_map(|app| {
+            let id = self.core.revision(app)?;
+            self.revisions.get(&(app.clone(), id)).map(|revision| Revision::clone(revision))
+        });
+        let warnings = self.reloads_that_are_restarts(&current.collect::<Vec<_>>());
+        let requests: Vec<RequestId> = apps.iter().map(|_| self.new_request()).collect();
+        self.requests.wait(&requests, warnings, reply);
+        for (request, app) in requests.into_iter().zip(apps) {
+            self.turn(Event::Reload { request, app });
+        }
+    }
+
+    fn reloads_that_are_restarts(&self, revisions: &[Revision]) -> Vec<String> {
+        let alone = |revision: &&Revision| !spec::spec(&revision.declaration).overlap;
+        let text = |revision: &Revision| {
+            let name = &revision.declaration.name;
+            format!("{name} opens its port itself, so its reload is a restart, one worker at a time; `listen` or cluster mode avoids the gap")
+        };
+        revisions.iter().filter(alone).map(text).collect()
+    }
+
+    fn scale(&mut self, name: &AppName, to: ScaleTo, reply: Reply<Accepted>) {
+        let app = supd_core::AppName(name.to_string());
+        let present = self.core.view(now().mono).filter(|seat| *seat.app == app).count();
+        let present = u32::try_from(present).unwrap_or(u32::MAX);
+        let count = match to {
+            ScaleTo::Count(count) => count,
+            ScaleTo::Up(more) => present.saturating_add(more),
+            ScaleTo::Down(fewer) => present.saturating_sub(fewer),
+        };
+        let possible = self.refuse_while_halting().and_then(|()| match count {
+            _ if present == 0 => self.resolve(&[name.to_string()]).map(drop),
+            0 => Err(Fault::new(FaultCode::Invalid, format!("{name} cannot have 0 workers"))
+                .hint(format!("`supctl stop {name}` or `supctl delete {name}`"))),
+            count if count > Instances::LIMIT => {
+                Err(Fault::new(FaultCode::Invalid, format!("{count} workers; at most {} are allowed", Instances::LIMIT)))
+            }
+            _ => Ok(()),
+        });
+        if let Err(fault) = possible {
+            return drop(reply.send(Err(fault)));
+        }
+        let request = self.new_request();
+        self.requests.wait(&[request], Vec::new(), reply);
+        self.turn(Event::Scale { request, app, count });
+    }
+
+    fn signal_workers(&mut self, targets: &[String], signal: i32) -> Result<Accepted, Fault> {
+        let wanted = self.resolve(targets)?;
+        let signal = Signal::try_from(signal)
+            .map_err(|_| Fault::new(FaultCode::Invalid, format!("there is no signal {signal}")))?;
+        let seats: Vec<_> = self
+            .core
+            .view(now().mono)
+            .filter(|seat| wanted.contains(&seat.worker.0))
+            .map(|seat| (seat.worker, seat.app.clone(), seat.run))
+            .collect();
+        let mut accepted = Accepted::default();
+        for (worker, app, run) in seats {
+            if let Some(run) = run {
+                self.signal(run.run, signal, Scope::Main);
+            }
+            let failure = run.is_none().then(|| "it does not run".to_owned());
+            if let Ok(app) = AppName::new(app.0) {
+                accepted.workers.push(WorkerOutcome { id: worker.0, app, failure });
+            }
+        }
+        Ok(accepted)
+    }
+
+    fn flush(&mut self, targets: &[String]) -> Result<Accepted, Fault> {
+        let files = self.log_files(&self.resolve_or_all(targets)?, None);
+        self.logs.flush(files.into_iter().map(|file| file.path).collect());
+        Ok(Accepted::default())
+    }
+
+    fn subscribe(&mut self, query: &LogQuery) -> Result<Subscription, Fault> {
+        let wanted = self.resolve_or_all(&query.targets)?;
+        let workers = if query.targets.is_empty() { Workers::All } else { self.followed(&wanted) };
+        let streams = match query.stream {
+            None => Streams::Both,
+            Some(Stream::Out) => Streams::Out,
+            Some(Stream::Err) => Streams::Err,
+        };
+        let files = self.log_files(&wanted, query.stream);
+        let filter = Filter { workers, streams };
+        Ok(self.logs.subscribe(Request { filter, tail: query.lines, follow: query.follow, files }))
+    }
+
+    /// Where all workers of an app are meant, its future ones are too.
+    fn followed(&self, wanted: &BTreeSet<u32>) -> Workers {
+        let mut all: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let candidates = self.candidates();
+        for candidate in &candidates {
+            all.entry(candidate.app).or_default().push(candidate.worker);
+        }
+        let whole = all.iter().filter(|(_, workers)| workers.iter().all(|worker| wanted.contains(worker)));
+        let apps = whole.filter_map(|(app, _)| AppName::new(*app).ok()).collect();
+        Workers::Of { ids: wanted.clone(), apps }
+    }
+
+    fn log_files(&self, wanted: &BTreeSet<u32>, only: Option<Stream>) -> Vec<TailFile> {
+        let mut files = Vec::new();
+        for seat in self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0)) {
+            let Some(revision) = self.revisions.get(&(seat.app.clone(), seat.revision)) else { continue };
+            let app = &revision.declaration;
+            for stream in [Stream::Out, Stream::Err].into_iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
+                if let Some(path) = paths::log_file(&self.home, app, seat.worker.0, stream) {
+                    files.push(TailFile { path, app: app.name.clone(), worker: Some(seat.worker.0), stream });
+                }
+            }
+        }
+        files
+    }
+
+    fn resolve(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
+        if targets.is_empty() {
+            return Err(Fault::new(FaultCode::Invalid, "no target is given").hint("name an app, an id, or `all`"));
+        }
+        super::targets::resolve(targets, &self.candidates())
+    }
+
+    fn refuse_while_halting(&self) -> Result<(), Fault> {
+        let halting = || Fault::new(FaultCode::Conflict, "supd is being stopped");
+        if self.core.is_halting() { Err(halting()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,188 @@
+//! From the keeper's welcome to a running loop. First start, crash, upgrade and reboot are this one path.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RevisionId, RunId, Supervisor};
+use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
+
+use super::figures::Figures;
+use super::inbox::{Inbox, Outlets, inbox};
+use super::keeper::Keeper;
+use super::launch::Ends;
+use super::ledger::{Ledger, Writer};
+use super::requests::Requests;
+use super::snapshot::{Revisions, Snapshot};
+use super::turn::{KeeperFacts, Shell, exit_of};
+use super::{control, spec};
+use crate::cluster::{PortKey, Ports};
+use crate::home::Home;
+use crate::logs::{Logs, new_journal};
+
+/// What the keeper handed over.
+struct Handover {
+    runs: Vec<RunRecord>,
+    snapshot: Option<Snapshot>,
+    descriptors: BTreeMap<DescriptorName, Arc<OwnedFd>>,
+    facts: KeeperFacts,
+}
+
+/// Takes over from whoever was there before, and opens the doors.
+pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
+    let mut keeper = Keeper::connect()?;
+    let mut handover = receive(&mut keeper).await?;
+    let (outlets, inbox) = inbox();
+    let listener = control::listen(&home, handover.descriptors.remove(&DescriptorName::Control))?;
+    let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
+    let mut shell = Shell {
+        core: Supervisor::default(),
+        revisions: Revisions::new(),
+        next_revision: 0,
+        next_request: 0,
+        keeper,
+        keeper_facts: handover.facts,
+        logs,
+        ports: Ports::default(),
+        sockets: BTreeMap::new(),
+        channels: BTreeMap::new(),
+        requests: Requests::default(),
+        ledger: Writer::new(home.ledger(), outlets.saved.clone()),
+        figures: Figures::new(),
+        outlets: outlets.clone(),
+        receipts: Vec::new(),
+        unsaved: false,
+        save_again: None,
+        quit_at: None,
+        home,
+    };
+    shell.store(DescriptorName::Control, &listener);
+    match handover.snapshot.take() {
+        Some(snapshot) => shell.restore(snapshot, handover)?,
+        None => shell.recall()?,
+    }
+    control::serve(listener, outlets.calls)?;
+    shell.keeper.order(Order::Ready, Vec::new());
+    Ok((shell, inbox))
+}
+
+async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
+    let Some((Report::Welcome { version, runs, descriptors, snapshot, restarts, since }, mut attached)) =
+        keeper.next().await?
+    else {
+        return Err(io::Error::other("the keeper did not begin with a welcome"));
+    };
+    if version > VERSION {
+        return Err(io::Error::other(format!("the keeper speaks version {version}, this supervisor {VERSION}")));
+    }
+    let file = if snapshot { attached.pop() } else { None };
+    let snapshot = match file.map(|file| Snapshot::read(&file)) {
+        Some(Err(error)) if !runs.is_empty() => {
+            return Err(io::Error::other(format!("the predecessor's snapshot cannot be read: {error}")));
+        }
+        Some(snapshot) => snapshot.inspect_err(|error| tracing::error!("the snapshot is dropped: {error}")).ok(),
+        None => None,
+    };
+    let mut kept = BTreeMap::new();
+    while kept.len() < descriptors {
+        match keeper.next().await? {
+            Some((Report::Descriptors { names }, files)) if names.len() == files.len() => {
+                kept.extend(names.into_iter().zip(files.into_iter().map(Arc::new)));
+            }
+            _ => return Err(io::Error::other("the keeper's descriptors did not all arrive")),
+        }
+    }
+    // The keeper is our parent; should it have died this moment, the link tells.
+    let facts = KeeperFacts { pid: nix::unistd::getppid().as_raw(), restarts, since: Mono(since) };
+    Ok(Handover { runs, snapshot, descriptors: kept, facts })
+}
+
+/// The log thread's journal outlives us in the keeper.
+fn start_logs(keeper: &mut Keeper, journal: Option<Arc<OwnedFd>>, outlets: &Outlets) -> io::Result<Logs> {
+    let journal = match journal {
+        Some(journal) => journal,
+        None => {
+            let journal = Arc::new(new_journal()?);
+            keeper.order(Order::Store { name: DescriptorName::LogJournal }, vec![Arc::clone(&journal)]);
+            journal
+        }
+    };
+    let notices = outlets.notices.clone();
+    // The loop may have ended; then nobody needs to know.
+    Logs::start(journal.try_clone()?, move |notice| drop(notices.send(notice)))
+}
+
+impl Shell {
+    /// Goes on where a predecessor stopped.
+    fn restore(&mut self, snapshot: Snapshot, handover: Handover) -> io::Result<()> {
+        self.core = Supervisor::restore(snapshot.core)
+            .map_err(|version| io::Error::other(format!("the core's snapshot has version {version}")))?;
+        self.revisions =
+            snapshot.revisions.into_iter().map(|(app, id, revision)| ((app, id), revision)).collect();
+        self.ports = snapshot.ports;
+        (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
+        self.take_sockets(&handover.descriptors);
+        self.take_runs(&handover.descriptors);
+        // What the predecessor had not written down yet is written down now.
+        self.ledger.change();
+        let runs = handover.runs.len();
+        self.turn(Event::Resync { known: handover.runs.into_iter().map(known).collect() });
+        self.begin_to_quit();
+        tracing::info!("supervisor {} took over {runs} runs", self.keeper_facts.restarts + 1);
+        Ok(())
+    }
+
+    fn take_sockets(&mut self, descriptors: &BTreeMap<DescriptorName, Arc<OwnedFd>>) {
+        let mut sockets = BTreeMap::new();
+        for (name, socket) in descriptors {
+            if let DescriptorName::Port(text) = name {
+                sockets.insert(PortKey::from(text.clone()), Arc::clone(socket));
+            }
+        }
+        let unknown: Vec<PortKey> =
+            sockets.keys().filter(|key| !self.ports.keys().any(|known| known == *key)).cloned().collect();
+        self.sockets = sockets;
+        unknown.iter().for_each(|key| self.close_socket(key));
+    }
+
+    fn take_runs(&mut self, descriptors: &BTreeMap<DescriptorName, Arc<OwnedFd>>) {
+        let runs: Vec<_> = self.core.runs().map(|(_, worker, _, view)| (worker, view.run)).collect();
+        for (worker, run) in runs {
+            let kept = supd_keeper::protocol::RunId(run.0);
+            let end = |name| descriptors.get(&name).cloned();
+            let (Some(out), Some(err)) = (end(DescriptorName::Out(kept)), end(DescriptorName::Err(kept))) else {
+                continue;
+            };
+            let Some(revision) = self.revision_of(run) else { continue };
+            let ends = Ends { out, err, channel: end(DescriptorName::Ipc(kept)) };
+            self.attach(run, worker, &revision, &ends);
+        }
+    }
+
+    /// Brings back what was entrusted to us before the machine or the daemon was stopped.
+    fn recall(&mut self) -> io::Result<()> {
+        let ledger = Ledger::read(&self.home.ledger())?;
+        let count = ledger.apps.len();
+        for entry in ledger.apps {
+            let seats = entry.seats();
+            let app = AppName(entry.revision.declaration.name.to_string());
+            let spec = spec::spec(&entry.revision.declaration);
+            self.next_revision += 1;
+            let revision = RevisionId(self.next_revision);
+            self.revisions.insert((app.clone(), revision), Arc::new(entry.revision));
+            self.turn(Event::Recall { app, revision, spec, seats });
+        }
+        tracing::info!("supervisor started; {count} apps brought back from the ledger");
+        Ok(())
+    }
+}
+
+fn known(record: RunRecord) -> Known {
+    let state = match record.state {
+        RunState::Spawning => KnownState::Spawning,
+        RunState::Alive => KnownState::Alive,
+        RunState::Exited { exit, survivors } => KnownState::Exited { exit: exit_of(exit), survivors },
+    };
+    Known { run: RunId(record.run.0), pid: Pid(record.pid), state }
+}

@@ -1,0 +1,140 @@
+//! The OpenAPI description, made from the same types that travel.
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+use supd_api::{
+    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, LogLine, ScaleTo, SignalRequest, StartApps,
+    TargetRequest, WorkerView,
+};
+
+/// One operation.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    /// Parameters of the query.
+    query: &'static [&'static str],
+    request: Option<fn(&mut SchemaGenerator) -> Schema>,
+    reply: fn(&mut SchemaGenerator) -> Schema,
+}
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+const fn ask(
+    path: &'static str,
+    summary: &'static str,
+    query: &'static [&'static str],
+    reply: fn(&mut SchemaGenerator) -> Schema,
+) -> Operation {
+    Operation { method: "get", path, summary, query, request: None, reply }
+}
+
+const fn wish(
+    path: &'static str,
+    summary: &'static str,
+    request: Option<fn(&mut SchemaGenerator) -> Schema>,
+) -> Operation {
+    Operation { method: "post", path, summary, query: &[], request, reply: of::<Accepted> }
+}
+
+const OPERATIONS: [Operation; 16] = [
+    ask("/v1/openapi.json", "This document", &[], of::<Value>),
+    ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
+    wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
+    ask("/v1/workers", "Workers; unknown targets are a fault", &["target"], of::<Vec<WorkerView>>),
+    wish("/v1/workers/start", "Start workers; running ones are left alone", Some(of::<TargetRequest>)),
+    wish("/v1/workers/stop", "Stop workers", Some(of::<TargetRequest>)),
+    wish("/v1/workers/restart", "Give workers a new process, the old one ended first", Some(of::<TargetRequest>)),
+    wish("/v1/workers/reload", "Replace the workers of apps, each ready before its predecessor goes", Some(of::<TargetRequest>)),
+    wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
+    wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
+    ask("/v1/workers/{id}/env", "The environment of a worker, with the origin of each variable", &[], of::<EnvironmentView>),
+    ask("/v1/apps", "Apps with their declarations", &["target"], of::<Vec<AppView>>),
+    wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
+    wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask("/v1/logs", "Lines of output, one JSON document a line", &["target", "lines", "follow", "stream"], of::<LogLine>),
+    wish("/v1/logs/flush", "Empty log files", Some(of::<TargetRequest>)),
+];
+
+/// The whole document.
+pub(super) fn document() -> Value {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    let fault = of::<Fault>(&mut generator);
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let item = paths.entry(operation.path).or_insert_with(|| json!({}));
+        item[operation.method] = describe(&operation, &mut generator, &fault);
+    }
+    json!({
+        "openapi": "3.0.3",
+        "info": {
+            "title": "supd",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Served over the Unix socket `$SUPD_HOME/supd.sock`, for the daemon's own user and root.",
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "http://supd" }],
+        "paths": paths,
+        "components": { "schemas": generator.take_definitions(true) },
+    })
+}
+
+fn describe(operation: &Operation, generator: &mut SchemaGenerator, fault: &Schema) -> Value {
+    let named = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = named.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let in_query = operation.query.iter().map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
+    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    let media = if operation.path == "/v1/logs" { "application/x-ndjson" } else { "application/json" };
+    let mut responses = json!({
+        "200": { "description": "Done", "content": { media: { "schema": (operation.reply)(generator) } } },
+    });
+    for code in FaultCode::ALL {
+        let content = json!({ "application/json": { "schema": fault } });
+        responses[code.http_status().to_string()] = json!({ "description": "A fault", "content": content });
+    }
+    let mut described = json!({ "summary": operation.summary, "parameters": parameters, "responses": responses });
+    if let Some(request) = operation.request {
+        let content = json!({ "application/json": { "schema": request(generator) } });
+        described["requestBody"] = json!({ "required": true, "content": content });
+    }
+    described
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use tokio::sync::mpsc;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// What is described is served, by that method and no other.
+    #[tokio::test]
+    async fn every_operation_has_a_route() {
+        for operation in OPERATIONS {
+            let (calls, loop_is_gone) = mpsc::channel(1);
+            drop(loop_is_gone);
+            let router = super::super::routes::router(calls);
+            let path = operation.path.replace("{id}", "0").replace("{name}", "web");
+            let method = operation.method.to_uppercase();
+            let request = Request::builder().method(method.as_str()).uri(&path).body(Body::empty()).expect("a request");
+            let status = router.oneshot(request).await.expect("an answer").status();
+            assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_document_refers_only_to_what_it_defines() {
+        let document = document();
+        let text = document.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name: String = reference.chars().take_while(|c| *c != '"').collect();
+            assert!(document["components"]["schemas"].get(&name).is_some(), "{name} is not defined");
+        }
+    }
+}

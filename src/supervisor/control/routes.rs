@@ -1,0 +1,230 @@
+//! Every path of the API.
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{Method, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http_body_util::channel::Channel;
+use serde_json::Value;
+use supd_api::{
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, ScaleTo, SignalRequest, StartApps,
+    Stream, TargetRequest, WorkerView,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::body::{Answer, Refusal, line, read};
+use super::openapi;
+use crate::supervisor::accept::accept;
+use crate::supervisor::call::{Call, LogQuery, Reply, Verb};
+use crate::supervisor::requests::internal;
+
+/// Last lines shown when nothing is said, as PM2 does.
+const LINES: usize = 15;
+/// So many of the last lines of each file at most.
+const LINES_MAX: usize = 1_000_000;
+/// So many blocks of a stream may wait for a slow client.
+const BLOCKS: usize = 16;
+/// So many apps in one request.
+const APPS_MAX: usize = 1000;
+
+type Calls = State<mpsc::Sender<Call>>;
+
+/// All paths. `openapi.rs` describes them; a test holds the two together.
+pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
+    Router::new()
+        .route("/v1/openapi.json", get(describe))
+        .route("/v1/daemon", get(daemon))
+        .route("/v1/daemon/stop", post(stop_daemon))
+        .route("/v1/workers", get(workers))
+        .route("/v1/workers/start", post(|calls, body| act(Verb::Start, calls, body)))
+        .route("/v1/workers/stop", post(|calls, body| act(Verb::Stop, calls, body)))
+        .route("/v1/workers/restart", post(|calls, body| act(Verb::Restart, calls, body)))
+        .route("/v1/workers/reload", post(|calls, body| act(Verb::Reload, calls, body)))
+        .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
+        .route("/v1/workers/signal", post(signal))
+        .route("/v1/workers/{id}/env", get(environment))
+        .route("/v1/apps", get(apps).post(apply))
+        .route("/v1/apps/{name}/scale", post(scale))
+        .route("/v1/logs", get(logs))
+        .route("/v1/logs/flush", post(flush))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .with_state(calls)
+}
+
+async fn unknown(method: Method, uri: Uri) -> Refusal {
+    let text = format!("there is no {method} {}", uri.path());
+    Fault::new(FaultCode::NotFound, text).hint("GET /v1/openapi.json describes what there is").into()
+}
+
+async fn describe() -> Json<Value> {
+    Json(openapi::document())
+}
+
+/// Asks the loop and waits for its answer.
+async fn ask<T>(calls: &mpsc::Sender<Call>, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Fault> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || internal("the supervisor's loop has ended");
+    calls.send(call(reply)).await.map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())?
+}
+
+async fn daemon(State(calls): Calls) -> Answer<DaemonView> {
+    Ok(Json(ask(&calls, Call::Daemon).await?))
+}
+
+async fn stop_daemon(State(calls): Calls) -> Answer<Accepted> {
+    Ok(Json(ask(&calls, Call::Stop).await?))
+}
+
+async fn workers(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<WorkerView>> {
+    let targets = targets(query.as_deref())?;
+    Ok(Json(ask(&calls, |reply| Call::Workers(targets, reply)).await?))
+}
+
+async fn apps(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<AppView>> {
+    let targets = targets(query.as_deref())?;
+    Ok(Json(ask(&calls, |reply| Call::Apps(targets, reply)).await?))
+}
+
+async fn environment(State(calls): Calls, Path(id): Path<String>) -> Answer<EnvironmentView> {
+    let not_an_id = |_| Fault::new(FaultCode::Invalid, format!("`{}` is not a worker's id", id.escape_debug()));
+    let worker: u32 = id.parse().map_err(not_an_id)?;
+    Ok(Json(ask(&calls, |reply| Call::Environment(worker, reply)).await?))
+}
+
+async fn act(verb: Verb, State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let TargetRequest { targets } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Act(verb, targets, reply)).await?))
+}
+
+async fn flush(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let TargetRequest { targets } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Flush(targets, reply)).await?))
+}
+
+async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let SignalRequest { targets, signal } = read(body).await?;
+    let signal = signal_number(&signal)?;
+    Ok(Json(ask(&calls, |reply| Call::Signal { targets, signal, reply }).await?))
+}
+
+async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Answer<Accepted> {
+    let name = AppName::new(name).map_err(|error| Fault::new(FaultCode::Invalid, error.to_string()))?;
+    let to: ScaleTo = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Scale(name, to, reply)).await?))
+}
+
+async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let StartApps { apps, reload: gently } = read(body).await?;
+    if apps.is_empty() || apps.len() > APPS_MAX {
+        let text = format!("{} apps in one request; 1 to {APPS_MAX} are possible", apps.len());
+        return Err(Fault::new(FaultCode::Invalid, text).into());
+    }
+    let mut names: Vec<_> = apps.iter().map(|app| &app.name).collect();
+    names.sort();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Fault::new(FaultCode::Invalid, format!("two apps are called `{}`", pair[0])).into());
+    }
+    let accepted = tokio::task::spawn_blocking(|| apps.into_iter().map(accept).collect::<Result<Vec<_>, _>>());
+    let revisions = accepted.await.map_err(|_| internal("a declaration could not be looked at"))??;
+    Ok(Json(ask(&calls, |reply| Call::Apply { revisions, gently, reply }).await?))
+}
+
+async fn logs(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let query = log_query(query.as_deref())?;
+    let mut lines = ask(&calls, |reply| Call::Logs { query, reply }).await?;
+    let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(BLOCKS);
+    tokio::spawn(async move {
+        while let Some(item) = lines.next().await {
+            // It fails when the client is gone.
+            if sender.send_data(line(&item).into()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response())
+}
+
+// ---- parameters ----------------------------------------------------------------------------------------------
+
+fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
+}
+
+fn targets(query: Option<&str>) -> Result<Vec<String>, Fault> {
+    parameters(query)
+        .map(|(name, value)| match name.as_str() {
+            "target" => Ok(value),
+            _ => Err(unknown_parameter(&name, "target")),
+        })
+        .collect()
+}
+
+fn unknown_parameter(name: &str, known: &str) -> Fault {
+    Fault::new(FaultCode::Invalid, format!("unknown parameter `{}`; known: {known}", name.escape_debug()))
+}
+
+fn log_query(query: Option<&str>) -> Result<LogQuery, Fault> {
+    let mut wanted = LogQuery { targets: Vec::new(), lines: LINES, follow: false, stream: None };
+    for (name, value) in parameters(query) {
+        let bad = |expected: &str| {
+            Fault::new(FaultCode::Invalid, format!("{name}=`{}`: expected {expected}", value.escape_debug()))
+        };
+        match name.as_str() {
+            "target" => wanted.targets.push(value),
+            "lines" => {
+                let lines: usize = value.parse().map_err(|_| bad("a whole number"))?;
+                wanted.lines = lines.min(LINES_MAX);
+            }
+            "follow" => wanted.follow = value.parse().map_err(|_| bad("true or false"))?,
+            "stream" => {
+                wanted.stream = match value.as_str() {
+                    "out" => Some(Stream::Out),
+                    "err" => Some(Stream::Err),
+                    _ => return Err(bad("out or err")),
+                }
+            }
+            _ => return Err(unknown_parameter(&name, "target, lines, follow, stream")),
+        }
+    }
+    Ok(wanted)
+}
+
+/// `SIGUSR2`, `USR2`, `usr2` or `12`.
+fn signal_number(text: &str) -> Result<i32, Fault> {
+    let upper = text.to_ascii_uppercase();
+    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    let number = text.parse::<i32>().ok().filter(|number| (1..=64).contains(number));
+    number.or_else(|| name.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)).ok_or_else(|| {
+        Fault::new(FaultCode::Invalid, format!("`{}` is not a signal", text.escape_debug()))
+            .hint("name one as SIGUSR2, USR2 or 12; `kill -l` lists them")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals() {
+        for text in ["SIGUSR2", "USR2", "usr2", "12"] {
+            assert_eq!(signal_number(text).ok(), Some(12), "{text}");
+        }
+        for text in ["", "0", "-1", "65", "SIGNOPE"] {
+            assert!(signal_number(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn queries() {
+        assert_eq!(targets(Some("target=a&target=%2Fb%2F")).expect("targets"), ["a", "/b/"]);
+        assert!(targets(Some("tarket=a")).is_err());
+        let query = log_query(Some("lines=0&follow=true&stream=err")).expect("a query");
+        assert_eq!((query.lines, query.follow, query.stream), (0, true, Some(Stream::Err)));
+        assert!(log_query(Some("lines=-1")).is_err());
+    }
+}

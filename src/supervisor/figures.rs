@@ -1,0 +1,87 @@
+//! Processor and memory figures of main processes, read when somebody looks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+use supd_core::{Mono, Pid, RunId};
+
+/// Two looks closer together than this share one sample: the share over a few milliseconds says nothing.
+const SAMPLE_AGE: Duration = Duration::from_millis(500);
+
+/// What one process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Usage {
+    /// Percent of one processor since the look before.
+    pub(super) cpu: f64,
+    /// Resident memory in bytes.
+    pub(super) memory: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Mono,
+    ticks: u64,
+    cpu: f64,
+}
+
+/// The latest sample of each run.
+pub(super) struct Figures {
+    samples: BTreeMap<RunId, Sample>,
+    ticks_per_second: f64,
+    page: u64,
+}
+
+impl Figures {
+    pub(super) fn new() -> Self {
+        let setting = |name, otherwise| sysconf(name).ok().flatten().unwrap_or(otherwise);
+        Self {
+            samples: BTreeMap::new(),
+            ticks_per_second: setting(SysconfVar::CLK_TCK, 100) as f64,
+            page: setting(SysconfVar::PAGE_SIZE, 4096).unsigned_abs(),
+        }
+    }
+
+    /// Reads what a run's main process uses; zero for one that has ended.
+    pub(super) fn look(&mut self, run: RunId, pid: Pid, started: Mono, now: Mono) -> Usage {
+        let Some((ticks, pages)) = read(pid) else { return Usage::default() };
+        let before = self.samples.get(&run).copied().unwrap_or(Sample { at: started, ticks: 0, cpu: 0.0 });
+        let span = now.since(before.at);
+        let cpu = if self.samples.contains_key(&run) && span < SAMPLE_AGE {
+            before.cpu
+        } else {
+            let seconds = span.as_secs_f64().max(1e-3);
+            let cpu = ticks.saturating_sub(before.ticks) as f64 / self.ticks_per_second / seconds * 100.0;
+            self.samples.insert(run, Sample { at: now, ticks, cpu });
+            cpu
+        };
+        Usage { cpu: (cpu * 10.0).round() / 10.0, memory: pages * self.page }
+    }
+
+    pub(super) fn forget(&mut self, run: RunId) {
+        self.samples.remove(&run);
+    }
+}
+
+/// Processor time in ticks and resident pages, from `/proc/PID/stat` (proc_pid_stat(5)).
+fn read(pid: Pid) -> Option<(u64, u64)> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    // The second field, the command's name in parentheses, may contain spaces and parentheses.
+    let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    Some((field(14)? + field(15)?, field(24)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_memory() {
+        let pid = Pid(std::process::id().cast_signed());
+        let usage = Figures::new().look(RunId(1), pid, Mono(0), Mono(1_000_000_000));
+        assert!(usage.memory > 100_000, "{usage:?}");
+        assert_eq!(Figures::new().look(RunId(1), Pid(-1), Mono(0), Mono(1)), Usage::default());
+    }
+}

@@ -1,0 +1,37 @@
+//! Everything that can wake the loop, apart from the keeper and the clock.
+
+use tokio::sync::mpsc;
+
+use super::call::Call;
+use super::ledger::Saved;
+use crate::cluster::Delivery;
+use crate::logs::Notice;
+
+/// So many calls may wait; further clients wait for their turn.
+const CALLS_WAITING: usize = 256;
+
+/// The receiving ends, for the loop.
+pub(super) struct Inbox {
+    pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) deliveries: mpsc::UnboundedReceiver<Delivery>,
+    pub(super) notices: mpsc::UnboundedReceiver<Notice>,
+    pub(super) saved: mpsc::UnboundedReceiver<Saved>,
+}
+
+/// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
+#[derive(Clone)]
+pub(super) struct Outlets {
+    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) deliveries: mpsc::UnboundedSender<Delivery>,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    pub(super) saved: mpsc::UnboundedSender<Saved>,
+}
+
+pub(super) fn inbox() -> (Outlets, Inbox) {
+    let (calls, calls_in) = mpsc::channel(CALLS_WAITING);
+    let (deliveries, deliveries_in) = mpsc::unbounded_channel();
+    let (notices, notices_in) = mpsc::unbounded_channel();
+    let (saved, saved_in) = mpsc::unbounded_channel();
+    let inbox = Inbox { calls: calls_in, deliveries: deliveries_in, notices: notices_in, saved: saved_in };
+    (Outlets { calls, deliveries, notices, saved }, inbox)
+}

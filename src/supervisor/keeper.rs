@@ -1,0 +1,65 @@
+//! The link to the keeper, as the loop uses it: orders never block, they wait in line.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+
+use supd_keeper::Link;
+use supd_keeper::protocol::{Order, Report};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+/// Our end of the link.
+pub(super) struct Keeper {
+    link: Link,
+    /// A duplicate of the link that tokio watches; it only ever tells when to look.
+    watch: UnixStream,
+    waiting: VecDeque<(Order, Vec<Arc<OwnedFd>>)>,
+}
+
+impl Keeper {
+    /// Takes over the link that the keeper passed to this process.
+    pub(super) fn connect() -> io::Result<Self> {
+        let link = Link::inherited()?;
+        let watch = StdStream::from(link.as_fd().try_clone_to_owned()?);
+        Ok(Self { link, watch: UnixStream::from_std(watch)?, waiting: VecDeque::new() })
+    }
+
+    /// Sends an order with its descriptors, after all earlier ones.
+    pub(super) fn order(&mut self, order: Order, attached: Vec<Arc<OwnedFd>>) {
+        self.waiting.push_back((order, attached));
+        self.flush();
+    }
+
+    /// The next report with its descriptors; `None` when the keeper is gone. Cancel safe.
+    pub(super) async fn next(&mut self) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
+        loop {
+            self.flush();
+            match self.watch.try_io(Interest::READABLE, || self.link.try_recv::<Report>()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!("a report of the keeper is not understood: {error}");
+                    continue;
+                }
+                result => return result,
+            }
+            let blocked = !self.waiting.is_empty();
+            let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            self.watch.ready(interest).await?;
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some((order, attached)) = self.waiting.front() {
+            let attached: Vec<_> = attached.iter().map(|descriptor| descriptor.as_fd()).collect();
+            match self.watch.try_io(Interest::WRITABLE, || self.link.try_send(order, &attached)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => tracing::error!("the order {order:?} did not reach the keeper: {error}"),
+                Ok(()) => {}
+            }
+            self.waiting.pop_front();
+        }
+    }
+}

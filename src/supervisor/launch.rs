@@ -1,0 +1,112 @@
+//! From a declaration to one process: arguments, environment, descriptors.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use nix::fcntl::OFlag;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
+use supd_api::{AppDeclaration, ExecMode, VariableView};
+use supd_keeper::protocol::{DescriptorName, ExecPlan, RunId};
+
+/// Descriptors of a worker below this are standard input, output and error.
+const FIRST_SOCKET: i32 = 3;
+
+/// Our ends of a new run.
+pub(super) struct Ends {
+    pub(super) out: Arc<OwnedFd>,
+    pub(super) err: Arc<OwnedFd>,
+    pub(super) channel: Option<Arc<OwnedFd>>,
+}
+
+/// Everything an order to spawn needs.
+pub(super) struct Launch {
+    pub(super) plan: ExecPlan,
+    pub(super) attached: Vec<Arc<OwnedFd>>,
+    pub(super) keep: Vec<DescriptorName>,
+    pub(super) ends: Ends,
+}
+
+/// The number of the IPC channel in the child, after the sockets it inherits; `None`: it gets none.
+///
+/// Node apps get one as under PM2. Others only when they use it: a Node process further down that inherits
+/// `NODE_CHANNEL_FD` without the descriptor would not start.
+pub(super) fn channel_number(app: &AppDeclaration, sockets: usize) -> Option<i32> {
+    let node = app.program.interpreter.as_deref().is_some_and(is_node);
+    let used = app.ready.wait_ready || app.stop.shutdown_with_message || app.exec_mode == ExecMode::Cluster;
+    (node || used).then(|| FIRST_SOCKET + i32::try_from(sockets).unwrap_or(i32::MAX - FIRST_SOCKET))
+}
+
+fn is_node(interpreter: &str) -> bool {
+    matches!(interpreter.rsplit('/').next(), Some("node" | "nodejs" | "bun"))
+}
+
+/// Makes pipes and channel and puts the order together.
+///
+/// # Errors
+/// Those of pipe(2) and socketpair(2), above all `EMFILE`.
+pub(super) fn launch(
+    run: RunId,
+    app: &AppDeclaration,
+    variables: Vec<VariableView>,
+    sockets: Vec<Arc<OwnedFd>>,
+    channel: Option<i32>,
+) -> io::Result<Launch> {
+    let (out, out_child) = pipe2(OFlag::O_CLOEXEC)?;
+    let (err, err_child) = pipe2(OFlag::O_CLOEXEC)?;
+    let pair = channel
+        .map(|number| {
+            let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+            Ok::<_, io::Error>((number, Arc::new(ours), Arc::new(theirs)))
+        })
+        .transpose()?;
+
+    let mut descriptors = vec![1, 2];
+    let mut attached = vec![Arc::new(out_child), Arc::new(err_child)];
+    let listen_pid = !sockets.is_empty();
+    descriptors.extend((FIRST_SOCKET..).take(sockets.len()));
+    attached.extend(sockets);
+
+    let ends = Ends {
+        out: Arc::new(out),
+        err: Arc::new(err),
+        channel: pair.as_ref().map(|(_, ours, _)| Arc::clone(ours)),
+    };
+    let mut keep = vec![DescriptorName::Out(run), DescriptorName::Err(run)];
+    let mut kept = vec![Arc::clone(&ends.out), Arc::clone(&ends.err)];
+    if let Some((number, ours, theirs)) = pair {
+        descriptors.push(number);
+        attached.push(theirs);
+        keep.push(DescriptorName::Ipc(run));
+        kept.push(ours);
+    }
+    attached.extend(kept);
+
+    let (program, argv) = command(app);
+    let env = variables.into_iter().map(|variable| (variable.name, variable.value.reveal().to_owned())).collect();
+    let plan = ExecPlan {
+        program,
+        argv,
+        env,
+        cwd: app.cwd.to_string_lossy().into_owned(),
+        user: app.user.clone(),
+        group: app.group.clone(),
+        descriptors,
+        listen_pid,
+    };
+    Ok(Launch { plan, attached, keep, ends })
+}
+
+/// What is executed, with all its arguments.
+pub(super) fn command(app: &AppDeclaration) -> (String, Vec<String>) {
+    let program = &app.program;
+    let mut argv = Vec::new();
+    if let Some(interpreter) = &program.interpreter {
+        argv.push(interpreter.clone());
+        argv.extend(program.interpreter_args.iter().cloned());
+    }
+    argv.push(program.script.clone());
+    argv.extend(program.args.iter().cloned());
+    (argv[0].clone(), argv)
+}

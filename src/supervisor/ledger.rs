@@ -1,0 +1,175 @@
+//! What is entrusted to us, on disk: it comes back after a reboot without anybody having saved it.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+use supd_core::{Recalled, WorkerId};
+use tokio::sync::mpsc;
+
+use super::revision::Revision;
+use crate::atomic;
+
+/// Version of the file. Older ones keep loading; a newer one is left alone.
+const VERSION: u32 = 1;
+
+/// The whole file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    version: u32,
+    pub(super) apps: Vec<Entry>,
+}
+
+/// One app.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) revision: Revision,
+    workers: Vec<Seat>,
+}
+
+/// One worker.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Seat {
+    id: u32,
+    instance: u32,
+    up: bool,
+}
+
+/// A write that has ended.
+#[derive(Debug)]
+pub(super) struct Saved {
+    number: u64,
+    failure: Option<String>,
+}
+
+/// Writes one ledger at a time, always the latest.
+pub(super) struct Writer {
+    path: PathBuf,
+    outlet: mpsc::UnboundedSender<Saved>,
+    /// How many changes there were, and up to which one is being written or has been.
+    changes: u64,
+    writing: Option<u64>,
+    written: u64,
+    failure: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn new(revision: Revision, seats: &[Recalled]) -> Self {
+        let workers = seats
+            .iter()
+            .map(|seat| Seat { id: seat.worker.0, instance: seat.instance, up: seat.up })
+            .collect();
+        Self { revision, workers }
+    }
+
+    pub(super) fn seats(&self) -> Vec<Recalled> {
+        let recalled =
+            |seat: &Seat| Recalled { worker: WorkerId(seat.id), instance: seat.instance, up: seat.up };
+        self.workers.iter().map(recalled).collect()
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(apps: Vec<Entry>) -> Self {
+        Self { version: VERSION, apps }
+    }
+
+    /// Reads the file. One that cannot be understood is put aside, never overwritten.
+    ///
+    /// # Errors
+    /// It cannot be read, or it was written by a newer supd.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::new(Vec::new())),
+            Err(error) => return Err(in_file(path, &error.to_string())),
+        };
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let head = serde_json::from_slice::<Head>(&text);
+        if let Ok(Head { version }) = head
+            && version > VERSION
+        {
+            let text = format!("it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it");
+            return Err(in_file(path, &text));
+        }
+        match head.and_then(|_| serde_json::from_slice(&text)) {
+            Ok(ledger) => Ok(ledger),
+            Err(error) => {
+                let aside = path.with_extension(format!("unreadable-{}", std::process::id()));
+                fs::rename(path, &aside).map_err(|error| in_file(path, &error.to_string()))?;
+                tracing::error!("{} is damaged ({error}); it is kept as {}", path.display(), aside.display());
+                Ok(Self::new(Vec::new()))
+            }
+        }
+    }
+}
+
+fn in_file(path: &Path, why: &str) -> io::Error {
+    io::Error::other(format!("{}: {why}", path.display()))
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, outlet: mpsc::UnboundedSender<Saved>) -> Self {
+        Self { path, outlet, changes: 0, writing: None, written: 0, failure: None }
+    }
+
+    /// Notes a change and returns its number: see [`Writer::is_written`].
+    pub(super) fn change(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
+
+    /// Whether a write should begin now.
+    pub(super) fn wants(&self) -> bool {
+        self.writing.is_none() && self.written < self.changes
+    }
+
+    /// Writes in a blocking task; the result comes as [`Saved`].
+    pub(super) fn write(&mut self, ledger: Ledger) {
+        let number = self.changes;
+        self.writing = Some(number);
+        let (path, outlet) = (self.path.clone(), self.outlet.clone());
+        tokio::task::spawn_blocking(move || {
+            let written = serde_json::to_vec(&ledger).map_err(io::Error::other);
+            let written = written.and_then(|text| atomic::write(&path, &text));
+            let failure = written.err().map(|error| in_file(&path, &error.to_string()).to_string());
+            // The loop may have ended meanwhile.
+            let _ = outlet.send(Saved { number, failure });
+        });
+    }
+
+    /// Takes note of the end of a write. A failed one is tried again with the next change, or when asked to retry.
+    pub(super) fn on_saved(&mut self, saved: Saved) {
+        self.writing = None;
+        match saved.failure {
+            None => {
+                if let Some(failure) = self.failure.take() {
+                    tracing::info!("the ledger can be written again (before: {failure})");
+                }
+                self.written = self.written.max(saved.number);
+            }
+            Some(failure) => {
+                if self.failure.is_none() {
+                    tracing::error!("the ledger cannot be written: {failure}");
+                }
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    /// Whether everything up to this change is on disk, or why it is not although it was tried.
+    pub(super) fn is_written(&self, change: u64) -> Result<bool, &str> {
+        match &self.failure {
+            _ if self.written >= change => Ok(true),
+            Some(failure) if self.writing.is_none() => Err(failure),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+}

@@ -1,0 +1,96 @@
+//! The supervisor: the shell around the core.
+//!
+//! Question answered here: *how do decisions become processes, sockets and files, and how does what happens come back as
+//! events?* One loop owns all state ([`turn`]); nothing it calls blocks. What may block (files, name lookups) is done by
+//! blocking tasks, whose results come back into the loop. It may not decide about processes (the core does) nor be
+//! their parent (the keeper is): it may die at any moment and be started again.
+
+mod accept;
+mod answer;
+mod boot;
+mod call;
+mod channels;
+mod control;
+mod environment;
+mod figures;
+mod inbox;
+mod keeper;
+mod launch;
+mod ledger;
+mod paths;
+mod perform;
+mod requests;
+mod revision;
+mod snapshot;
+mod sockets;
+mod spec;
+mod targets;
+mod turn;
+mod view;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use supd_core::{Event, Mono, Now, Wall};
+use supd_keeper::monotonic_ns;
+
+use crate::home::Home;
+use turn::Shell;
+
+/// Serves until the keeper says goodbye. Called by `supd supervisor`, which only the keeper starts.
+pub fn run(home: Home) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
+    let served = match runtime {
+        Ok(runtime) => runtime.block_on(serve(home)),
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the supervisor ends: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The loop: take one event, decide, carry out, again.
+async fn serve(home: Home) -> std::io::Result<()> {
+    let (mut shell, mut inbox) = boot::boot(home).await?;
+    loop {
+        let deadline = shell.next_deadline();
+        tokio::select! {
+            biased;
+            report = shell.keeper.next() => match report? {
+                Some((report, _)) => shell.on_report(report),
+                None => return Ok(()),
+            },
+            Some(delivery) = inbox.deliveries.recv() => shell.on_delivery(delivery),
+            Some(notice) = inbox.notices.recv() => shell.on_notice(notice),
+            Some(saved) = inbox.saved.recv() => shell.on_saved(saved),
+            Some(call) = inbox.calls.recv() => shell.on_call(call),
+            () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
+            () = until(deadline) => shell.on_time(),
+        }
+    }
+}
+
+/// The present moment.
+fn now() -> Now {
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Now { mono: Mono(monotonic_ns()), wall: Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
+}
+
+async fn until(deadline: Option<Mono>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.since(now().mono) + Duration::from_micros(500)).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Shell {
+    fn on_time(&mut self) {
+        self.turn(Event::Tick);
+        self.retry_save();
+        self.quit_when_done();
+    }
+}

@@ -1,0 +1,51 @@
+//! Where the files of a worker are, by PM2's rules for names.
+
+use std::path::{Path, PathBuf};
+
+use supd_api::{AppDeclaration, LogTarget, Stream};
+
+use crate::home::Home;
+
+/// File that takes a stream of a worker; `None`: it is discarded.
+pub(super) fn log_file(home: &Home, app: &AppDeclaration, worker: u32, stream: Stream) -> Option<PathBuf> {
+    let (target, suffix) = match stream {
+        Stream::Out => (&app.logs.out_file, "out"),
+        Stream::Err => (&app.logs.error_file, "error"),
+    };
+    let path = match target {
+        LogTarget::Discard => return None,
+        LogTarget::File(path) => path.clone(),
+        LogTarget::Default => home.logs().join(format!("{}-{suffix}.log", file_name(app.name.as_str()))),
+    };
+    Some(if app.logs.merge_logs { path } else { numbered(&path, worker) })
+}
+
+/// File that holds the pid of a worker while it runs.
+pub(super) fn pid_file(home: &Home, app: &AppDeclaration, worker: u32) -> PathBuf {
+    home.pids().join(format!("{}-{worker}.pid", file_name(app.name.as_str())))
+}
+
+/// PM2: every character outside `[A-Za-z0-9.-]` becomes `-`.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' }).collect()
+}
+
+/// PM2: `-<id>` goes before `.log`; a path with another ending stays as it is, and is shared.
+fn numbered(path: &Path, worker: u32) -> PathBuf {
+    match path.to_str().and_then(|text| text.strip_suffix(".log")) {
+        Some(stem) => format!("{stem}-{worker}.log").into(),
+        None => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files() {
+        assert_eq!(file_name("my app/x:y"), "my-app-x-y");
+        assert_eq!(numbered(Path::new("/l/web-out.log"), 3), Path::new("/l/web-out-3.log"));
+        assert_eq!(numbered(Path::new("/dev/stdout"), 3), Path::new("/dev/stdout"));
+    }
+}

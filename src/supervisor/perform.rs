@@ -1,0 +1,201 @@
+//! The core's effects, carried out. None is waited for: what it leads to comes back as an event.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use supd_api::Stream;
+use supd_core::{AppName, Effect, Event, RevisionId, RunId, WorkerId};
+use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
+
+use super::channels::open_channel;
+use super::environment::{Place, environment};
+use super::launch::{Ends, channel_number, launch};
+use super::ledger::{Entry, Ledger};
+use super::revision::Revision;
+use super::turn::Shell;
+use super::{now, paths};
+use crate::cluster::ToWorker;
+use crate::logs::Source;
+
+/// What is to be started.
+pub(super) struct Start {
+    pub(super) run: RunId,
+    pub(super) worker: WorkerId,
+    pub(super) app: AppName,
+    pub(super) instance: u32,
+    pub(super) revision: RevisionId,
+}
+
+impl Shell {
+    /// Carries one effect out. What is known at once to have failed is returned as the event it leads to.
+    pub(super) fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Spawn { run, worker, app, instance, revision } => {
+                let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
+                return failure.map(|why| Event::NotStarted { run, why });
+            }
+            Effect::Stop { run } => self.stop(run),
+            Effect::Sweep { run } => self.signal_tree(run, self.stop_signal(run)),
+            Effect::Kill { run } => self.signal_tree(run, Signal::SIGKILL),
+            Effect::Forget { run } => self.forget(run),
+            Effect::Save => self.requests.save(self.ledger.change()),
+            Effect::DropRevision { app, revision } => {
+                self.revisions.remove(&(app, revision));
+            }
+            Effect::Idle { app } => self.close_unused_sockets(&app),
+            Effect::Answer { request, results } => {
+                self.close_sockets_of_settled(&results);
+                self.requests.answer(request, results, &self.ledger);
+                self.begin_to_quit();
+            }
+        }
+        None
+    }
+
+    fn spawn(&mut self, start: &Start) -> Result<(), String> {
+        let revision = self.revisions.get(&(start.app.clone(), start.revision));
+        let revision = Arc::clone(revision.ok_or("its declaration is lost; this is a defect of supd")?);
+        let app = &revision.declaration;
+        let sockets = self.sockets_to_inherit(app, start)?;
+        let channel = channel_number(app, sockets.len());
+        let place = self.place(start, sockets.len(), channel);
+        let variables = environment(&self.home, &revision, &place);
+        let run = protocol::RunId(start.run.0);
+        let made = launch(run, app, variables, sockets, channel)
+            .map_err(|error| format!("pipes for its output: {}", Errno::try_from(error).unwrap_or(Errno::UnknownErrno).desc()))?;
+        self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
+        self.attach(start.run, start.worker, &revision, &made.ends);
+        Ok(())
+    }
+
+    fn place(&self, start: &Start, sockets: usize, channel: Option<i32>) -> Place {
+        let now = now();
+        let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker);
+        Place {
+            worker: start.worker.0,
+            instance: start.instance,
+            restarts: seat.as_ref().map_or(0, |seat| seat.restarts),
+            created: seat.map_or(now.wall, |seat| seat.created),
+            now: now.wall,
+            run: start.run,
+            sockets,
+            channel,
+        }
+    }
+
+    /// Follows a run's output and channel. The keeper has duplicates of these ends.
+    pub(super) fn attach(&mut self, run: RunId, worker: WorkerId, revision: &Revision, ends: &Ends) {
+        let app = &revision.declaration;
+        for (stream, pipe) in [(Stream::Out, &ends.out), (Stream::Err, &ends.err)] {
+            match pipe.try_clone() {
+                Ok(pipe) => {
+                    let run = protocol::RunId(run.0);
+                    let source = Source { run, app: app.name.clone(), worker: worker.0, stream };
+                    self.logs.attach(source, pipe, paths::log_file(&self.home, app, worker.0, stream));
+                }
+                Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
+            }
+        }
+        if let Some(end) = &ends.channel {
+            match open_channel(run, end, &self.outlets.deliveries) {
+                Ok(channel) => drop(self.channels.insert(run, channel)),
+                Err(error) => tracing::error!("run {run}: its channel cannot be opened: {error}"),
+            }
+        }
+    }
+
+    /// Asks a run to go, in the way its declaration says.
+    fn stop(&mut self, run: RunId) {
+        let Some(revision) = self.revision_of(run) else { return self.signal_tree(run, Signal::SIGTERM) };
+        let policy = &revision.declaration.stop;
+        let scope = if policy.treekill { Scope::Tree } else { Scope::Main };
+        match self.channels.get(&run).filter(|_| policy.shutdown_with_message) {
+            Some(channel) => channel.send(ToWorker::Shutdown),
+            None => self.signal(run, self.stop_signal(run), scope),
+        }
+    }
+
+    fn stop_signal(&self, run: RunId) -> Signal {
+        let named = self.revision_of(run).and_then(|revision| revision.declaration.stop.kill_signal.parse().ok());
+        named.unwrap_or(Signal::SIGTERM)
+    }
+
+    fn signal_tree(&mut self, run: RunId, signal: Signal) {
+        self.signal(run, signal, Scope::Tree);
+    }
+
+    pub(super) fn signal(&mut self, run: RunId, signal: Signal, scope: Scope) {
+        let order = Order::Signal { run: protocol::RunId(run.0), signal: signal as i32, scope };
+        self.keeper.order(order, Vec::new());
+    }
+
+    fn forget(&mut self, run: RunId) {
+        let kept = protocol::RunId(run.0);
+        self.logs.release(kept);
+        self.channels.remove(&run);
+        self.ports.release(kept);
+        self.figures.forget(run);
+        self.keeper.order(Order::Forget { run: kept }, Vec::new());
+    }
+
+    /// Why a start failed, in words that name the thing.
+    pub(super) fn why_not_started(&self, run: RunId, step: Step, errno: i32) -> String {
+        let errno = Errno::from_raw(errno);
+        let Some(revision) = self.revision_of(run) else { return format!("{step:?}: {}", errno.desc()) };
+        let app = &revision.declaration;
+        let program = app.program.interpreter.as_ref().unwrap_or(&app.program.script);
+        match (step, errno) {
+            (Step::User, Errno::ENOENT) => format!("there is no user `{}`", app.user.as_deref().unwrap_or_default()),
+            (Step::Group, Errno::ENOENT) => {
+                format!("there is no group `{}`", app.group.as_deref().unwrap_or_default())
+            }
+            (Step::Chdir, errno) => format!("its working directory {}: {}", app.cwd.display(), errno.desc()),
+            (Step::Exec, Errno::ENOENT) if program.contains('/') && std::path::Path::new(program).exists() => {
+                format!("{program}: the interpreter in its first line does not exist")
+            }
+            (Step::Exec, errno) => format!("{program}: {}", errno.desc()),
+            (Step::Credentials, errno) => {
+                format!("it cannot become user `{}`: {}", app.user.as_deref().unwrap_or_default(), errno.desc())
+            }
+            (Step::Fork, errno) => format!("no process could be made: {}", errno.desc()),
+            (Step::Session | Step::Descriptors | Step::User | Step::Group, errno) => {
+                format!("{}: {}", format!("{step:?}").to_lowercase(), errno.desc())
+            }
+        }
+    }
+
+    // ---- what is entrusted -----------------------------------------------------------------------------------
+
+    pub(super) fn entrusted(&self) -> Ledger {
+        let entries = self.core.entrusted().filter_map(|(app, id, seats)| {
+            let revision = self.revisions.get(&(app.clone(), id))?;
+            Some(Entry::new(Revision::clone(revision), &seats))
+        });
+        Ledger::new(entries.collect())
+    }
+
+    /// The declaration by which a run was started.
+    pub(super) fn revision_of(&self, run: RunId) -> Option<Arc<Revision>> {
+        let (app, _, _, view) = self.core.runs().find(|(_, _, _, view)| view.run == run)?;
+        self.revisions.get(&(app.clone(), view.revision)).cloned()
+    }
+
+    /// Writes a worker's pid file, as PM2 does, in a blocking task.
+    pub(super) fn write_pid_file(&self, run: RunId, pid: i32) {
+        let Some((_, worker, _, _)) = self.core.runs().find(|(_, _, _, view)| view.run == run) else { return };
+        let Some(revision) = self.revision_of(run) else { return };
+        let path = paths::pid_file(&self.home, &revision.declaration, worker.0);
+        tokio::task::spawn_blocking(move || {
+            let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+            if let Err(error) = directory.and_then(|()| std::fs::write(&path, pid.to_string())) {
+                tracing::warn!("{}: {error}", path.display());
+            }
+        });
+    }
+
+    /// Hands a listening socket to the keeper, which outlives us.
+    pub(super) fn store(&mut self, name: DescriptorName, socket: &Arc<std::os::fd::OwnedFd>) {
+        self.keeper.order(Order::Store { name }, vec![Arc::clone(socket)]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Clients that wait for the outcome of a change.
+
+use std::collections::BTreeMap;
+
+use supd_api::{Accepted, AppName, Fault, FaultCode, WorkerOutcome};
+use supd_core::{Event, RequestId, WorkerResult};
+use tokio::sync::oneshot;
+
+use super::call::Reply;
+use super::ledger::Writer;
+use super::now;
+use super::turn::Shell;
+use std::time::Duration;
+
+/// From the last answer to our end: the answer has to reach the client first.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+/// Several requests of the core that are one for the client.
+struct Client {
+    reply: Reply<Accepted>,
+    waits_for: usize,
+    accepted: Accepted,
+}
+
+/// Who waits for what.
+#[derive(Default)]
+pub(super) struct Requests {
+    clients: BTreeMap<u64, Client>,
+    requests: BTreeMap<RequestId, u64>,
+    next_client: u64,
+    /// The latest change of the ledger: no answer is given before it is on disk.
+    change: u64,
+    held: Vec<(u64, Client)>,
+}
+
+impl Requests {
+    /// A client that waits for these requests.
+    pub(super) fn wait(&mut self, requests: &[RequestId], warnings: Vec<String>, reply: Reply<Accepted>) {
+        self.next_client += 1;
+        let accepted = Accepted { workers: Vec::new(), warnings };
+        self.clients.insert(self.next_client, Client { reply, waits_for: requests.len(), accepted });
+        self.requests.extend(requests.iter().map(|request| (*request, self.next_client)));
+    }
+
+    /// The ledger has changed; answers from now on wait until this change is on disk.
+    pub(super) fn save(&mut self, change: u64) {
+        self.change = change;
+    }
+
+    /// What came of one request.
+    pub(super) fn answer(&mut self, request: RequestId, results: Vec<WorkerResult>, ledger: &Writer) {
+        // After a change of supervisor the client is gone.
+        let Some(id) = self.requests.remove(&request) else { return };
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.accepted.workers.extend(results.into_iter().filter_map(outcome));
+        client.waits_for = client.waits_for.saturating_sub(1);
+        if client.waits_for == 0
+            && let Some(client) = self.clients.remove(&id)
+        {
+            self.held.push((self.change, client));
+            self.release(ledger);
+        }
+    }
+
+    /// Gives the answers whose changes are on disk, or cannot get there: then with a warning.
+    pub(super) fn release(&mut self, ledger: &Writer) {
+        for (change, mut client) in std::mem::take(&mut self.held) {
+            match ledger.is_written(change) {
+                Ok(false) => {
+                    self.held.push((change, client));
+                    continue;
+                }
+                Ok(true) => {}
+                Err(why) => client.accepted.warnings.push(format!(
+                    "it runs, but it is not written down and would not come back after a reboot: {why}; supd keeps trying"
+                )),
+            }
+            client.accepted.workers.sort_by_key(|outcome| outcome.id);
+            // A client that went away meanwhile does not want it.
+            let _ = client.reply.send(Ok(client.accepted));
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.clients.is_empty() && self.held.is_empty()
+    }
+}
+
+fn outcome(result: WorkerResult) -> Option<WorkerOutcome> {
+    let app = AppName::new(result.app.0).ok()?;
+    Some(WorkerOutcome { id: result.worker.0, app, failure: result.failure })
+}
+
+impl Shell {
+    pub(super) fn new_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    /// Stops all workers, keeping what is wished for the next life, then ends.
+    pub(super) fn stop_everything(&mut self, reply: Option<Reply<Accepted>>) {
+        let request = self.new_request();
+        let reply = reply.unwrap_or_else(|| oneshot::channel().0);
+        self.requests.wait(&[request], Vec::new(), reply);
+        self.turn(Event::Shutdown { request });
+    }
+
+    pub(super) fn begin_to_quit(&mut self) {
+        if self.core.is_halting() && self.quit_at.is_none() && self.core.runs().next().is_none() {
+            self.quit_at = Some(now().mono + GOODBYE);
+        }
+    }
+
+    /// Ends the daemon when everyone has been answered.
+    pub(super) fn quit_when_done(&mut self) {
+        let Some(at) = self.quit_at.filter(|at| *at <= now().mono) else { return };
+        if !self.requests.is_idle() && now().mono.since(at) < GOODBYE * 20 {
+            self.quit_at = Some(now().mono + GOODBYE);
+            return;
+        }
+        self.quit_at = None;
+        // Whoever finds the socket missing starts a new daemon; whoever connects to it would wait for ever.
+        let _ = std::fs::remove_file(self.home.socket());
+        self.keeper.order(supd_keeper::protocol::Order::Quit { code: 0 }, Vec::new());
+    }
+}
+
+/// The fault for whatever can only be a defect.
+pub(super) fn internal(what: &str) -> Fault {
+    Fault::new(FaultCode::Internal, what).hint("this is a defect of supd; please report it with its log")
+}

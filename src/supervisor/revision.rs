@@ -1,0 +1,17 @@
+//! One accepted version of an app's declaration, with what was found out when it was accepted.
+
+use serde::{Deserialize, Serialize};
+use supd_api::{AppDeclaration, EnvironmentLayer};
+
+/// A declaration and what belongs to it. Written into ledger and snapshot: fields may be added with a default only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Revision {
+    /// As it came from the client.
+    pub(super) declaration: AppDeclaration,
+    /// The clean base of its environment.
+    pub(super) base: EnvironmentLayer,
+    /// Name of the user it runs as.
+    pub(super) user: String,
+    /// `version` of the nearest `package.json`, as PM2 shows it.
+    pub(super) version: Option<String>,
+}

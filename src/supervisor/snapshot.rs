@@ -1,0 +1,76 @@
+//! Everything a successor needs to go on as if nothing had happened, kept by the keeper in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use supd_core::{AppName, RevisionId};
+use supd_keeper::memfd;
+use supd_keeper::protocol::Order;
+
+use super::revision::Revision;
+use super::turn::Shell;
+use crate::cluster::Ports;
+
+/// Version of the shell's part; the core's has its own. See [`supd_core::SNAPSHOT_VERSION`].
+const VERSION: u32 = 1;
+/// A larger snapshot is none of ours.
+const SIZE_MAX: u64 = 256 << 20;
+
+/// The document.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    version: u32,
+    pub(super) core: supd_core::Snapshot,
+    pub(super) revisions: Vec<(AppName, RevisionId, Arc<Revision>)>,
+    pub(super) ports: Ports,
+    pub(super) next_revision: u64,
+    pub(super) next_request: u64,
+}
+
+/// Revisions by app and number.
+pub(super) type Revisions = BTreeMap<(AppName, RevisionId), Arc<Revision>>;
+
+impl Snapshot {
+    /// Reads what a predecessor left.
+    ///
+    /// # Errors
+    /// It is damaged or of another version.
+    pub(super) fn read(file: &OwnedFd) -> io::Result<Self> {
+        let text = memfd::read(file.as_fd(), SIZE_MAX)?;
+        let snapshot: Self = serde_json::from_slice(&text)?;
+        if snapshot.version != VERSION {
+            return Err(io::Error::other(format!("it has version {}, ours is {VERSION}", snapshot.version)));
+        }
+        Ok(snapshot)
+    }
+}
+
+impl Shell {
+    /// Hands the present state to the keeper. Sent before the orders that carry a decision out, so that a successor
+    /// knows what was wanted.
+    pub(super) fn keep(&mut self) {
+        let revisions = self.revisions.iter();
+        let snapshot = Snapshot {
+            version: VERSION,
+            core: self.core.snapshot(),
+            revisions: revisions.map(|((app, id), revision)| (app.clone(), *id, Arc::clone(revision))).collect(),
+            ports: self.ports.clone(),
+            next_revision: self.next_revision,
+            next_request: self.next_request,
+        };
+        let file = serde_json::to_vec(&snapshot)
+            .map_err(io::Error::from)
+            .and_then(|text| memfd::write(c"supd-snapshot", &text));
+        match file {
+            Ok(file) => self.keeper.order(Order::Snapshot, vec![Arc::new(file)]),
+            Err(error) => tracing::error!("no snapshot could be made: {error}"),
+        }
+        self.unsaved = false;
+        for receipt in self.receipts.drain(..) {
+            receipt.sign();
+        }
+    }
+}

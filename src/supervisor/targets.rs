@@ -1,0 +1,124 @@
+//! Which workers a client means, by PM2's order of interpretation.
+
+use std::collections::BTreeSet;
+
+use regex::RegexBuilder;
+use supd_api::{Fault, FaultCode};
+
+/// A regular expression larger than this when compiled is refused.
+const REGEX_SIZE: usize = 1 << 20;
+/// A name further away than this is not what was meant.
+const SIMILAR: f64 = 0.6;
+
+/// What of a worker a target may name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) worker: u32,
+    pub(super) app: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) script: &'a str,
+}
+
+/// The ids of all workers that these targets name.
+///
+/// # Errors
+/// `NotFound` or `Invalid`, for the first target that names nothing: then none is meant.
+pub(super) fn resolve(targets: &[String], all: &[Candidate<'_>]) -> Result<BTreeSet<u32>, Fault> {
+    let mut found = BTreeSet::new();
+    for target in targets {
+        let workers = one(target, all)?;
+        if workers.is_empty() {
+            return Err(not_found(target, all));
+        }
+        found.extend(workers);
+    }
+    Ok(found)
+}
+
+fn one(target: &str, all: &[Candidate<'_>]) -> Result<Vec<u32>, Fault> {
+    let pick = |test: &dyn Fn(&Candidate<'_>) -> bool| -> Vec<u32> {
+        all.iter().filter(|candidate| test(candidate)).map(|candidate| candidate.worker).collect()
+    };
+    if target == "all" {
+        return Ok(pick(&|_| true));
+    }
+    if let Some(pattern) = target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'))
+        && !pattern.is_empty()
+    {
+        let regex = RegexBuilder::new(pattern).size_limit(REGEX_SIZE).build().map_err(|error| {
+            Fault::new(FaultCode::Invalid, format!("`{target}` is not a regular expression: {error}"))
+        })?;
+        return Ok(pick(&|candidate| regex.is_match(candidate.app)));
+    }
+    let by_name = pick(&|candidate| candidate.app == target || candidate.script == target);
+    if !by_name.is_empty() {
+        return Ok(by_name);
+    }
+    let by_namespace = pick(&|candidate| candidate.namespace == target);
+    if !by_namespace.is_empty() {
+        return Ok(by_namespace);
+    }
+    Ok(target.parse::<u32>().map_or(Vec::new(), |id| pick(&|candidate| candidate.worker == id)))
+}
+
+fn not_found(target: &str, all: &[Candidate<'_>]) -> Fault {
+    if target == "all" {
+        return Fault::new(FaultCode::NotFound, "there are no apps").hint("start one: `supctl start FILE`");
+    }
+    let fault = Fault::new(
+        FaultCode::NotFound,
+        format!("no app, worker id or namespace `{}`", target.escape_debug()),
+    );
+    let names = all.iter().flat_map(|candidate| [candidate.app, candidate.namespace]);
+    let nearest = names
+        .map(|name| (strsim::jaro_winkler(name, target), name))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest {
+        Some((_, name)) => fault.hint(format!("did you mean `{name}`?")),
+        None => fault.hint("`supctl list` shows what there is"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Candidate<'static>> {
+        [
+            (0, "web", "default", "/srv/web.js"),
+            (1, "web", "default", "/srv/web.js"),
+            (2, "api", "shop", "/srv/api.py"),
+            (3, "default", "shop", "/srv/x"),
+        ]
+        .map(|(worker, app, namespace, script)| Candidate { worker, app, namespace, script })
+        .to_vec()
+    }
+
+    fn ids(targets: &[&str]) -> Result<Vec<u32>, FaultCode> {
+        let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
+        resolve(&targets, &all()).map(|ids| ids.into_iter().collect()).map_err(|fault| fault.code)
+    }
+
+    #[test]
+    fn what_a_target_means() {
+        assert_eq!(ids(&["all"]), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(ids(&["web"]), Ok(vec![0, 1]));
+        assert_eq!(ids(&["1", "2"]), Ok(vec![1, 2]));
+        assert_eq!(ids(&["shop"]), Ok(vec![2, 3]));
+        assert_eq!(ids(&["default"]), Ok(vec![3]), "a name beats a namespace");
+        assert_eq!(ids(&["/^a|^w/"]), Ok(vec![0, 1, 2]));
+        assert_eq!(ids(&["/srv/web.js"]), Ok(vec![0, 1]));
+    }
+
+    #[test]
+    fn what_means_nothing() {
+        assert_eq!(ids(&["web", "wbe"]), Err(FaultCode::NotFound), "one that is missing spoils all");
+        assert_eq!(ids(&["/(/"]), Err(FaultCode::Invalid));
+        assert_eq!(ids(&["99"]), Err(FaultCode::NotFound));
+        assert_eq!(ids(&["/nothing/"]), Err(FaultCode::NotFound));
+        let targets = ["wbe".to_owned()];
+        let hint = resolve(&targets, &all()).expect_err("unknown").hint;
+        assert_eq!(hint.as_deref(), Some("did you mean `web`?"));
+    }
+}

@@ -1,0 +1,151 @@
+//! The state of the shell, and one step of the loop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
+use supd_keeper::protocol::{self, Report};
+
+use super::figures::Figures;
+use super::inbox::Outlets;
+use super::keeper::Keeper;
+use super::ledger::{Saved, Writer};
+use super::requests::Requests;
+use super::snapshot::Revisions;
+use super::now;
+use crate::cluster::{Channel, PortKey, Ports, Receipt};
+use crate::home::Home;
+use crate::logs::{Logs, Notice};
+
+/// A ledger that could not be written is tried again after so long.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the keeper is, for the daemon's view.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeeperFacts {
+    pub(super) pid: i32,
+    pub(super) restarts: u32,
+    pub(super) since: Mono,
+}
+
+/// Everything the supervisor has. Owned by the loop alone.
+pub(super) struct Shell {
+    pub(super) home: Home,
+    pub(super) core: Supervisor,
+    pub(super) revisions: Revisions,
+    pub(super) next_revision: u64,
+    pub(super) next_request: u64,
+    pub(super) keeper: Keeper,
+    pub(super) keeper_facts: KeeperFacts,
+    pub(super) logs: Logs,
+    pub(super) ports: Ports,
+    pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
+    pub(super) channels: BTreeMap<RunId, Channel>,
+    pub(super) requests: Requests,
+    pub(super) ledger: Writer,
+    pub(super) figures: Figures,
+    pub(super) outlets: Outlets,
+    /// Lines of channels that are handled once the next snapshot is out.
+    pub(super) receipts: Vec<Receipt>,
+    /// Something has changed since the last snapshot.
+    pub(super) unsaved: bool,
+    /// When a failed write of the ledger is tried again.
+    pub(super) save_again: Option<Mono>,
+    /// Everything has been stopped; when to say goodbye.
+    pub(super) quit_at: Option<Mono>,
+}
+
+impl Shell {
+    /// Records, reconciles, and carries out what follows, until nothing follows any more.
+    pub(super) fn turn(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            tracing::debug!(?event);
+            let effects = self.core.handle(now(), event);
+            self.unsaved = true;
+            if !effects.is_empty() {
+                self.keep();
+            }
+            for effect in effects {
+                tracing::debug!(?effect);
+                events.extend(self.perform(effect));
+            }
+        }
+        self.save_if_needed();
+    }
+
+    pub(super) fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Spawned { run, pid } => {
+                self.write_pid_file(RunId(run.0), pid);
+                self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
+            }
+            Report::SpawnFailed { run, step, errno } => {
+                let run = RunId(run.0);
+                let why = self.why_not_started(run, step, errno);
+                self.turn(Event::NotStarted { run, why });
+            }
+            Report::Exited { run, exit, survivors } => {
+                self.turn(Event::Exited { run: RunId(run.0), exit: exit_of(exit), survivors });
+            }
+            Report::Gone { run } => self.turn(Event::Gone { run: RunId(run.0) }),
+            Report::Terminate => self.stop_everything(None),
+            Report::Reopen => self.logs.reopen(),
+            Report::Ping => self.keeper.order(protocol::Order::Pong, Vec::new()),
+            Report::Welcome { .. } | Report::Descriptors { .. } => {
+                tracing::error!("the keeper welcomed us a second time");
+            }
+        }
+    }
+
+    pub(super) fn on_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
+            Notice::Trouble { path, error } => tracing::error!("{} cannot be written: {error}", path.display()),
+            Notice::Recovered { path, lost } => {
+                tracing::warn!("{} can be written again; {lost} bytes of output were lost", path.display());
+            }
+        }
+    }
+
+    pub(super) fn on_saved(&mut self, saved: Saved) {
+        self.ledger.on_saved(saved);
+        self.save_again = self.ledger.has_failed().then(|| now().mono + SAVE_AGAIN);
+        self.requests.release(&self.ledger);
+        if self.save_again.is_none() {
+            self.save_if_needed();
+        }
+    }
+
+    pub(super) fn retry_save(&mut self) {
+        if self.save_again.is_some_and(|at| at <= now().mono) {
+            self.save_again = None;
+            self.save_if_needed();
+        }
+    }
+
+    fn save_if_needed(&mut self) {
+        if self.ledger.wants() && self.save_again.is_none() {
+            let ledger = self.entrusted();
+            self.ledger.write(ledger);
+        }
+    }
+
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        self.core.next_deadline().into_iter().chain(self.save_again).chain(self.quit_at).min()
+    }
+}
+
+/// The keeper's word for an exit in the core's.
+pub(super) fn exit_of(exit: protocol::Exit) -> Exit {
+    match exit {
+        protocol::Exit::Code(code) => Exit::Code(code),
+        protocol::Exit::Signal(signal) => Exit::Signal(signal),
+    }
+}

@@ -1,0 +1,201 @@
+//! The present state as clients see it: what the core knows, in the words of the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use supd_api::{
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Millis, Status, Stream, WorkerView,
+};
+use supd_core::{Now, SeatView, State, Wall};
+
+use super::environment::{Place, environment};
+use super::launch::channel_number;
+use super::revision::Revision;
+use super::targets::{Candidate, resolve};
+use super::turn::Shell;
+use super::{now, paths};
+use crate::home::Home;
+use supd_api::Fault;
+
+impl Shell {
+    pub(super) fn daemon_view(&self) -> DaemonView {
+        let now = now();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut apps: Vec<_> = self.core.view(now.mono).map(|seat| seat.app).collect();
+        let workers = count(apps.len());
+        apps.dedup();
+        DaemonView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            keeper_pid: self.keeper_facts.pid,
+            supervisor_pid: std::process::id().cast_signed(),
+            supervisor_restarts: self.keeper_facts.restarts,
+            uptime: now.mono.since(self.keeper_facts.since).into(),
+            home: self.home.path().to_owned(),
+            apps: count(apps.len()),
+            workers,
+        }
+    }
+
+    /// The workers that these targets name; without targets, all.
+    pub(super) fn worker_views(&mut self, targets: &[String]) -> Result<Vec<WorkerView>, Fault> {
+        let wanted = self.resolve_or_all(targets)?;
+        let now = now();
+        let (core, figures) = (&self.core, &mut self.figures);
+        let mut views = Vec::with_capacity(wanted.len());
+        for seat in core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0)) {
+            let Some(revision) = self.revisions.get(&(seat.app.clone(), seat.revision)) else { continue };
+            let usage = seat.run.and_then(|run| Some((run, run.pid?))).map(|(run, pid)| {
+                figures.look(run.run, pid, run.started.mono, now.mono)
+            });
+            let usage = usage.unwrap_or_default();
+            views.push(WorkerView { cpu: usage.cpu, memory: usage.memory, ..worker(&self.home, revision, &seat, now) });
+        }
+        Ok(views)
+    }
+
+    /// The apps that own these workers, with their declarations less the values of variables.
+    pub(super) fn app_views(&mut self, targets: &[String]) -> Result<Vec<AppView>, Fault> {
+        let mut apps: Vec<AppView> = Vec::new();
+        for worker in self.worker_views(targets)? {
+            match apps.last_mut() {
+                Some(app) if app.declaration.name == worker.app => app.workers.push(worker),
+                _ => {
+                    let name = supd_core::AppName(worker.app.to_string());
+                    let Some(id) = self.core.revision(&name) else { continue };
+                    let Some(revision) = self.revisions.get(&(name, id)) else { continue };
+                    let declaration = without_values(&revision.declaration);
+                    apps.push(AppView { declaration, revision: id.0, workers: vec![worker] });
+                }
+            }
+        }
+        Ok(apps)
+    }
+
+    /// What a worker would get if it were started now.
+    pub(super) fn environment_view(&self, worker: u32) -> Result<EnvironmentView, Fault> {
+        let now = now();
+        let wanted = resolve(&[worker.to_string()], &self.candidates())?;
+        let seat = self.core.view(now.mono).find(|seat| wanted.contains(&seat.worker.0));
+        let found = seat.and_then(|seat| {
+            let revision = self.revisions.get(&(seat.app.clone(), seat.revision))?;
+            Some((Arc::clone(revision), seat))
+        });
+        let (revision, seat) = found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
+        let sockets = revision.declaration.listen.len();
+        let place = Place {
+            worker: seat.worker.0,
+            instance: seat.instance,
+            restarts: seat.restarts,
+            created: seat.created,
+            now: seat.run.map_or(now.wall, |run| run.started.wall),
+            run: seat.run.map_or(supd_core::RunId(0), |run| run.run),
+            sockets,
+            channel: channel_number(&revision.declaration, sockets),
+        };
+        Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
+    }
+
+    pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<std::collections::BTreeSet<u32>, Fault> {
+        let candidates = self.candidates();
+        if targets.is_empty() {
+            return Ok(candidates.iter().map(|candidate| candidate.worker).collect());
+        }
+        resolve(targets, &candidates)
+    }
+
+    pub(super) fn candidates(&self) -> Vec<Candidate<'_>> {
+        let seats = self.core.view(now().mono);
+        let candidate = |seat: SeatView<'_>| {
+            let ((app, _), revision) = self.revisions.get_key_value(&(seat.app.clone(), seat.revision))?;
+            let declaration = &revision.declaration;
+            Some(Candidate {
+                worker: seat.worker.0,
+                app: &app.0,
+                namespace: &declaration.namespace,
+                script: &declaration.program.script,
+            })
+        };
+        seats.filter_map(candidate).collect()
+    }
+}
+
+fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> WorkerView {
+    let app = &revision.declaration;
+    let id = seat.worker.0;
+    let up = seat.run.filter(|run| run.pid.is_some());
+    let log = |stream| paths::log_file(home, app, id, stream);
+    WorkerView {
+        id,
+        app: app.name.clone(),
+        namespace: app.namespace.clone(),
+        instance: seat.instance,
+        exec_mode: app.exec_mode,
+        pid: up.and_then(|run| run.pid).map(|pid| pid.0),
+        status: status(seat.state),
+        reason: seat.reason.clone(),
+        remaining: seat.remaining.map(Millis::from),
+        uptime: up.map(|run| now.mono.since(run.started.mono).into()),
+        restarts: seat.restarts,
+        unstable_restarts: seat.unstable,
+        cpu: 0.0,
+        memory: 0,
+        user: revision.user.clone(),
+        version: revision.version.clone(),
+        created_at: seat.created.0,
+        started_at: seat.run.map(|run| run.started.wall.0),
+        last_exit: seat.last_exit.map(|(exit, at, uptime)| exit_view(exit, at, uptime)),
+        out_file: log(Stream::Out),
+        error_file: log(Stream::Err),
+        pid_file: paths::pid_file(home, app, id),
+    }
+}
+
+fn status(state: State) -> Status {
+    match state {
+        State::Online => Status::Online,
+        State::Launching => Status::Launching,
+        State::Stopping => Status::Stopping,
+        State::Stopped => Status::Stopped,
+        State::Errored => Status::Errored,
+        State::Waiting => Status::Waiting,
+    }
+}
+
+fn exit_view(exit: &supd_core::Exit, at: Wall, uptime: Duration) -> ExitView {
+    let (shown, what) = match exit {
+        supd_core::Exit::Code(code) => (Exit::Code(*code), format!("exited with code {code}")),
+        supd_core::Exit::Signal(signal) => (Exit::Signal(*signal), format!("killed by {}", signal_name(*signal))),
+        supd_core::Exit::NotStarted(why) => (Exit::NotStarted(why.clone()), format!("could not be started: {why}")),
+        supd_core::Exit::NotReady(limit) => {
+            let text = format!("not ready within {limit:?}");
+            (Exit::NotStarted(text.clone()), text)
+        }
+        supd_core::Exit::Unknown => (Exit::Unknown, "ended unseen".to_owned()),
+    };
+    ExitView { exit: shown, text: format!("{what} after {}", spoken(uptime)), at: at.0 }
+}
+
+/// `SIGKILL`, or the number of one without a name.
+pub(super) fn signal_name(signal: i32) -> String {
+    Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned())
+}
+
+fn spoken(span: Duration) -> String {
+    match span.as_secs() {
+        0 => format!("{} ms", span.as_millis()),
+        s @ 1..120 => format!("{s} s"),
+        s @ 120..7_200 => format!("{} min", s / 60),
+        s @ 7_200..172_800 => format!("{} h", s / 3_600),
+        s => format!("{} days", s / 86_400),
+    }
+}
+
+fn without_values(declaration: &AppDeclaration) -> AppDeclaration {
+    let mut declaration = declaration.clone();
+    let layers = declaration.environment.layers.iter_mut();
+    for value in layers.flat_map(|layer| layer.variables.values_mut()) {
+        *value = "".into();
+    }
+    declaration
+}
