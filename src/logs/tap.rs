@@ -149,3 +149,26 @@ impl Tap {
         Next::Look(delay)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use supd_api::{AppName, Stream};
+    use supd_keeper::protocol::RunId;
+
+    use super::*;
+
+    #[test]
+    fn after_a_release_a_tap_takes_what_its_pipe_can_hold_and_not_a_byte_more() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let app = AppName::new("app").unwrap();
+        let source = Source { run: RunId(1), app, worker: 1, stream: Stream::Out };
+        let mut tap = Tap::new(source, reader.into(), None);
+        let full = vec![b'x'; tap.capacity];
+        tap.release();
+        assert_eq!(tap.cut(&full, true), full.len());
+        assert!(matches!(tap.moved(full.len() - 3), Next::Turn));
+        // An escaped process has written more meanwhile.
+        assert_eq!(tap.cut(&full, false), 3);
+        assert!(matches!(tap.moved(3), Next::End));
+    }
+}
