@@ -22,18 +22,20 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, Vec<BadLine>
     let mut variables = BTreeMap::new();
     let mut bad = Vec::new();
     let mut rest = text;
+    let mut line = 1;
     while !rest.is_empty() {
-        let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
-        match statement(rest) {
+        let after = match statement(rest) {
             Ok((variable, after)) => {
                 variables.extend(variable);
-                rest = after;
+                after
             }
             Err(message) => {
                 bad.push(BadLine { line, message });
-                rest = next_line(rest);
+                next_line(rest)
             }
-        }
+        };
+        line += rest[..rest.len() - after.len()].matches('\n').count();
+        rest = after;
     }
     if bad.is_empty() { Ok(variables) } else { Err(bad) }
 }
