@@ -22,18 +22,20 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, Vec<BadLine>
     let mut variables = BTreeMap::new();
     let mut bad = Vec::new();
     let mut rest = text;
+    let mut line = 1;
     while !rest.is_empty() {
-        let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
-        match statement(rest) {
+        let after = match statement(rest) {
             Ok((variable, after)) => {
                 variables.extend(variable);
-                rest = after;
+                after
             }
             Err(message) => {
                 bad.push(BadLine { line, message });
-                rest = next_line(rest);
+                next_line(rest)
             }
-        }
+        };
+        line += rest[..rest.len() - after.len()].matches('\n').count();
+        rest = after;
     }
     if bad.is_empty() { Ok(variables) } else { Err(bad) }
 }
@@ -42,20 +44,20 @@ type Statement<'a> = (Option<(String, Secret)>, &'a str);
 
 /// One statement and what follows it.
 fn statement(text: &str) -> Result<Statement<'_>, String> {
-    let line = text.split('\n').next().unwrap_or_default().trim();
-    if line.is_empty() || line.starts_with('#') {
+    let line = text.split('\n').next().unwrap_or_default();
+    if line.trim().is_empty() || line.trim_start().starts_with('#') {
         return Ok((None, next_line(text)));
     }
-    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.contains('\n')) else {
+    let Some(key) = line.split('=').next().filter(|key| key.len() < line.len()) else {
         return Err("expected KEY=VALUE".to_owned());
     };
+    let value = text[key.len() + 1..].trim_start_matches([' ', '\t']);
     let key = key.trim();
     let key = key.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(key).trim();
     let name_like = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if key.is_empty() || !key.chars().all(name_like) {
         return Err(format!("{} is not the name of a variable", shown(key)));
     }
-    let value = value.trim_start_matches([' ', '\t']);
     let (value, after) = match value.chars().next() {
         Some(quote @ ('"' | '\'')) => quoted(&value[1..], quote)?,
         _ => (bare(value), next_line(value)),

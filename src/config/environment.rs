@@ -10,7 +10,7 @@ use supd_api::{Environment, EnvironmentLayer, Layer, Secret};
 
 use super::document_file::{self, Unreadable};
 use super::paths::Places;
-use super::problem::{Place, Problem, Report, nearest, shown};
+use super::problem::{Place, Problem, Report, nearest, printable, shown};
 use super::read::App;
 use super::value::{Filter, Texts};
 use super::{Options, env_file, fields};
@@ -64,8 +64,7 @@ pub(super) fn lookup<'a>(environment: &'a Environment, name: &str) -> Option<&'a
 fn warn_undefined(name: &str, app: &App, report: &mut Report) {
     let known = app.fields.env_named.keys().map(String::as_str);
     let hint = nearest(name, known).map(|known| format!("did you mean `--env {known}`?"));
-    let message =
-        format!("the app has no variables for `--env {}`; it gets those of `env`", name.escape_debug());
+    let message = format!("the app has no variables for `--env {}`; it gets those of `env`", printable(name));
     report.warning(app.place(), message, hint);
 }
 
@@ -82,10 +81,14 @@ fn from_file(file: &Path, at: &Place, report: &mut Report) -> Option<Variables> 
         Ok(variables) => Some(variables),
         Err(lines) => {
             for bad in lines {
-                let origin = file.to_string_lossy().into_owned();
-                let path = String::new();
-                let hint = Some(format!("the file is named by `{}`", at.path));
-                report.reject(Problem { origin, line: Some(bad.line), path, message: bad.message, hint });
+                let problem = Problem {
+                    origin: file.to_string_lossy().into_owned(),
+                    line: Some(bad.line),
+                    path: String::new(),
+                    message: bad.message,
+                    hint: Some(format!("the file is named by `{}`", at.path)),
+                };
+                report.elsewhere(at, problem);
             }
             None
         }

@@ -1,11 +1,11 @@
 // Evaluates one declaration file and writes what it exports, as JSON, to descriptor 3.
-// Arguments: the absolute path, and the time limit in milliseconds.
+// Arguments: the absolute path, and the milliseconds after which nobody waits for the answer any more.
 const fs = require('fs');
 const Module = require('module');
 const { pathToFileURL } = require('url');
 
 const [file, limit] = process.argv.slice(1);
-// Outlives a caller that was killed, but not for long.
+// The caller ends this process, unless it was killed itself.
 setTimeout(() => process.exit(1), Number(limit)).unref();
 
 function answer(value) {

@@ -17,9 +17,10 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Options;
 use super::document_file::{self, LARGEST, Unreadable};
 use super::paths::{self, Places};
-use super::{Options, problem::shown};
+use super::problem::{printable, shown};
 
 /// How long a file may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ const EVALUATOR: &str = include_str!("evaluate.js");
 
 /// Moves the pipe from descriptor 0 to 3, which `Command` cannot, and lets nothing burn a processor for long, even
 /// when the caller is killed meanwhile.
-const LAUNCHER: &str = r#"ulimit -t 30; exec "$@" 3>&0 0</dev/null"#;
+const LAUNCHER: &str = r#"ulimit -t 30 2>/dev/null; exec "$@" 3>&0 0</dev/null"#;
 
 /// What the evaluator writes.
 #[derive(Deserialize)]
@@ -67,7 +68,7 @@ pub(super) fn evaluate(file: &Path, options: &Options) -> Result<Value, Failure>
     evaluate_within(LIMIT, file, options)
 }
 
-fn evaluate_within(limit: Duration, file: &Path, options: &Options) -> Result<Value, Failure> {
+pub(super) fn evaluate_within(limit: Duration, file: &Path, options: &Options) -> Result<Value, Failure> {
     document_file::open(file)?;
     let node = find_node(options)?;
     let cannot = |error: io::Error| {
@@ -76,8 +77,10 @@ fn evaluate_within(limit: Duration, file: &Path, options: &Options) -> Result<Va
     let (answers, theirs) = io::pipe().map_err(cannot)?;
     let mut command = Command::new("/bin/sh");
     command.args(["-c", LAUNCHER, "sh"]).arg(&node).args(["-e", EVALUATOR, "--"]).arg(file);
-    command.arg(limit.as_millis().to_string());
+    command.arg((2 * limit).as_millis().to_string());
     command.env_clear().envs(options.caller.iter().map(|(name, value)| (name, value.reveal())));
+    // Those of a supervised app around the caller; `node` would take a descriptor of ours for its channel.
+    command.env_remove("NODE_CHANNEL_FD").env_remove("NODE_UNIQUE_ID");
     // What the file prints is for the person, not for a program that reads the output of the CLI.
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(cannot)?;
     command.current_dir(&options.cwd).stdin(theirs).stdout(stderr).process_group(0);
@@ -169,7 +172,7 @@ fn interpret(
             Err(Failure::new(message, Some(SHAPE)))
         }
         Ok(Answer::Error { message, line }) => {
-            Err(Failure { line, message: message.escape_debug().to_string(), hint: None })
+            Err(Failure { line, message: printable(&message), hint: None })
         }
         Err(_) if answer.is_empty() => {
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());

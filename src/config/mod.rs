@@ -189,6 +189,9 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
     let mut names = BTreeMap::new();
     let mut apps = Vec::new();
     for (place, node) in read::apps(node, layout, &mut report) {
+        if report.is_full() {
+            break;
+        }
         let Some(app) = read::app(node, place, &mut report) else { continue };
         let name = resolve::name(&app, &mut report);
         if let Some(name) = &name

@@ -87,6 +87,11 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
+/// A text that is not the user's own, without control characters.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 /// The known name that `name` was probably meant to be.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
@@ -106,7 +111,8 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 #[derive(Debug)]
 pub(super) struct Report {
     origin: String,
-    problems: Vec<Problem>,
+    /// Each with the line of the document that led to it.
+    problems: Vec<(Option<usize>, Problem)>,
     warnings: Vec<Problem>,
 }
 
@@ -121,19 +127,13 @@ impl Report {
     /// Something that makes the document unacceptable.
     pub(super) fn problem(&mut self, place: &Place, message: impl Into<String>, hint: Option<String>) {
         let problem = self.at(place, message.into(), hint);
-        self.reject(problem);
+        self.elsewhere(place, problem);
     }
 
-    /// A problem that another step has already written out.
-    pub(super) fn reject(&mut self, problem: Problem) {
-        match self.problems.len() {
-            ..MOST => self.problems.push(problem),
-            MOST => {
-                let message = format!("more than {MOST} problems; the others are not listed");
-                let rest = self.at(&Place::default(), message, None);
-                self.problems.push(rest);
-            }
-            _ => {}
+    /// A problem in another file, which the document names at `place`.
+    pub(super) fn elsewhere(&mut self, place: &Place, problem: Problem) {
+        if !self.is_full() {
+            self.problems.push((place.line, problem));
         }
     }
 
@@ -150,9 +150,27 @@ impl Report {
         self.problems.is_empty()
     }
 
+    /// Whether there is no use in looking for more problems.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= MOST
+    }
+
     /// The warnings, if nothing was wrong.
-    pub(super) fn finish(self) -> Result<Vec<Problem>, Rejected> {
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(Rejected { problems: self.problems }) }
+    pub(super) fn finish(mut self) -> Result<Vec<Problem>, Rejected> {
+        if self.is_clean() {
+            return Ok(self.warnings);
+        }
+        let rest = self.is_full().then(|| {
+            self.at(
+                &Place::default(),
+                format!("further problems, beyond the first {MOST}, are not listed"),
+                None,
+            )
+        });
+        self.problems.sort_by_key(|(line, _)| line.unwrap_or(usize::MAX));
+        Err(Rejected {
+            problems: self.problems.into_iter().map(|(_, problem)| problem).chain(rest).collect(),
+        })
     }
 
     fn at(&self, place: &Place, message: String, hint: Option<String>) -> Problem {
@@ -202,6 +220,6 @@ mod tests {
         }
         let problems = report.finish().unwrap_err().problems;
         assert_eq!(problems.len(), MOST + 1);
-        assert!(problems[MOST].message.contains("more than 100"));
+        assert!(problems[MOST].message.contains("beyond the first 100"));
     }
 }

@@ -133,7 +133,7 @@ fn script(app: &App, places: &Places, report: &mut Report) -> Option<Script> {
     }
     let also = if bare { ", and no program of that name in PATH" } else { "" };
     let message = format!("no such file: {}{also}", shown(&file.to_string_lossy()));
-    let hint = "relative paths begin at `cwd`, or without it at the directory of the declaration file";
+    let hint = "relative paths begin at `cwd`: by default the directory of the declaration file, or yours without one";
     report.problem(&app.at("script"), message, Some(hint.to_owned()));
     None
 }

@@ -94,6 +94,8 @@ const EXAMPLE: &str = "`supctl init` writes an example";
 const BESIDE_APPS: [(&str, &str); 2] =
     [("deploy", "supd does not deploy"), ("static", "supd does not serve files")];
 
+const TOP_LEVEL: [&str; 3] = ["apps", "deploy", "static"];
+
 fn member<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
     entries.iter().find(|entry| entry.key == key)
 }
@@ -113,8 +115,8 @@ fn under_apps<'a>(entries: &'a [Entry], top: &Place, report: &mut Report) -> Vec
         } else if let Some((_, why)) = BESIDE_APPS.iter().find(|(key, _)| *key == entry.key) {
             report.warning(&at, format!("`{}` has no effect: {why}", entry.key), None);
         } else {
-            let hint = match (nearest(&entry.key, ["apps"]), meaning(&entry.key)) {
-                (Some(apps), _) => Some(format!("did you mean `{apps}`?")),
+            let hint = match (nearest(&entry.key, TOP_LEVEL), meaning(&entry.key)) {
+                (Some(key), _) => Some(format!("did you mean `{key}`?")),
                 (None, Meaning::Field(_)) => Some("fields of an app belong below `apps`".to_owned()),
                 (None, Meaning::EnvNamed(_) | Meaning::Inert(_) | Meaning::Unknown(_)) => None,
             };
@@ -156,6 +158,9 @@ pub(super) fn app(node: &Node, place: Place, report: &mut Report) -> Option<App>
     let mut sound = Map::new();
     let mut named = Map::new();
     for entry in entries {
+        if report.is_full() {
+            return None;
+        }
         let at = app.place.key(&entry.key, entry.line);
         match meaning(&entry.key) {
             Meaning::Field(field) => {
@@ -181,6 +186,10 @@ pub(super) fn app(node: &Node, place: Place, report: &mut Report) -> Option<App>
                 }
             }
             Meaning::Unknown(nearest) => {
+                // That field is probably not missing, only misspelt.
+                if let Some(Meaning::Field(field)) = nearest.map(meaning) {
+                    app.failed.insert(field);
+                }
                 report.problem(&at, "unknown field", nearest.map(|name| format!("did you mean `{name}`?")));
             }
         }

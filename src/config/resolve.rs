@@ -66,14 +66,11 @@ pub(super) fn app(
         Some(path) => Places { path: path.reveal().to_owned(), ..places },
         None => places,
     };
-    if !app.is_sound(&["script", "interpreter", "args", "node_args"]) {
+    let logs = logs(app, &places, report);
+    if !app.is_sound(&["script", "interpreter"]) {
         return None;
     }
     let program = program::resolve(app, &places, report)?;
-    let logs = logs(app, &places, report);
-    if !app.is_all_sound() {
-        return None;
-    }
     if program::is_python(program.interpreter.as_deref()) {
         // As PM2 does: otherwise output appears only once a buffer of Python's has filled.
         let variables = [("PYTHONUNBUFFERED".to_owned(), Secret::from("1"))].into();
@@ -104,11 +101,18 @@ pub(super) fn app(
         logs,
         program,
     };
-    let problems = validate::validate(&declaration);
-    for problem in &problems {
+    check(&declaration, app, report).then_some(declaration)
+}
+
+/// Reports what [`validate`] finds. A field that has been reported counts as not given, so that only conclusions
+/// from several fields must be held back.
+fn check(declaration: &AppDeclaration, app: &App, report: &mut Report) -> bool {
+    let mode_known = app.is_sound(&["exec_mode", "listen"]);
+    let problems = validate::validate(declaration);
+    for problem in problems.iter().filter(|problem| mode_known || problem.path != "exec_mode") {
         report.problem(&app.at(&problem.path), problem.message.clone(), problem.hint.clone());
     }
-    problems.is_empty().then_some(declaration)
+    problems.is_empty() && app.is_all_sound()
 }
 
 fn places(app: &App, ground: &Ground<'_>, report: &mut Report) -> Option<Places> {

@@ -23,9 +23,9 @@ pub(in crate::config) fn parse(text: &str) -> Result<Node, SyntaxError> {
 fn syntax_error(error: &json5::Error, lines: &Lines) -> SyntaxError {
     let line = error.position().map_or(lines.0.len() + 1, |position| position.line + 1);
     let message = match error.code() {
-        Some(code) => code.to_string(),
+        Some(code) => format!("not valid JSON: {code}"),
         None if error.to_string().starts_with(TOO_DEEP) => return too_deep(Some(line)),
-        None => error.to_string(),
+        None => format!("not valid JSON: {error}"),
     };
     SyntaxError { line: Some(line), message }
 }

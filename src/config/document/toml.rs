@@ -10,7 +10,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|error| SyntaxError {
         line: error.span().map(|span| lines.at(span.start)),
-        message: error.message().to_owned(),
+        message: format!("not valid TOML: {}", error.message()),
     })?;
     Ok(Node { line: None, data: members(table.get_ref(), &lines) })
 }

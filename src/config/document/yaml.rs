@@ -23,7 +23,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<Node, SyntaxError> {
 }
 
 fn scan_error(error: &ScanError) -> SyntaxError {
-    SyntaxError { line: Some(error.marker().line()), message: error.info().to_owned() }
+    SyntaxError { line: Some(error.marker().line()), message: format!("not valid YAML: {}", error.info()) }
 }
 
 /// A collection that has not ended yet.

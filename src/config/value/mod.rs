@@ -3,17 +3,13 @@
 //! Question answered here: *what may one value look like?* Each type takes any value and either understands it
 //! or says what it expected and what it found. None of them knows the field it stands in or the other fields.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use nix::sys::signal::Signal;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
-use serde_json::{Number, Value};
-use supd_api::{ExecMode, ListenAddress, Millis, Secret};
+use serde_json::Value;
+use supd_api::{ExecMode, Millis};
 
 use super::problem::shown;
-use super::words;
 
 /// What a value is, for a message: `the text "x"`, `a list`, …
 fn found(value: &Value) -> String {
@@ -35,11 +31,11 @@ fn expected<T>(what: &str, value: &Value) -> Result<T, String> {
 macro_rules! field_type {
     ($(#[$doc:meta])* $name:ident($inner:ty), $schema:tt) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Deserialize)]
-        #[serde(try_from = "Value")]
-        pub(super) struct $name(pub(super) $inner);
+        #[derive(Clone, Debug, serde::Deserialize)]
+        #[serde(try_from = "serde_json::Value")]
+        pub(in crate::config) struct $name(pub(in crate::config) $inner);
 
-        impl JsonSchema for $name {
+        impl schemars::JsonSchema for $name {
             fn inline_schema() -> bool {
                 true
             }
@@ -48,12 +44,18 @@ macro_rules! field_type {
                 stringify!($name).into()
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
             }
         }
     };
 }
+
+mod lists;
+mod variables;
+
+pub(super) use lists::{Codes, Listen, Texts, Words};
+pub(super) use variables::{Filter, FilterEnv, Variables, check_variable_name};
 
 field_type!(
     /// A text.
@@ -237,77 +239,6 @@ impl TryFrom<Value> for Balance {
 }
 
 field_type!(
-    /// Arguments: a list, or a text that is split at spaces outside of quotes.
-    Words(Vec<String>),
-    { "type": ["string", "array"], "items": { "type": ["string", "number", "boolean"] } }
-);
-
-impl TryFrom<Value> for Words {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => words::split(&text).map(Self),
-            Value::Array(items) => items.into_iter().map(scalar_text).collect::<Result<_, _>>().map(Self),
-            other => expected("a list of arguments or a text", &other),
-        }
-    }
-}
-
-fn scalar_text(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text),
-        Value::Number(number) => Ok(number_text(&number)),
-        Value::Bool(value) => Ok(value.to_string()),
-        other => expected("a text", &other),
-    }
-}
-
-field_type!(
-    /// One text or a list of texts.
-    Texts(Vec<String>),
-    { "type": ["string", "array"], "items": { "type": "string" } }
-);
-
-impl TryFrom<Value> for Texts {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        match value {
-            Value::Array(items) => {
-                let texts = items.into_iter().map(|item| Text::try_from(item).map(|text| text.0));
-                texts.collect::<Result<_, _>>().map(Self)
-            }
-            other => Text::try_from(other).map(|text| Self(vec![text.0])),
-        }
-    }
-}
-
-field_type!(
-    /// Exit codes: one, or a list.
-    Codes(Vec<i32>),
-    {
-        "type": ["integer", "string", "array"], "minimum": 0, "maximum": 255,
-        "items": { "type": ["integer", "string"], "minimum": 0, "maximum": 255 }
-    }
-);
-
-impl TryFrom<Value> for Codes {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        let code = |value: &Value| match whole(value) {
-            Some(code @ 0..=255) => Ok(code as i32),
-            _ => expected("an exit code from 0 to 255", value),
-        };
-        match &value {
-            Value::Array(items) => items.iter().map(code).collect::<Result<_, _>>().map(Self),
-            other => code(other).map(|code| Self(vec![code])),
-        }
-    }
-}
-
-field_type!(
     /// The name or the number of a user or a group.
     Account(String),
     { "type": ["string", "integer"], "minimum": 0 }
@@ -344,123 +275,13 @@ impl TryFrom<Value> for SignalName {
     }
 }
 
-field_type!(
-    /// Addresses to listen on: one, or a list. A number is a port on every interface.
-    Listen(Vec<ListenAddress>),
-    { "type": ["string", "integer", "array"], "items": { "type": ["string", "integer"] } }
-);
-
-impl TryFrom<Value> for Listen {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        let address = |value: Value| {
-            let text = match &value {
-                Value::String(text) => text.clone(),
-                Value::Number(port) => port.to_string(),
-                _ => return expected("an address such as \"127.0.0.1:8080\"", &value),
-            };
-            text.parse::<ListenAddress>().map_err(|error| error.to_string().escape_debug().to_string())
-        };
-        match value {
-            Value::Array(items) => items.into_iter().map(address).collect::<Result<_, _>>().map(Self),
-            other => address(other).map(|address| Self(vec![address])),
-        }
-    }
-}
-
-/// Which variables of the caller an app does not get.
-#[derive(Clone, Debug)]
-pub(super) enum Filter {
-    /// `false`: it gets all.
-    Nothing,
-    /// `true`: it gets none.
-    Everything,
-    /// One text: the variable of that name.
-    Named(String),
-    /// A list: variables whose names contain one of these.
-    Containing(Vec<String>),
-}
-
-field_type!(
-    /// Variables of the caller to leave out.
-    FilterEnv(Filter),
-    { "type": ["boolean", "string", "array"], "items": { "type": "string" } }
-);
-
-impl TryFrom<Value> for FilterEnv {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        match value {
-            Value::Bool(all) => Ok(Self(if all { Filter::Everything } else { Filter::Nothing })),
-            Value::String(name) => Ok(Self(Filter::Named(name))),
-            list @ Value::Array(_) => Texts::try_from(list).map(|texts| Self(Filter::Containing(texts.0))),
-            other => expected("true, the name of a variable, or a list of parts of names", &other),
-        }
-    }
-}
-
-field_type!(
-    /// Environment variables. Numbers and truth values become text, lists and tables JSON.
-    Variables(BTreeMap<String, Secret>),
-    { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean", "object", "array"] } }
-);
-
-impl TryFrom<Value> for Variables {
-    type Error = String;
-
-    /// No message repeats a value: values are secrets.
-    fn try_from(value: Value) -> Result<Self, String> {
-        let Value::Object(members) = value else {
-            return Err("expected a table of variables".to_owned());
-        };
-        let variable = |(name, value): (String, Value)| {
-            check_variable_name(&name)?;
-            let text = variable_text(value)?;
-            match text.contains('\0') {
-                true => Err("the value contains a NUL byte".to_owned()),
-                false => Ok((name, Secret::from(text))),
-            }
-        };
-        members.into_iter().map(variable).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// Whether the kernel and getenv(3) can tell such a name from its value.
-pub(super) fn check_variable_name(name: &str) -> Result<(), String> {
-    match name {
-        "" => Err("the name of a variable is empty".to_owned()),
-        name if name.contains(['=', '\0']) => {
-            Err(format!("the name of a variable contains `=` or a NUL byte: {}", shown(name)))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn variable_text(value: Value) -> Result<String, String> {
-    match value {
-        Value::Null => Err("nothing is not a value; leave the variable out, or set it to \"\"".to_owned()),
-        Value::String(text) => Ok(text),
-        Value::Number(number) => Ok(number_text(&number)),
-        Value::Bool(value) => Ok(value.to_string()),
-        value @ (Value::Array(_) | Value::Object(_)) => Ok(value.to_string()),
-    }
-}
-
-/// A number as JavaScript writes it, as PM2 users expect: `1.0` is `1`.
-fn number_text(number: &Number) -> String {
-    let text = number.to_string();
-    text.strip_suffix(".0").unwrap_or(&text).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{from_value, json};
 
     use super::*;
 
-    fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, String> {
+    pub(super) fn read<T: for<'de> serde::Deserialize<'de>>(value: Value) -> Result<T, String> {
         from_value(value).map_err(|error| error.to_string())
     }
 
@@ -540,51 +361,6 @@ mod tests {
         assert_eq!(read::<Account>(json!("www-data")).unwrap().0, "www-data");
         assert!(read::<Account>(json!(-1)).is_err());
         assert!(read::<Account>(json!("")).is_err());
-    }
-
-    #[test]
-    fn lists() {
-        assert_eq!(read::<Words>(json!("-p 'a b'")).unwrap().0, ["-p", "a b"]);
-        assert_eq!(read::<Words>(json!(["-p", 80, true])).unwrap().0, ["-p", "80", "true"]);
-        assert!(read::<Words>(json!([["x"]])).is_err());
-        assert_eq!(read::<Codes>(json!([0, "3"])).unwrap().0, [0, 3]);
-        assert_eq!(read::<Codes>(json!(1)).unwrap().0, [1]);
-        assert!(read::<Codes>(json!([256])).is_err());
-        assert_eq!(read::<Texts>(json!("a")).unwrap().0, ["a"]);
-        assert!(read::<Texts>(json!([1])).is_err());
-        assert_eq!(read::<Listen>(json!(8080)).unwrap().0[0].to_string(), "[::]:8080");
-        assert_eq!(read::<Listen>(json!([":1", "/run/a"])).unwrap().0.len(), 2);
-        assert!(read::<Listen>(json!(["example.com:1"])).is_err());
-    }
-
-    #[test]
-    fn variables_become_text_as_in_pm2() {
-        let given =
-            json!({"S": "x", "N": 1, "F": 1.0, "G": 1.5, "B": true, "L": [1, "a"], "O": {"b": 1, "a": 2}});
-        let variables = read::<Variables>(given).unwrap().0;
-        let revealed: Vec<_> =
-            variables.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
-        assert_eq!(
-            revealed,
-            [
-                ("B", "true"),
-                ("F", "1"),
-                ("G", "1.5"),
-                ("L", "[1,\"a\"]"),
-                ("N", "1"),
-                ("O", "{\"b\":1,\"a\":2}"),
-                ("S", "x")
-            ]
-        );
-    }
-
-    #[test]
-    fn bad_variables_are_refused_without_their_value() {
-        for value in [json!({"A": null}), json!({"": "x"}), json!({"A=B": "x"}), json!({"A": "hunter2\0"})] {
-            assert!(!read::<Variables>(value).unwrap_err().contains("hunter2"));
-        }
-        assert!(!read::<Variables>(json!("hunter2")).unwrap_err().contains("hunter2"));
-        assert!(!read::<Variables>(json!(["hunter2"])).unwrap_err().contains("hunter2"));
     }
 
     #[test]

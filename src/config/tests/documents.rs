@@ -1,0 +1,126 @@
+//! Files and the shapes of documents.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::{Format, Site, load_file};
+
+fn names(site: &Site, text: &str, format: Format) -> Vec<String> {
+    let loaded = site.text(text, format).unwrap_or_else(|bad| panic!("{text}: {bad}"));
+    loaded.apps.into_iter().map(|app| app.name.to_string()).collect()
+}
+
+#[test]
+fn shapes_that_pm2_takes() {
+    let site = Site::new();
+    for (text, expected) in [
+        ("{apps: [{script: 'app.js'}, {name: 'b', script: 'app.js'}]}", &["app", "b"][..]),
+        ("{apps: {script: 'app.js'}}", &["app"]),
+        ("[{script: 'app.js'}]", &["app"]),
+        ("{script: 'app.js'}", &["app"]),
+        ("{name: 'package', version: '1', pm2: [{script: 'app.js'}]}", &["app"]),
+        ("{pm2: {script: 'app.js'}}", &["app"]),
+        ("{pm2: {apps: [{script: 'app.js'}]}}", &["app"]),
+        ("{$schema: 'x', apps: [{script: 'app.js'}]}", &["app"]),
+    ] {
+        assert_eq!(names(&site, text, Format::Json), expected, "{text}");
+    }
+    assert_eq!(names(&site, "apps:\n  - script: app.js\n", Format::Yaml), ["app"]);
+    assert_eq!(names(&site, "- script: app.js\n", Format::Yaml), ["app"]);
+}
+
+#[test]
+fn shapes_that_are_refused() {
+    let site = Site::new();
+    for (text, format, part) in [
+        ("", Format::Toml, "input: the document declares no app"),
+        ("", Format::Yaml, "the document is empty"),
+        ("# nothing\n", Format::Yaml, "the document is empty"),
+        ("", Format::Json, "EOF"),
+        ("null", Format::Json, "the document is empty"),
+        ("{}", Format::Json, "declares no app"),
+        ("[]", Format::Json, "declares no app"),
+        ("{apps: []}", Format::Json, "declares no app"),
+        ("{apps: null}", Format::Json, "declares no app"),
+        ("5", Format::Json, "found a single value"),
+        ("{apps: [5]}", Format::Json, "apps[0]: expected a table of fields"),
+        ("{apps: 'x'}", Format::Json, "apps: expected a table of fields"),
+        (
+            "[[app]]\nscript = 'x'\n",
+            Format::Toml,
+            "input:1: app: unknown key; expected `apps`\n  help: did you mean `apps`?",
+        ),
+        ("script = 'app.js'\n", Format::Toml, "help: fields of an app belong below `apps`"),
+        ("{apps: [{script: 'app.js'}], color: 1}", Format::Json, "color: unknown key"),
+        ("[[apps]]\nscript = \n", Format::Toml, "input:2: "),
+        (
+            "{apps: [{script: 'app.js', script: 'app.js'}]}",
+            Format::Json,
+            "apps[0].script: the key \"script\" is given twice; first in line 1",
+        ),
+        (
+            "apps:\n- script: a\n  script: b\n",
+            Format::Yaml,
+            "input:3: apps[0].script: the key \"script\" is given twice",
+        ),
+        ("{apps: [{script: 'app.js'}]}\0", Format::Json, "input:1: it contains a NUL byte"),
+    ] {
+        let bad = site.text(text, format).expect_err(text).to_string();
+        assert!(bad.contains(part), "{text:?}: {bad}");
+    }
+    let deploy = site.text("{apps: [{script: 'app.js'}], deploy: {production: {}}}", Format::Json).unwrap();
+    assert_eq!(
+        deploy.warnings[0].to_string(),
+        "input:1: deploy: `deploy` has no effect: supd does not deploy"
+    );
+}
+
+#[test]
+fn files_that_are_refused() {
+    let site = Site::new();
+    site.write("latin.toml", b"# caf\xc3\xa9\n# caf\xe9\n");
+    site.write("nul.json", "{}\n\0");
+    site.write("big.yaml", vec![b' '; (1 << 20) + 1]);
+    site.write("notes.txt", "");
+    site.write("secret.toml", "");
+    std::fs::create_dir(site.path("dir.json")).unwrap();
+    mkfifo(&site.path("pipe.json"), Mode::S_IRWXU).unwrap();
+    mkfifo(&site.path("pipe.config.js"), Mode::S_IRWXU).unwrap();
+    for (name, part) in [
+        ("latin.toml", "latin.toml:2: it is not UTF-8 text"),
+        ("nul.json", "nul.json:2: it contains a NUL byte"),
+        ("big.yaml", "big.yaml: it is larger than 1 MiB"),
+        ("notes.txt", "the name does not tell the format"),
+        ("dir.json", "dir.json: it is a directory"),
+        ("pipe.json", "it is a named pipe"),
+        ("pipe.config.js", "it is a named pipe"),
+        ("gone.toml", "gone.toml: no such file"),
+        ("gone.config.js", "gone.config.js: no such file"),
+    ] {
+        let bad = site.file(name).expect_err(name).to_string();
+        assert!(bad.contains(part), "{name}: {bad}");
+    }
+    let odd = std::ffi::OsStr::from_bytes(b"\xff.toml");
+    assert!(load_file(Path::new(odd), &site.options).is_err());
+}
+
+#[test]
+fn paths_begin_at_the_directory_of_the_file_and_keep_links() {
+    let site = Site::new();
+    site.write("releases/1/app.js", "");
+    site.write("releases/1/sub/x.js", "");
+    site.write(
+        "releases/1/eco.toml",
+        "[[apps]]\nscript = 'app.js'\n[[apps]]\ncwd = 'sub'\nscript = './x.js'\n",
+    );
+    std::os::unix::fs::symlink("releases/1", site.path("current")).unwrap();
+    let apps = site.file("current/eco.toml").unwrap().apps;
+    assert_eq!(apps[0].cwd, site.path("current"));
+    assert_eq!(apps[0].program.script, site.path("current/app.js").to_str().unwrap());
+    assert_eq!(apps[0].source.as_ref().unwrap().file, site.path("current/eco.toml"));
+    assert_eq!(apps[1].cwd, site.path("current/sub"));
+    assert_eq!(apps[1].program.script, site.path("current/sub/x.js").to_str().unwrap());
+}

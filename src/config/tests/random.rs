@@ -1,0 +1,81 @@
+//! Whatever comes in, there is an answer: no panic, and either apps or at least one problem.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::{Format, Site};
+use crate::config::{from_fields, load_text, validate};
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let key = prop_oneof![
+        Just("script".to_owned()),
+        Just("apps".to_owned()),
+        Just("env".to_owned()),
+        Just("args".to_owned()),
+        Just("instances".to_owned()),
+        Just("kill_timeout".to_owned()),
+        Just("listen".to_owned()),
+        Just("env_x".to_owned()),
+        Just("name".to_owned()),
+        "\\PC{0,12}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(Value::from("app.js")),
+        Just(Value::from("max")),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+fn answers(site: &Site, text: &str) {
+    for format in [Format::Toml, Format::Json, Format::Yaml] {
+        match load_text(text, format, "input", &site.options) {
+            Ok(loaded) => {
+                assert!(!loaded.apps.is_empty() && loaded.apps.iter().all(|app| validate(app).is_empty()))
+            }
+            Err(rejected) => assert!(!rejected.problems.is_empty()),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn random_text(text in "[\\PC\\n\\t\\[\\]{}:&*!|>'\"%@`,#=-]{0,200}") {
+        answers(&Site::new(), &text);
+    }
+
+    #[test]
+    fn random_trees(tree in any_json()) {
+        let site = Site::new();
+        answers(&site, &tree.to_string());
+        if let Value::Object(fields) = tree {
+            match from_fields(fields, &site.options) {
+                Ok(loaded) => prop_assert!(!loaded.apps.is_empty()),
+                Err(rejected) => prop_assert!(!rejected.problems.is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let site = Site::new();
+        for name in ["r.toml", "r.json", "r.yaml"] {
+            site.write(name, &bytes);
+            if let Err(rejected) = site.file(name) {
+                prop_assert!(!rejected.problems.is_empty());
+            }
+        }
+    }
+}

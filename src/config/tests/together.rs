@@ -1,0 +1,137 @@
+//! Several apps, environments, files beside the document.
+
+use serde_json::json;
+use supd_api::Layer;
+
+use super::{Format, Site, variables};
+use crate::config::validate;
+
+#[test]
+fn layers_in_rising_precedence() {
+    let mut site = Site::new();
+    let file = site.write("conf/.env", "A=file\nB=file # note\n");
+    site.options.inherit_env = true;
+    site.options.env_name = Some("production".to_owned());
+    let app = site
+        .app(json!({
+            "script": "app.js", "env_file": "conf/.env", "port": 80, "filter_env": ["TOK"],
+            "env": {"A": "env", "PORT": 1}, "env_production": {"A": "named"}, "env_other": {"A": "other"}
+        }))
+        .unwrap();
+    let layers: Vec<_> = app.environment.layers.iter().map(|layer| layer.layer.clone()).collect();
+    assert_eq!(
+        layers,
+        [Layer::Caller, Layer::EnvFile(file), Layer::Env, Layer::EnvNamed("production".to_owned())]
+    );
+    let merged = variables(&app);
+    assert_eq!(
+        (merged["A"].as_str(), merged["B"].as_str(), merged["PORT"].as_str()),
+        ("named", "file", "80")
+    );
+    assert!(merged.contains_key("HOME") && !merged.contains_key("TOKEN"));
+    assert_eq!(validate(&app), []);
+}
+
+#[test]
+fn the_callers_environment_only_when_asked() {
+    let site = Site::new();
+    assert!(site.app(json!({"script": "app.js"})).unwrap().environment.layers.is_empty());
+}
+
+#[test]
+fn a_bad_env_file_is_told_line_by_line() {
+    let site = Site::new();
+    site.write("a.env", "A=1\nnonsense\n\nB='x\n");
+    let bad = site.app(json!({"script": "app.js", "env_file": ["a.env", "bin"]})).unwrap_err();
+    let bad = site.stable(&bad);
+    assert!(
+        bad.contains("$SITE/a.env:2: expected KEY=VALUE\n  help: the file is named by `env_file[0]`"),
+        "{bad}"
+    );
+    assert!(bad.contains("$SITE/a.env:4: the quote ' is not closed"), "{bad}");
+    assert!(bad.contains("env_file[1]: \"$SITE/bin\": it is a directory"), "{bad}");
+}
+
+#[test]
+fn an_undefined_env_name_warns() {
+    let mut site = Site::new();
+    site.options.env_name = Some("prodution".to_owned());
+    let text = "[[apps]]\nscript = 'app.js'\n[apps.env_production]\nA = 1\n";
+    let loaded = site.text(text, Format::Toml).unwrap();
+    assert_eq!(
+        loaded.warnings[0].to_string(),
+        "input:1: apps[0]: the app has no variables for `--env prodution`; it gets those of `env`\n  \
+         help: did you mean `--env production`?"
+    );
+}
+
+#[test]
+fn only_some() {
+    let mut site = Site::new();
+    let text = "apps: [{name: a, script: app.js}, {name: b, script: gone.js}, {name: c, script: app.js}]\n";
+    site.options.only = vec!["c".to_owned(), "a".to_owned()];
+    let names: Vec<_> =
+        site.text(text, Format::Yaml).unwrap().apps.into_iter().map(|app| app.name.to_string()).collect();
+    assert_eq!(names, ["a", "c"], "b is not looked at closely");
+    site.options.only = vec!["a".to_owned(), "cc".to_owned()];
+    let bad = site.text(text, Format::Yaml).unwrap_err().to_string();
+    assert_eq!(bad, "input: no app is named \"cc\"\n  help: did you mean `c`?");
+}
+
+#[test]
+fn names_are_unique() {
+    let site = Site::new();
+    let text = "[[apps]]\nscript = 'app.js'\n[[apps]]\nname = 'app'\nscript = 'app.js'\n";
+    let bad = site.text(text, Format::Toml).unwrap_err().to_string();
+    assert_eq!(
+        bad,
+        "input:4: apps[1].name: `app` is already the name of `apps[0]` in line 1\n  \
+         help: names are unique; for several workers write `instances`"
+    );
+}
+
+#[test]
+fn features_that_are_off_do_not_warn() {
+    let site = Site::new();
+    let quiet = "{script: 'app.js', watch: false, time: false, pmx: false, cron_restart: '', max_memory_restart: null}";
+    assert_eq!(site.text(quiet, Format::Json).unwrap().warnings, []);
+    let loud = "{script: 'app.js', watch: ['src'], maxMemoryRestart: '300M', windowsHide: true}";
+    let warnings = site.text(loud, Format::Json).unwrap().warnings;
+    let paths: Vec<_> = warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(paths, ["watch", "maxMemoryRestart", "windowsHide"]);
+    assert!(warnings[0].message.starts_with("the field has no effect: this version"));
+}
+
+#[test]
+fn the_daemon_checks_what_it_is_sent() {
+    let site = Site::new();
+    let good = site.app(json!({"script": "app.js", "listen": ":80", "env": {"A": "1"}})).unwrap();
+    assert_eq!(validate(&good), []);
+    type Spoil = fn(&mut supd_api::AppDeclaration);
+    let spoils: [(&str, Spoil); 14] = [
+        ("cwd", |app| app.cwd = "relative".into()),
+        ("cwd", |app| app.cwd = "/a\0".into()),
+        ("script", |app| app.program.script.clear()),
+        ("script", |app| app.program.script = "a/b".to_owned()),
+        ("interpreter", |app| app.program.interpreter = Some(String::new())),
+        ("instances", |app| app.instances = supd_api::Instances::Count(0)),
+        ("instances", |app| app.instances = supd_api::Instances::Count(5000)),
+        ("kill_signal", |app| app.stop.kill_signal = "9".to_owned()),
+        ("out_file", |app| app.logs.out_file = supd_api::LogTarget::File("x".into())),
+        ("kill_timeout", |app| app.stop.kill_timeout = supd_api::Millis(u64::MAX)),
+        ("stop_exit_codes", |app| app.restart.stop_exit_codes = vec![-1]),
+        ("exec_mode", |app| app.exec_mode = supd_api::ExecMode::Cluster),
+        ("uid", |app| app.user = Some("a\n".to_owned())),
+        ("env", |app| {
+            app.environment.layers[0].variables.insert("B".to_owned(), supd_api::Secret::from("hunter2\0"));
+        }),
+    ];
+    for (path, spoil) in spoils {
+        let mut app = good.clone();
+        spoil(&mut app);
+        let problems = validate(&app);
+        assert_eq!(problems.len(), 1, "{path}: {problems:?}");
+        assert_eq!((problems[0].path.as_str(), problems[0].origin.as_str()), (path, "app app"));
+        assert!(!format!("{problems:?}").contains("hunter2"));
+    }
+}
