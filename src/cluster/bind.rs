@@ -33,7 +33,7 @@ pub struct Bound {
 pub struct BindError {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// What the kernel said. `EADDRINUSE`: [`holder`](super::holder) may find out by whom.
+    /// What the kernel said. `EADDRINUSE`: [`holder`](super::holder()) may find out by whom.
     pub errno: Errno,
 }
 

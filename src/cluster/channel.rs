@@ -331,6 +331,7 @@ mod tests {
     use nix::sys::socket::{ControlMessageOwned, SockaddrIn, getsockname, recvmsg};
     use serde_json::json;
 
+    use super::super::message::ServerData;
     use super::super::{Endpoint, PortKey};
     use super::*;
 
@@ -458,7 +459,7 @@ mod tests {
 
     fn answer(seq: u64, listener: &TcpListener) -> ToWorker {
         let socket = Ok(Arc::new(listener.try_clone().expect("duplicate").into()));
-        ToWorker::Answer { seq, key: PortKey::from("k".to_owned()), data: json!("d"), socket }
+        ToWorker::Answer { seq, key: PortKey::from("k".to_owned()), data: ServerData(json!("d")), socket }
     }
 
     #[tokio::test]

@@ -4,14 +4,15 @@
 //! `lib/internal/child_process.js` (handles, `NODE_` prefix) and `lib/internal/cluster/{child,utils}.js`
 //! (the rest). May not do input or output.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Endpoint, PortKey};
@@ -70,7 +71,18 @@ pub struct ServerQuery {
     /// Counts a worker's servers of the same address.
     pub index: u64,
     /// For the other workers that ask for the same.
-    pub data: Value,
+    pub data: ServerData,
+}
+
+/// What Node's servers of one address have in common: the TLS ticket keys. A secret, so `Debug` hides it.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServerData(pub Value);
+
+impl fmt::Debug for ServerData {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_null() { "none" } else { "***" })
+    }
 }
 
 /// What we tell a run.
@@ -83,7 +95,7 @@ pub enum ToWorker {
         /// What `Closed` will name.
         key: PortKey,
         /// [`Ports::data`](super::Ports::data) of that key.
-        data: Value,
+        data: ServerData,
         /// The socket, or the error.
         socket: Result<Arc<OwnedFd>, Errno>,
     },
@@ -161,7 +173,7 @@ struct ClusterMessage {
     flags: Option<u32>,
     index: Option<u64>,
     #[serde(default)]
-    data: Value,
+    data: ServerData,
 }
 
 impl ClusterMessage {
@@ -230,7 +242,7 @@ pub(super) fn line(document: &Value) -> Vec<u8> {
 }
 
 /// The answer to a query, to be wrapped by [`with_socket`] if it carries one.
-pub(super) fn answer(seq: u64, key: &PortKey, data: &Value, errno: Option<Errno>) -> Value {
+pub(super) fn answer(seq: u64, key: &PortKey, data: &ServerData, errno: Option<Errno>) -> Value {
     // Node's error numbers are negative (libuv's convention).
     let errno = errno.map_or(0, |errno| -(errno as i32));
     json!({ "cmd": "NODE_CLUSTER", "ack": seq, "key": key, "errno": errno, "data": data })
@@ -342,11 +354,12 @@ mod tests {
     #[test]
     fn answers() {
         let key = PortKey::from("k".to_owned());
-        let refused = answer(4, &key, &Value::Null, Some(Errno::EADDRINUSE));
+        let refused = answer(4, &key, &ServerData::default(), Some(Errno::EADDRINUSE));
         assert_eq!(refused["errno"], -98);
         assert_eq!(refused["ack"], 4);
-        let wrapped = with_socket(answer(4, &key, &Value::Null, None), true);
+        let wrapped = with_socket(answer(4, &key, &ServerData::default(), None), true);
         assert_eq!((&wrapped["type"], &wrapped["msg"]["key"]), (&json!("dgram.Native"), &json!("k")));
+        assert_eq!(format!("{:?}", ServerData(json!("hunter2"))), "***");
         assert_eq!(line(&json!("a\nb")), b"\"a\\nb\"\n");
     }
 

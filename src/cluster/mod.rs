@@ -25,5 +25,5 @@ pub use bind::{BindError, Bound, bind};
 pub use channel::{Channel, Delivery, Receipt};
 pub use endpoint::Endpoint;
 pub use holder::{Holder, holder};
-pub use message::{Ended, FromWorker, ServerQuery, ToWorker};
+pub use message::{Ended, FromWorker, ServerData, ServerQuery, ToWorker};
 pub use ports::{Asker, Claim, Decision, PortKey, Ports, Seat};

@@ -160,7 +160,7 @@ impl Parent {
                 .map_err(|error| error.errno),
         };
         let key = got.clone().unwrap_or_else(|_| PortKey::from(String::new()));
-        let data = self.ports.data(&key).clone();
+        let data = self.ports.data(&key);
         let socket = got.map(|key| self.sockets[&key].clone());
         self.send(run.0, ToWorker::Answer { seq, key, data, socket });
     }

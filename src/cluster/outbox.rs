@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::PortKey;
-use super::message::{answer, line, with_socket};
+use super::message::{ServerData, answer, line, with_socket};
 
 /// More than this, waiting or unacknowledged, and the run counts as deaf.
 pub(super) const WAITING_MAX: usize = 1 << 20;
@@ -29,14 +29,20 @@ const RETRIES: u8 = 3;
 pub(super) struct Parcel {
     pub(super) seq: u64,
     pub(super) key: PortKey,
-    pub(super) data: Value,
+    pub(super) data: ServerData,
     pub(super) socket: Arc<OwnedFd>,
     pub(super) datagram: bool,
     tries: u8,
 }
 
 impl Parcel {
-    pub(super) fn new(seq: u64, key: PortKey, data: Value, socket: Arc<OwnedFd>, datagram: bool) -> Self {
+    pub(super) fn new(
+        seq: u64,
+        key: PortKey,
+        data: ServerData,
+        socket: Arc<OwnedFd>,
+        datagram: bool,
+    ) -> Self {
         Self { seq, key, data, socket, datagram, tries: 0 }
     }
 
@@ -138,7 +144,7 @@ mod tests {
 
     fn parcel(seq: u64) -> Parcel {
         let socket = Arc::new(std::net::UdpSocket::bind("127.0.0.1:0").expect("socket").into());
-        Parcel::new(seq, PortKey::from("k".to_owned()), Value::Null, socket, true)
+        Parcel::new(seq, PortKey::from("k".to_owned()), ServerData::default(), socket, true)
     }
 
     /// Sends the next letter whole; its text and whether a socket went with it.

@@ -14,10 +14,10 @@ use std::fmt;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use supd_api::{AppName, Balance};
 use supd_keeper::protocol::RunId;
 
+use super::message::ServerData;
 use super::{Endpoint, ServerQuery};
 
 /// A run that uses more sockets than this is mistaken; it would eat the daemon's descriptors.
@@ -104,7 +104,7 @@ struct Port {
     /// `None`: for all workers of the app.
     seat: Option<Seat>,
     bound: Endpoint,
-    data: Value,
+    data: ServerData,
     users: BTreeMap<RunId, Use>,
 }
 
@@ -130,7 +130,7 @@ impl Use {
 struct Wish<'a> {
     endpoint: &'a Endpoint,
     index: u64,
-    data: &'a Value,
+    data: &'a ServerData,
     /// The number of the query; `None`: inherited.
     seq: Option<u64>,
 }
@@ -148,7 +148,7 @@ impl Ports {
 
     /// A socket of the app's declaration, to be inherited by a run that is about to start.
     pub fn inherit(&mut self, asker: Asker<'_>, endpoint: &Endpoint) -> Decision {
-        self.decide(asker, &Wish { endpoint, index: 0, data: &Value::Null, seq: None })
+        self.decide(asker, &Wish { endpoint, index: 0, data: &ServerData::default(), seq: None })
     }
 
     /// The claim has been bound, to this endpoint.
@@ -193,8 +193,8 @@ impl Ports {
     }
 
     /// What the first asker wants all workers to know (TLS ticket keys), to be put into each answer.
-    pub fn data(&self, key: &PortKey) -> &Value {
-        self.ports.get(key).map_or(&Value::Null, |port| &port.data)
+    pub fn data(&self, key: &PortKey) -> ServerData {
+        self.ports.get(key).map(|port| port.data.clone()).unwrap_or_default()
     }
 
     /// The sockets a run uses.
@@ -239,7 +239,7 @@ impl Ports {
             return Decision::Bind(self.claim(asker, key, seat, wish, usage));
         };
         port.users.insert(asker.run, usage);
-        if port.data.is_null() {
+        if port.data == ServerData::default() {
             port.data = wish.data.clone();
         }
         Decision::Have(key)
@@ -272,6 +272,8 @@ impl Ports {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     struct Table {
@@ -289,7 +291,7 @@ mod tests {
     }
 
     fn query(address: &str, index: u64) -> ServerQuery {
-        ServerQuery { endpoint: Ok(tcp(address)), index, data: Value::Null }
+        ServerQuery { endpoint: Ok(tcp(address)), index, data: ServerData::default() }
     }
 
     impl Table {
@@ -417,10 +419,10 @@ mod tests {
     #[test]
     fn the_first_data_counts() {
         let mut table = table(Balance::Shared);
-        let with = |text: &str| ServerQuery { data: Value::from(text), ..query("[::]:443", 0) };
+        let with = |text: &str| ServerQuery { data: ServerData(Value::from(text)), ..query("[::]:443", 0) };
         let (key, _) = table.ask(0, 1, 1, &with("first")).expect("first");
         table.ask(1, 2, 1, &with("second")).expect("second");
-        assert_eq!(table.ports.data(&key), &Value::from("first"));
+        assert_eq!(table.ports.data(&key), ServerData(Value::from("first")));
     }
 
     #[test]
@@ -441,7 +443,7 @@ mod tests {
     #[test]
     fn bad_queries_and_greed_are_refused() {
         let mut table = table(Balance::Shared);
-        let bad = ServerQuery { endpoint: Err(Errno::EBADF), index: 0, data: Value::Null };
+        let bad = ServerQuery { endpoint: Err(Errno::EBADF), index: 0, data: ServerData::default() };
         assert_eq!(table.ask(0, 1, 1, &bad), Err(Errno::EBADF));
         for index in 0..PORTS_PER_RUN as u64 {
             table.ask(0, 1, index, &query("[::]:0", index)).expect("within the limit");

@@ -1,0 +1,11 @@
+export default {
+  apps: [
+    {
+      name: 'express-esm',
+      script: './server.js',
+      instances: 'max',
+      exec_mode: 'cluster',
+      env: { PORT: 3000, NODE_ENV: 'production' },
+    },
+  ],
+};

@@ -1,0 +1,18 @@
+// An ordinary Express app that knows nothing of supd or of clusters.
+const express = require('express');
+const helmet = require('helmet');
+const compression = require('compression');
+const { rateLimit } = require('express-rate-limit');
+
+const app = express();
+app.use(helmet());
+app.use(compression());
+app.use(rateLimit({ windowMs: 60_000, limit: 1_000_000_000 }));
+
+app.get('/', (request, response) => response.json({ pid: process.pid }));
+app.get('/health', (request, response) => response.json({ status: 'ok' }));
+app.get('/slow', (request, response) => {
+  setTimeout(() => response.json({ pid: process.pid }), Number(request.query.ms) || 1000);
+});
+
+app.listen(process.env.PORT || 3000);
