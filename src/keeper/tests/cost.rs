@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use supd_keeper::protocol::{ExecPlan, Order, RunId, Scope};
+use supd_keeper::protocol::{ExecPlan, Order, Report, RunId, Scope};
 use theatre::{Theatre, sh};
 
 const ROUNDS: usize = 200;
@@ -24,10 +24,14 @@ fn private(pid: i32) -> u64 {
     lines.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum()
 }
 
-fn order(theatre: &Theatre, run: usize, plan: ExecPlan) {
+fn give_order(theatre: &Theatre, run: usize, plan: ExecPlan) {
     let null = std::fs::File::open("/dev/null").unwrap();
     let attached = vec![null.as_fd(); plan.descriptors.len()];
     theatre.order(&Order::Spawn { run: RunId(run as u64), plan: Box::new(plan), keep: vec![] }, &attached);
+}
+
+fn order(theatre: &Theatre, run: usize, plan: ExecPlan) {
+    give_order(theatre, run, plan);
     theatre.spawned(run as u64);
 }
 
@@ -39,24 +43,29 @@ fn figures() {
     // As many variables as a worker usually has.
     let env: Vec<_> =
         (0..40).map(|number| (format!("VARIABLE_{number}"), "some value of usual size".into())).collect();
-    let plan = ExecPlan { program: "/bin/true".into(), argv: vec!["true".into()], env, ..sh("") };
+    let argv = ["sleep", "1000"].map(str::to_owned).to_vec();
+    let plan = ExecPlan { program: "/bin/sleep".into(), argv, env, ..sh("") };
     let spawns = (1..=ROUNDS).map(|run| {
         let started = Instant::now();
         order(&theatre, run, plan.clone());
         let took = started.elapsed();
+        theatre.signal(run as u64, libc::SIGKILL, Scope::Tree);
         theatre.exited(run as u64);
         took
     });
     println!("spawn order to its report: {:?}", median(spawns.collect()));
     let bare =
         Command::new(env!("CARGO_BIN_EXE_keeper-fixture")).args(["bare", &ROUNDS.to_string()]).output();
-    println!("bare fork and exec: {}", String::from_utf8(bare.unwrap().stdout).unwrap().trim());
+    println!("bare fork and exec of the same: {}", String::from_utf8(bare.unwrap().stdout).unwrap().trim());
 
-    let sleep =
-        ExecPlan { program: "sleep".into(), argv: ["sleep", "1000"].map(str::to_owned).to_vec(), ..sh("") };
-    for run in 1001..=1100 {
-        order(&theatre, run, sleep.clone());
-    }
+    let hundred = timed(|| {
+        for run in 1001..=1100 {
+            give_order(&theatre, run, plan.clone());
+        }
+        // Their reports come in the order of the executions.
+        (0..100).for_each(|_| assert!(matches!(theatre.report(), Report::Spawned { .. })));
+    });
+    println!("100 spawn orders at once: {:?} each", hundred / 100);
     // 100 workers, each with a child that left its session: 300 processes with the shells.
     for run in 2001..=2100 {
         order(&theatre, run, sh("setsid sleep 1000 & exec sleep 1000"));
@@ -79,7 +88,7 @@ fn figures() {
             theatre.signal(run, libc::SIGKILL, Scope::Main);
             theatre.exited(run);
             theatre.order(&Order::Forget { run: RunId(run) }, &[]);
-            order(&theatre, run as usize + 100_000, sleep.clone());
+            order(&theatre, run as usize + 100_000, plan.clone());
         })
     });
     println!("kill to exec of the replacement: {:?}", median(restarts.collect()));

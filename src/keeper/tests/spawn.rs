@@ -67,7 +67,11 @@ fn the_step_that_failed_is_named() {
     let dir = theatre.dir.path().to_str().unwrap();
     let cases = [
         (program("/nonexistent/program"), Step::Exec, libc::ENOENT),
-        (program("no-such-program-anywhere"), Step::Exec, libc::ENOENT),
+        (
+            ExecPlan { env: path("/bin:/nonexistent:/etc/passwd"), ..program("no-such-program") },
+            Step::Exec,
+            libc::ENOENT,
+        ),
         (program(""), Step::Exec, libc::ENOENT),
         (program("nul\0inside"), Step::Exec, libc::EINVAL),
         (program(&orphan), Step::Exec, libc::ENOENT),
@@ -101,10 +105,14 @@ fn the_step_that_failed_is_named() {
 #[test]
 fn becoming_another_user_works_for_root_and_is_refused_to_others() {
     let theatre = Theatre::open();
-    let nobody = |script: &str| ExecPlan { user: Some("nobody".to_owned()), ..sh(script) };
-    if !nix::unistd::geteuid().is_root() {
-        return assert_eq!(failure(&theatre, 1, nobody("")), (Step::Credentials, libc::EPERM));
+    let us = nix::unistd::geteuid();
+    if !us.is_root() {
+        let root = ExecPlan { user: Some("root".to_owned()), ..sh("") };
+        assert_eq!(failure(&theatre, 1, root), (Step::Credentials, libc::EPERM));
+        let ourselves = ExecPlan { user: Some(us.to_string()), ..sh("id -u") };
+        return assert_eq!(output(&theatre, 2, ourselves), format!("{us}\n"));
     }
+    let nobody = |script: &str| ExecPlan { user: Some("nobody".to_owned()), ..sh(script) };
     let private = theatre.dir.path().join("private");
     fs::create_dir(&private).unwrap();
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();

@@ -139,3 +139,30 @@ fn a_thousand_runs_leave_no_zombie_and_no_descriptor() {
     assert_eq!(theatre.children(), [theatre.supervisor_pid()]);
     assert_eq!(open_files(), before);
 }
+
+#[test]
+fn as_the_first_process_of_a_container_it_reaps_whatever_comes() {
+    let unshare = || {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command
+    };
+    if !unshare().arg("true").output().is_ok_and(|output| output.status.success()) {
+        return eprintln!("not run: this machine does not let its users make namespaces");
+    }
+    let theatre = Theatre::open_in(unshare());
+    let (_, mut out) =
+        theatre.start_sh(1, "for i in 1 2 3 4 5; do setsid sh -c 'sleep 1000 & exit' & done; wait; echo");
+    assert_eq!(line(&mut out), "");
+    assert_eq!(theatre.exited(1), (Exit::Code(0), true));
+    theatre.signal(1, libc::SIGKILL, Scope::Tree);
+    assert_eq!(theatre.report(), Report::Gone { run: RunId(1) });
+    // Built in commands only, so that there are the keeper, its supervisor and this shell.
+    let (_, mut out) = theatre.start_sh(
+        2,
+        "cd /proc; for pid in [0-9]*; do read -r _ name state _ <$pid/stat; [ $state = Z ] || state=; echo $name$state; done",
+    );
+    let mut seen = [line(&mut out), line(&mut out), line(&mut out), line(&mut out)];
+    seen.sort();
+    assert_eq!(seen.join(","), ",(exe),(keeper-fixture),(sh)");
+}

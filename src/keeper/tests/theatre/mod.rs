@@ -39,13 +39,22 @@ impl Theatre {
     }
 
     pub fn open_with(prepare: impl FnOnce(&mut Command)) -> (Self, Welcome) {
+        Self::open_by(Command::new(env!("CARGO_BIN_EXE_keeper-fixture")), prepare)
+    }
+
+    /// A keeper that `wrapper` starts, as the command in its last arguments.
+    pub fn open_in(mut wrapper: Command) -> Self {
+        wrapper.arg(env!("CARGO_BIN_EXE_keeper-fixture"));
+        Self::open_by(wrapper, |_| {}).0
+    }
+
+    fn open_by(mut command: Command, prepare: impl FnOnce(&mut Command)) -> (Self, Welcome) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stage");
         let listener =
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
         bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
         listen(&listener, Backlog::new(10).unwrap()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keeper-fixture"));
         command.arg("keeper").arg(&path).arg(dir.path()).stdin(Stdio::null());
         prepare(&mut command);
         let keeper = command.spawn().unwrap();
