@@ -94,7 +94,7 @@ pub(crate) fn load_again(app: &AppView, output: &mut Output) -> Result<Option<Lo
     let name = app.declaration.name.as_str();
     let inherited = app.declaration.environment.layers.iter().any(|layer| layer.layer == Layer::Caller);
     let options = Options {
-        // Where the file was read from is not recorded; its own directory is where such files are used.
+        // Not the directory of this command: the file must mean the same wherever `reload` is typed.
         cwd: source.file.parent().map_or_else(working_directory, Path::to_path_buf),
         caller: caller(),
         inherit_env: inherited,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
@@ -18,6 +19,7 @@ use supd_api::{
     WorkerView,
 };
 use tokio::net::UnixListener;
+use tokio::time::timeout;
 
 use super::args::Cli;
 use super::client::Client;
@@ -93,7 +95,8 @@ impl Fake {
         let output = Output::new(Box::new(out.clone()), Box::new(err.clone()), style);
         let home = Home::at(self.dir.path()).unwrap();
         let mut session = Session { client: Client::new(home, launcher), output };
-        let done = dispatch(command, &mut session).await;
+        // A command that never ends is a failed test, not a stuck one.
+        let done = timeout(Duration::from_secs(30), dispatch(command, &mut session)).await.expect("an end");
         let code = code(done, &mut session.output);
         Ran { code, out: out.text(), err: err.text() }
     }

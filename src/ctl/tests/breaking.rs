@@ -1,13 +1,16 @@
 use std::fs;
+use std::future::pending;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use serde_json::json;
 use supd_api::{Fault, FaultCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::ok;
-use crate::ctl::fake::Fake;
+use crate::ctl::fake::{Fake, Ran};
 use crate::ctl::output::{Failure, Output, Style};
 
 /// Reads a request to the end of its head.
@@ -62,6 +65,30 @@ async fn an_order_is_not_repeated() {
     assert!(ran.err.ends_with("hint: the change may or may not have been made: look at `supctl list`\n"));
     assert!(!server.is_finished());
     server.abort();
+}
+
+#[tokio::test]
+async fn a_full_queue_is_waited_for() {
+    let fake = Fake::empty();
+    let kind = (AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK);
+    let socket = socket::socket(kind.0, kind.1, kind.2, None).unwrap();
+    socket::bind(socket.as_raw_fd(), &UnixAddr::new(&fake.socket()).unwrap()).unwrap();
+    socket::listen(&socket, Backlog::new(0).unwrap()).unwrap();
+    let waiting = std::os::unix::net::UnixStream::connect(fake.socket()).unwrap();
+    let listener = UnixListener::from_std(socket.into()).unwrap();
+    let serve = async {
+        drop((listener.accept().await.unwrap(), waiting));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        write_answer(&mut stream, "[]").await;
+    };
+    // The command is polled first, so its first attempt meets the full queue.
+    let ran = tokio::select! {
+        biased;
+        ran = fake.run("list --json") => ran,
+        never = async { serve.await; pending::<Ran>().await } => never,
+    };
+    assert_eq!((ran.code, ran.out.as_str()), (0, "[]\n"));
 }
 
 #[tokio::test]
