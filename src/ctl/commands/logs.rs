@@ -30,9 +30,9 @@ pub(crate) async fn logs(args: &LogArgs, session: &mut Session) -> Result<(), Fa
         if args.nostream {
             return Ok(());
         }
-        session
-            .output
-            .note("the connection to the supervisor ended: following again, lines in between are in the log files");
+        session.output.note(
+            "the connection to the supervisor ended: following again, lines in between are in the log files",
+        );
         sleep(PAUSE).await;
         lines = 0;
     }
