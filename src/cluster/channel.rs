@@ -27,7 +27,7 @@ use serde_json::Value;
 use supd_keeper::protocol::RunId;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::lines::Lines;
 use super::message::{self, Ended, FromWorker, Incoming, ToWorker};
@@ -50,7 +50,7 @@ pub struct Delivery {
 /// Proof that a line has been handled.
 #[derive(Debug)]
 pub struct Receipt {
-    signed: oneshot::Sender<()>,
+    errands: mpsc::UnboundedSender<Errand>,
 }
 
 impl Receipt {
@@ -59,14 +59,22 @@ impl Receipt {
     /// supervisor that shuts down drops what it has not handled) the channel stops and the line stays in it.
     pub fn sign(self) {
         // The conversation may have ended meanwhile.
-        let _ = self.signed.send(());
+        let _ = self.errands.send(Errand::Handled);
     }
 }
 
-/// The sending side of a channel. Dropping it closes our end (the keeper's duplicate stays open).
+/// What the supervisor wants of the task. Answers and signatures take the same way, so they cannot overtake.
+#[derive(Debug)]
+enum Errand {
+    Send(ToWorker),
+    Handled,
+}
+
+/// The sending side of a channel. When it and the last receipt are dropped, our end is closed; the keeper's
+/// duplicate stays open.
 #[derive(Debug)]
 pub struct Channel {
-    commands: mpsc::UnboundedSender<ToWorker>,
+    errands: mpsc::UnboundedSender<Errand>,
 }
 
 impl Channel {
@@ -79,30 +87,25 @@ impl Channel {
         let end = std::os::unix::net::UnixStream::from(end);
         end.set_nonblocking(true)?;
         let end = UnixStream::from_std(end)?;
-        let (commands, incoming) = mpsc::unbounded_channel();
+        let (errands, incoming) = mpsc::unbounded_channel();
         let conversation = Conversation {
             run,
             end,
             deliveries,
+            errands: errands.downgrade(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             over: None,
         };
         tokio::spawn(conversation.hold(incoming));
-        Ok(Self { commands })
+        Ok(Self { errands })
     }
 
     /// Queues a message. After the end of the channel it goes nowhere; [`FromWorker::Ended`] has told so.
     pub fn send(&self, message: ToWorker) {
         // An error means just that.
-        let _ = self.commands.send(message);
+        let _ = self.errands.send(Errand::Send(message));
     }
-}
-
-/// A delivered line that is still in the kernel.
-struct Unhandled {
-    length: usize,
-    signed: oneshot::Receiver<()>,
 }
 
 #[derive(Default)]
@@ -110,17 +113,8 @@ struct Inbox {
     lines: Lines,
     /// What the last look showed and has not been taken yet.
     seen: Vec<u8>,
-    unhandled: Option<Unhandled>,
-}
-
-impl Inbox {
-    /// Waits for the signature of the line that is being handled.
-    async fn handled(&mut self) -> Result<(), oneshot::error::RecvError> {
-        match &mut self.unhandled {
-            Some(unhandled) => (&mut unhandled.signed).await,
-            None => std::future::pending().await,
-        }
-    }
+    /// Length of the line that has been delivered but not taken.
+    unhandled: Option<usize>,
 }
 
 /// Why a conversation is over.
@@ -135,59 +129,40 @@ struct Conversation {
     run: RunId,
     end: UnixStream,
     deliveries: mpsc::UnboundedSender<Delivery>,
+    errands: mpsc::WeakUnboundedSender<Errand>,
     outbox: Outbox,
     inbox: Inbox,
     over: Option<Over>,
 }
 
 impl Conversation {
-    async fn hold(mut self, mut commands: mpsc::UnboundedReceiver<ToWorker>) {
+    async fn hold(mut self, mut errands: mpsc::UnboundedReceiver<Errand>) {
         while self.over.is_none() {
-            self.step(&mut commands).await;
+            self.step(&mut errands).await;
         }
         if let Some(Over::Ended(ended)) = self.over {
             self.deliver(0, FromWorker::Ended(ended));
         }
     }
 
-    async fn step(&mut self, commands: &mut mpsc::UnboundedReceiver<ToWorker>) {
+    async fn step(&mut self, errands: &mut mpsc::UnboundedReceiver<Errand>) {
         let Self { end, outbox, inbox, .. } = self;
         let (writing, reading) = (!outbox.is_empty(), inbox.unhandled.is_none());
         tokio::select! {
+            // What waits is written before a signature is looked at: the answer leaves before its query is taken.
             biased;
-            command = commands.recv() => match command {
-                Some(command) => self.accept(command),
+            sent = end.async_io(Interest::WRITABLE, || send_next(end, outbox)), if writing => self.sent(sent),
+            errand = errands.recv() => match errand {
+                Some(Errand::Send(message)) => self.accept(message),
+                Some(Errand::Handled) => self.take_handled(),
                 None => self.over = Some(Over::Left),
-            },
-            sent = end.async_io(Interest::WRITABLE, || send_next(end, outbox)), if writing => {
-                self.sent(sent);
-            }
-            handled = inbox.handled() => match handled {
-                Ok(()) => {
-                    self.catch_up(commands);
-                    self.take_handled();
-                }
-                Err(_) => self.over = Some(Over::Left),
             },
             seen = end.async_io(Interest::READABLE, || look(end)), if reading => self.saw(seen),
         }
     }
 
-    /// Sends what has been asked for before the receipt was signed, as far as the kernel takes it.
-    fn catch_up(&mut self, commands: &mut mpsc::UnboundedReceiver<ToWorker>) {
-        while let Ok(command) = commands.try_recv() {
-            self.accept(command);
-        }
-        while !self.outbox.is_empty() {
-            match send_next(&self.end, &mut self.outbox) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                sent => self.sent(sent),
-            }
-        }
-    }
-
-    fn accept(&mut self, command: ToWorker) {
-        match command {
+    fn accept(&mut self, message: ToWorker) {
+        match message {
             ToWorker::Answer { seq, key, data, socket: Err(errno) } => {
                 self.outbox.push(&message::answer(seq, &key, &data, Some(errno)));
             }
@@ -263,15 +238,19 @@ impl Conversation {
     }
 
     fn deliver(&mut self, length: usize, event: FromWorker) {
-        let (signed, signature) = oneshot::channel();
-        self.inbox.unhandled = Some(Unhandled { length, signed: signature });
-        if self.deliveries.send(Delivery { run: self.run, event, receipt: Receipt { signed } }).is_err() {
+        self.inbox.unhandled = Some(length);
+        // Without a sender the supervisor has dropped the channel.
+        let delivered = self.errands.upgrade().is_some_and(|errands| {
+            let receipt = Receipt { errands };
+            self.deliveries.send(Delivery { run: self.run, event, receipt }).is_ok()
+        });
+        if !delivered {
             self.over = Some(Over::Left);
         }
     }
 
     fn take_handled(&mut self) {
-        if let Some(Unhandled { length, .. }) = self.inbox.unhandled.take() {
+        if let Some(length) = self.inbox.unhandled.take() {
             self.take_line(length);
             self.read_on();
         }
@@ -466,14 +445,14 @@ mod tests {
     async fn the_answer_leaves_before_its_query_is_taken() {
         let mut talk = talk();
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-        talk.say(QUERY);
+        talk.say(&format!("{QUERY}\n1"));
         let query = talk.next().await;
         let FromWorker::Query { seq, query: wish } = query.event else { panic!("{:?}", query.event) };
         assert!(wish.endpoint.as_ref().is_ok_and(Endpoint::is_random));
         talk.send(answer(seq, &listener));
         query.receipt.sign();
-        talk.say("1");
         assert_eq!(talk.heard().await, message("1"));
+        talk.worker.set_nonblocking(true).expect("the answer must be there now");
         let (line, port) = receive(&talk.worker);
         assert_eq!(port, Some(listener.local_addr().expect("address").port()));
         assert_eq!(line["cmd"], "NODE_HANDLE");

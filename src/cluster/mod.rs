@@ -5,7 +5,7 @@
 //! through us. This module may not decide which workers run, and it knows neither HTTP nor the core.
 //!
 //! * [`endpoint`]: what a socket is bound to.
-//! * [`bind`]: making such sockets, and [`holder`]: who has the one we cannot get.
+//! * [`mod@bind`]: making such sockets, and [`mod@holder`]: who has the one we cannot get.
 //! * [`ports`]: which sockets an app has, and which run uses which.
 //! * [`channel`]: the conversation with one run; its words are in [`message`].
 

@@ -57,6 +57,11 @@ impl Client {
         Self { home, launcher }
     }
 
+    /// From now on a daemon that is gone stays gone.
+    pub(crate) fn launch_no_more(&mut self) {
+        self.launcher = None;
+    }
+
     /// Where the daemon lives.
     pub(crate) fn home(&self) -> &Home {
         &self.home

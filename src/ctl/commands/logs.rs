@@ -22,15 +22,17 @@ pub(crate) async fn logs(args: &LogArgs, session: &mut Session) -> Result<(), Fa
     loop {
         let opened = session.client.stream(&path(args, lines)).await;
         let mut stream = suggest::nearest(&session.client, &args.targets, opened).await?;
+        // Following must not bring back a daemon that somebody ended meanwhile.
+        session.client.launch_no_more();
         while let Some(line) = stream.next().await? {
             print(&line, &mut printer, session)?;
         }
         if args.nostream {
             return Ok(());
         }
-        session
-            .output
-            .note("the supervisor was restarted: following again, lines in between are in the log files");
+        session.output.note(
+            "the connection to the supervisor ended: following again, lines in between are in the log files",
+        );
         sleep(PAUSE).await;
         lines = 0;
     }

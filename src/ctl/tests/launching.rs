@@ -3,20 +3,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
 
 use super::ok;
 use crate::ctl::fake::{Fake, Ran};
 use crate::ctl::launch::Launcher;
 
-/// Runs `supctl list --json` where `supd` is this shell script.
 async fn list(fake: &Fake, script: &str, limit: Duration) -> Ran {
+    fake.run_words(&["list", "--json"], Some(launcher(fake, script, limit))).await
+}
+
+/// A launcher whose `supd` is this shell script.
+fn launcher(fake: &Fake, script: &str, limit: Duration) -> Launcher {
     // Written by a rename, so that no process forked meanwhile by another test holds it open for writing (ETXTBSY).
     let program = fake.dir.path().join("supd");
     fs::write(fake.dir.path().join("supd.new"), format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(fake.dir.path().join("supd.new"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::rename(fake.dir.path().join("supd.new"), &program).unwrap();
-    let launcher = Launcher { program: Some(program), announce: false, limit };
-    fake.run_words(&["list", "--json"], Some(launcher)).await
+    Launcher { program: Some(program), announce: false, limit }
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -70,4 +75,24 @@ async fn a_supd_that_cannot_be_run_is_named() {
     let ran = fake.run_words(&["list"], Some(launcher)).await;
     assert_eq!(ran.code, 7);
     assert!(ran.err.starts_with("error: cannot run /no/such/supd: No such file"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn following_logs_does_not_bring_back_a_daemon_that_was_ended() {
+    let fake = Fake::empty();
+    let socket = fake.socket();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        fs::remove_file(socket).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        // The command hangs up when it has read to the end.
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    let launcher = launcher(&fake, r#"touch "$SUPD_HOME/started""#, LONG);
+    let ran = fake.run_words(&["logs"], Some(launcher)).await;
+    assert_eq!(ran.code, 7);
+    assert!(ran.err.contains("error: no daemon runs in "), "{}", ran.err);
+    assert!(!fake.dir.path().join("started").exists());
+    server.await.unwrap();
 }

@@ -169,7 +169,7 @@ async fn logs_are_printed_and_followed_over_a_restart() {
     let fake = Fake::serving(answers);
     let ran = fake.run("logs web").await;
     assert_eq!((ran.code, ran.out.as_str()), (3, "0|web     | one\n"));
-    assert!(ran.err.starts_with("the supervisor was restarted: following again"), "{}", ran.err);
+    assert!(ran.err.starts_with("the connection to the supervisor ended: following again"), "{}", ran.err);
     let ran = fake.run("logs web --nostream --lines 2 --err --raw").await;
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "two\n", ""));
     let ran = fake.run("logs nobody").await;
