@@ -19,6 +19,7 @@ mod launch;
 mod ledger;
 mod paths;
 mod perform;
+mod pid_files;
 mod requests;
 mod revision;
 mod snapshot;
