@@ -63,16 +63,13 @@ impl Shell {
     }
 
     fn answer_query(&mut self, run: RunId, revision: &Revision, seq: u64, query: &ServerQuery) {
-        let Some(instance) = self.core.runs().find(|(_, _, _, view)| view.run == run).map(|(_, _, n, _)| n) else {
+        let Some(instance) = self.core.runs().find(|(_, _, _, view)| view.run == run).map(|(_, _, n, _)| n)
+        else {
             return;
         };
         let app = &revision.declaration;
-        let asker = Asker {
-            app: &app.name,
-            seat: Seat(instance),
-            run: protocol::RunId(run.0),
-            balance: app.balance,
-        };
+        let asker =
+            Asker { app: &app.name, seat: Seat(instance), run: protocol::RunId(run.0), balance: app.balance };
         let decision = self.ports.query(asker, seq, query);
         let (key, socket) = match self.socket_for(decision) {
             Ok((key, socket)) => (key, Ok(socket)),

@@ -12,9 +12,9 @@ use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
+use super::now;
 use super::requests::Requests;
 use super::snapshot::Revisions;
-use super::now;
 use crate::cluster::{Channel, PortKey, Ports, Receipt};
 use crate::home::Home;
 use crate::logs::{Logs, Notice};
@@ -103,7 +103,9 @@ impl Shell {
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
-            Notice::Trouble { path, error } => tracing::error!("{} cannot be written: {error}", path.display()),
+            Notice::Trouble { path, error } => {
+                tracing::error!("{} cannot be written: {error}", path.display())
+            }
             Notice::Recovered { path, lost } => {
                 tracing::warn!("{} can be written again; {lost} bytes of output were lost", path.display());
             }

@@ -95,6 +95,16 @@ impl Daemon {
         beside
     }
 
+    /// An executable file with this content. It is written by another process: one that is forked off here meanwhile
+    /// would hold it open for writing, and nobody could execute it (`ETXTBSY`).
+    pub fn script(&self, name: &str, content: &str) -> String {
+        let file = self.file(name).display().to_string();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\"", &file]);
+        run(&mut shell, content.as_bytes()).expect(0);
+        file
+    }
+
     // ---- supctl ----------------------------------------------------------------------------------------------
 
     /// `supctl`, not started yet.
@@ -159,7 +169,10 @@ impl Daemon {
     #[track_caller]
     pub fn worker(&self, id: u64) -> Value {
         let list = self.list();
-        list.iter().find(|worker| worker["id"] == id).unwrap_or_else(|| panic!("no worker {id} in {list:#?}")).clone()
+        list.iter()
+            .find(|worker| worker["id"] == id)
+            .unwrap_or_else(|| panic!("no worker {id} in {list:#?}"))
+            .clone()
     }
 
     /// The process of a worker that runs.
@@ -233,7 +246,8 @@ impl Daemon {
             }
             thread::sleep(std::time::Duration::from_millis(5));
         }
-        let lines: Vec<_> = left.iter().map(|&pid| format!("{pid}: {}", process::command_line(pid))).collect();
+        let lines: Vec<_> =
+            left.iter().map(|&pid| format!("{pid}: {}", process::command_line(pid))).collect();
         Err(format!("left behind: {lines:#?}"))
     }
 }
@@ -273,7 +287,10 @@ pub fn with(mut app: Value, fields: Value) -> Value {
 /// The process of a worker that runs.
 #[track_caller]
 pub fn pid_of(worker: &Value) -> i32 {
-    worker["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_else(|| panic!("no process: {worker:#}"))
+    worker["pid"]
+        .as_i64()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .unwrap_or_else(|| panic!("no process: {worker:#}"))
 }
 
 fn run(command: &mut Command, input: &[u8]) -> Output {

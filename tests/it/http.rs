@@ -51,7 +51,8 @@ impl<S: Read + Write> Connection<S> {
 
     /// Sends a request and reads its reply.
     pub fn send(&mut self, method: &str, path: &str, fields: &str, body: &[u8]) -> io::Result<Reply> {
-        let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        let length =
+            if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{length}{fields}\r\n");
         self.0.get_mut().write_all(&[head.as_bytes(), body].concat())?;
         self.reply()

@@ -8,4 +8,16 @@ mod http;
 mod process;
 mod wait;
 
+mod environment;
+mod failed_start;
+mod logs;
+mod races;
+mod ready;
+mod reboot;
+mod reload;
 mod sample;
+mod scale;
+mod stop;
+mod supervisor_death;
+mod targets;
+mod worker_death;

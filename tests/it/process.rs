@@ -42,8 +42,9 @@ pub fn parent(pid: i32) -> Option<i32> {
 pub fn of_home(home: &Path) -> Vec<i32> {
     let wanted = format!("SUPD_HOME={}", home.display());
     let has = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes()))
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+            environ.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+        })
     };
     all().into_iter().filter(has).filter(|&pid| is_alive(pid)).collect()
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::net::TcpStream;
 
 use crate::daemon::Daemon;
-use crate::{http, process};
 use crate::wait::until_true;
+use crate::{http, process};
 
 /// The sample of this project with its address and its program where this test wants them.
 fn sample(daemon: &Daemon, address: &str) -> String {
