@@ -66,7 +66,10 @@ fn orders_of_a_supervisor_that_died_meanwhile_are_carried_out() {
     let mut theatre = Theatre::open();
     kill(theatre.keeper_pid(), libc::SIGSTOP);
     let _out = theatre.order_sh(1, "exec sleep 1000");
+    let supervisor = theatre.supervisor_pid();
     theatre.kill_supervisor();
+    // The keeper finds its end and its order at once.
+    await_end(supervisor);
     kill(theatre.keeper_pid(), libc::SIGCONT);
     assert_eq!(theatre.meet().runs.len(), 1);
 }
