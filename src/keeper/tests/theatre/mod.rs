@@ -240,6 +240,10 @@ impl Drop for Theatre {
             let _ = self.keeper.kill();
         }
         self.stand_in = None;
+        // A keeper that is broken may not hear it.
+        if !ends(self.keeper_pid()) {
+            let _ = self.keeper.kill();
+        }
         let _ = self.keeper.wait();
     }
 }
@@ -301,12 +305,19 @@ pub fn exists(pid: i32) -> bool {
     unsafe { libc::kill(pid, 0) == 0 }
 }
 
-/// Waits until a process that is nobody's in this test has ended.
+/// Waits until a process has ended, not until it has been reaped.
 pub fn await_end(pid: i32) {
+    assert!(ends(pid), "{pid} lives on for {LIMIT:?}");
+}
+
+fn ends(pid: i32) -> bool {
     // SAFETY: a new descriptor, or a negative number when there is no such process any more.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
-    if number >= 0 {
-        // SAFETY: it is new and ours.
-        await_readable(unsafe { OwnedFd::from_raw_fd(number) }.as_fd());
+    if number < 0 {
+        return true;
     }
+    // SAFETY: it is new and ours.
+    let process = unsafe { OwnedFd::from_raw_fd(number) };
+    let timeout = PollTimeout::try_from(LIMIT).unwrap();
+    poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout).unwrap() == 1
 }
