@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
-use nix::unistd::pipe2;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
 use supd_keeper::Link;
 use supd_keeper::protocol::{DescriptorName, ExecPlan, Exit, Order, Report, RunId, RunRecord, Scope};
 
@@ -104,6 +105,13 @@ impl Theatre {
             descriptors.extend(names.into_iter().zip(attached));
         }
         Welcome { runs, descriptors, snapshot: attached.into_iter().next(), restarts }
+    }
+
+    /// Stops the keeper; what happens until SIGCONT it finds all at once.
+    pub fn stop_keeper(&self) {
+        kill(self.keeper_pid(), libc::SIGSTOP);
+        let stopped = waitpid(Pid::from_raw(self.keeper_pid()), Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
     }
 
     /// The supervisor dies: the stand-in by SIGKILL, the link by that.
