@@ -28,7 +28,9 @@ const TAKEN: u8 = 5;
 /// The supd daemon: keeps the apps of this machine running. `supctl` drives it, and starts it when needed.
 #[derive(Debug, Parser)]
 #[command(name = "supd", version, max_term_width = 100)]
-#[command(after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers)\n  supd --daemon        detach; output goes to $SUPD_HOME/supd.log")]
+#[command(
+    after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers)\n  supd --daemon        detach; output goes to $SUPD_HOME/supd.log"
+)]
 struct Arguments {
     /// Directory of this daemon; default: $SUPD_HOME, else ~/.supd
     #[arg(long, global = true, value_name = "DIR")]
@@ -53,11 +55,14 @@ enum Role {
 /// Runs `supd`.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = Home::find(arguments.home.as_deref()).map_err(io::Error::other).and_then(|home| match arguments.role {
-        Some(Role::Supervisor) => Ok(supervise(home)),
-        None if arguments.daemon => detach(&home),
-        None => keep(&home, arguments.detached),
-    });
+    let done =
+        Home::find(arguments.home.as_deref()).map_err(io::Error::other).and_then(|home| {
+            match arguments.role {
+                Some(Role::Supervisor) => Ok(supervise(home)),
+                None if arguments.daemon => detach(&home),
+                None => keep(&home, arguments.detached),
+            }
+        });
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
         ExitCode::FAILURE
@@ -65,8 +70,15 @@ pub fn main() -> ExitCode {
 }
 
 fn supervise(home: Home) -> ExitCode {
+    // It is executed as /proc/self/exe, which would be its name in ps(1). Without a name it works as well.
+    let _ = nix::sys::prctl::set_name(c"supd-supervisor");
     let filter = tracing_subscriber::EnvFilter::try_from_env("SUPD_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_target(false).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(io::stderr)
+        .init();
     supervisor::run(home)
 }
 
@@ -78,8 +90,11 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
     }
     make(home)?;
     let Some(lock) = lock(home)? else {
-        eprintln!("error: another supd serves {}", home.path().display());
-        eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+        // Whoever waits for a detached daemon takes the other one for it.
+        if !detached {
+            eprintln!("error: another supd serves {}", home.path().display());
+            eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+        }
         return Ok(ExitCode::from(TAKEN));
     };
     let pid_file = home.pid_file();
@@ -114,7 +129,12 @@ fn lock(home: &Home) -> io::Result<Option<Flock<File>>> {
 fn detach(home: &Home) -> io::Result<ExitCode> {
     make(home)?;
     let path = home.daemon_log();
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(|error| at(&path, &error))?;
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| at(&path, &error))?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--detached", "--home"])
         .arg(home.path())

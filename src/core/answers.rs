@@ -1,12 +1,20 @@
 //! Requests that wait, and when they are answered. Each is answered exactly once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Effect, WorkerResult};
+use crate::app::App;
+use crate::event::WorkerResult;
 use crate::id::{AppName, RequestId, WorkerId};
 use crate::rollout::Outcome;
 use crate::seat::{Rest, Seat, Wish};
-use crate::supervisor::Supervisor;
+
+/// The state that answers depend on.
+pub(crate) struct Ground<'a> {
+    pub(crate) apps: &'a BTreeMap<AppName, App>,
+    pub(crate) halting: bool,
+}
 
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,51 +44,35 @@ pub(crate) struct Waiting {
 /// `None`: not yet. Otherwise the result for this worker.
 type Settled = Option<Result<(), String>>;
 
-impl Supervisor {
-    /// Answers what can be answered.
-    pub(crate) fn answers(&mut self, effects: &mut Vec<Effect>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for entry in waiting {
-            let results: Option<Vec<WorkerResult>> = entry
-                .workers
-                .iter()
-                .map(|(worker, app)| {
-                    let failure = self.settled(&entry.until, app, *worker)?.err();
-                    Some(WorkerResult { worker: *worker, app: app.clone(), failure })
-                })
-                .collect();
-            match results {
-                Some(_) if entry.until == Until::Silence && self.has_runs() => self.waiting.push(entry),
-                Some(results) => effects.push(Effect::Answer { request: entry.request, results }),
-                None => self.waiting.push(entry),
-            }
+impl Waiting {
+    /// What came of it, once that is settled for every worker.
+    pub(crate) fn results(&self, ground: &Ground<'_>) -> Option<Vec<WorkerResult>> {
+        let any_run = || ground.apps.values().flat_map(|app| &app.seats).any(|seat| !seat.runs.is_empty());
+        if self.until == Until::Silence && any_run() {
+            return None;
         }
+        let result = |(worker, app): &(WorkerId, AppName)| {
+            let failure = ground.settled(&self.until, app, *worker)?.err();
+            Some(WorkerResult { worker: *worker, app: app.clone(), failure })
+        };
+        self.workers.iter().map(result).collect()
     }
 
-    /// Answers the request of a rollout that has ended.
-    pub(crate) fn answer_rollout(
-        &mut self,
-        request: RequestId,
-        outcome: &Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(index) = self.waiting.iter().position(|entry| entry.request == request) else { return };
-        let entry = self.waiting.remove(index);
+    /// What came of a rollout, the same for every worker.
+    pub(crate) fn after_rollout(self, outcome: &Outcome) -> Vec<WorkerResult> {
         let failure = match outcome {
             Outcome::Done => None,
             Outcome::Failed(why) => Some(format!("the new one {why}; the old workers stay")),
             Outcome::Superseded => Some("another command took its place".to_owned()),
         };
-        let results = entry
-            .workers
-            .into_iter()
-            .map(|(worker, app)| WorkerResult { worker, app, failure: failure.clone() })
-            .collect();
-        effects.push(Effect::Answer { request, results });
+        let result = |(worker, app)| WorkerResult { worker, app, failure: failure.clone() };
+        self.workers.into_iter().map(result).collect()
     }
+}
 
+impl Ground<'_> {
     fn settled(&self, until: &Until, app: &AppName, worker: WorkerId) -> Settled {
-        let seat = self.seat(app, worker);
+        let seat = self.apps.get(app).and_then(|app| app.seats.iter().find(|seat| seat.worker == worker));
         match (until, seat) {
             _ if self.halting && *until == Until::Rollout => Some(Err("supd is stopping".to_owned())),
             (Until::Silence, _) | (Until::Gone | Until::Down | Until::Scaled, None) => Some(Ok(())),

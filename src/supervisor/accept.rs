@@ -26,7 +26,9 @@ pub(super) fn accept(declaration: AppDeclaration) -> Result<Revision, Fault> {
     let problems = config::validate(&declaration);
     if !problems.is_empty() {
         let text = config::Rejected { problems }.to_string();
-        return Err(Fault::new(FaultCode::Invalid, text.trim_end()).hint("`supctl check FILE` shows the same"));
+        return Err(
+            Fault::new(FaultCode::Invalid, text.trim_end()).hint("`supctl check FILE` shows the same")
+        );
     }
     let user = user_of(&declaration)?;
     let base = EnvironmentLayer { layer: Layer::Base, variables: base(&user) };
@@ -43,8 +45,11 @@ fn user_of(declaration: &AppDeclaration) -> Result<User, Fault> {
     };
     let app = &declaration.name;
     let Some(user) = found else {
-        return Err(Fault::new(FaultCode::Invalid, format!("{app}: there is no user `{wanted}` on this machine"))
-            .hint("name an existing user, or leave the field out"));
+        return Err(Fault::new(
+            FaultCode::Invalid,
+            format!("{app}: there is no user `{wanted}` on this machine"),
+        )
+        .hint("name an existing user, or leave the field out"));
     };
     if user.uid != own && !own.is_root() {
         return Err(Fault::new(

@@ -24,7 +24,9 @@ impl Shell {
             Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),
             Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
             Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
-            Call::Signal { targets, signal, reply } => drop(reply.send(self.signal_workers(&targets, signal))),
+            Call::Signal { targets, signal, reply } => {
+                drop(reply.send(self.signal_workers(&targets, signal)))
+            }
             Call::Apply { revisions, gently, reply } => self.apply(revisions, gently, reply),
             Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
             Call::Scale(app, to, reply) => self.scale(&app, to, reply),
@@ -96,7 +98,9 @@ impl Shell {
         let alone = |revision: &&Revision| !spec::spec(&revision.declaration).overlap;
         let text = |revision: &Revision| {
             let name = &revision.declaration.name;
-            format!("{name} opens its port itself, so its reload is a restart, one worker at a time; `listen` or cluster mode avoids the gap")
+            format!(
+                "{name} opens its port itself, so its reload is a restart, one worker at a time; `listen` or cluster mode avoids the gap"
+            )
         };
         revisions.iter().filter(alone).map(text).collect()
     }
@@ -114,9 +118,10 @@ impl Shell {
             _ if present == 0 => self.resolve(&[name.to_string()]).map(drop),
             0 => Err(Fault::new(FaultCode::Invalid, format!("{name} cannot have 0 workers"))
                 .hint(format!("`supctl stop {name}` or `supctl delete {name}`"))),
-            count if count > Instances::LIMIT => {
-                Err(Fault::new(FaultCode::Invalid, format!("{count} workers; at most {} are allowed", Instances::LIMIT)))
-            }
+            count if count > Instances::LIMIT => Err(Fault::new(
+                FaultCode::Invalid,
+                format!("{count} workers; at most {} are allowed", Instances::LIMIT),
+            )),
             _ => Ok(()),
         });
         if let Err(fault) = possible {
@@ -186,7 +191,10 @@ impl Shell {
         for seat in self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0)) {
             let Some(revision) = self.revisions.get(&(seat.app.clone(), seat.revision)) else { continue };
             let app = &revision.declaration;
-            for stream in [Stream::Out, Stream::Err].into_iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
+            for stream in [Stream::Out, Stream::Err]
+                .into_iter()
+                .filter(|stream| only.is_none_or(|only| only == *stream))
+            {
                 if let Some(path) = paths::log_file(&self.home, app, seat.worker.0, stream) {
                     files.push(TailFile { path, app: app.name.clone(), worker: Some(seat.worker.0), stream });
                 }
@@ -197,7 +205,9 @@ impl Shell {
 
     fn resolve(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
         if targets.is_empty() {
-            return Err(Fault::new(FaultCode::Invalid, "no target is given").hint("name an app, an id, or `all`"));
+            return Err(
+                Fault::new(FaultCode::Invalid, "no target is given").hint("name an app, an id, or `all`")
+            );
         }
         super::targets::resolve(targets, &self.candidates())
     }

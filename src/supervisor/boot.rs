@@ -74,14 +74,18 @@ async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
         return Err(io::Error::other("the keeper did not begin with a welcome"));
     };
     if version > VERSION {
-        return Err(io::Error::other(format!("the keeper speaks version {version}, this supervisor {VERSION}")));
+        return Err(io::Error::other(format!(
+            "the keeper speaks version {version}, this supervisor {VERSION}"
+        )));
     }
     let file = if snapshot { attached.pop() } else { None };
     let snapshot = match file.map(|file| Snapshot::read(&file)) {
         Some(Err(error)) if !runs.is_empty() => {
             return Err(io::Error::other(format!("the predecessor's snapshot cannot be read: {error}")));
         }
-        Some(snapshot) => snapshot.inspect_err(|error| tracing::error!("the snapshot is dropped: {error}")).ok(),
+        Some(snapshot) => {
+            snapshot.inspect_err(|error| tracing::error!("the snapshot is dropped: {error}")).ok()
+        }
         None => None,
     };
     let mut kept = BTreeMap::new();
@@ -151,7 +155,8 @@ impl Shell {
         for (worker, run) in runs {
             let kept = supd_keeper::protocol::RunId(run.0);
             let end = |name| descriptors.get(&name).cloned();
-            let (Some(out), Some(err)) = (end(DescriptorName::Out(kept)), end(DescriptorName::Err(kept))) else {
+            let (Some(out), Some(err)) = (end(DescriptorName::Out(kept)), end(DescriptorName::Err(kept)))
+            else {
                 continue;
             };
             let Some(revision) = self.revision_of(run) else { continue };

@@ -45,7 +45,8 @@ pub(super) fn environment(home: &Home, revision: &Revision, place: &Place) -> Ve
         all.entry(name.to_owned()).or_insert_with(|| (value.into(), Layer::Supd));
     }
     if let Some(name) = &app.environment.increment_var {
-        let first = all.get(name).and_then(|(value, _)| value.reveal().trim().parse::<i64>().ok()).unwrap_or(0);
+        let first =
+            all.get(name).and_then(|(value, _)| value.reveal().trim().parse::<i64>().ok()).unwrap_or(0);
         let value = first.saturating_add(i64::from(place.instance)).to_string();
         all.insert(name.clone(), (value.into(), Layer::Supd));
     }
@@ -65,7 +66,8 @@ fn own(home: &Home, app: &AppDeclaration, place: &Place) -> Vec<(String, String)
         ("SUPD_WORKER".to_owned(), place.worker.to_string()),
     ];
     if place.sockets > 0 {
-        let names: Vec<String> = app.listen.iter().map(|address| address.to_string().replace(':', ".")).collect();
+        let names: Vec<String> =
+            app.listen.iter().map(|address| address.to_string().replace(':', ".")).collect();
         own.push(("LISTEN_FDS".to_owned(), place.sockets.to_string()));
         own.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
     }

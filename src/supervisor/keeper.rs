@@ -43,6 +43,8 @@ impl Keeper {
                     tracing::error!("a report of the keeper is not understood: {error}");
                     continue;
                 }
+                // Messages of ours that it had not read when it ended.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 result => return result,
             }
             let blocked = !self.waiting.is_empty();

@@ -57,7 +57,8 @@ pub(super) fn launch(
     let (err, err_child) = pipe2(OFlag::O_CLOEXEC)?;
     let pair = channel
         .map(|number| {
-            let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+            let (ours, theirs) =
+                socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
             Ok::<_, io::Error>((number, Arc::new(ours), Arc::new(theirs)))
         })
         .transpose()?;
@@ -84,7 +85,8 @@ pub(super) fn launch(
     attached.extend(kept);
 
     let (program, argv) = command(app);
-    let env = variables.into_iter().map(|variable| (variable.name, variable.value.reveal().to_owned())).collect();
+    let env =
+        variables.into_iter().map(|variable| (variable.name, variable.value.reveal().to_owned())).collect();
     let plan = ExecPlan {
         program,
         argv,

@@ -92,7 +92,9 @@ impl Ledger {
         if let Ok(Head { version }) = head
             && version > VERSION
         {
-            let text = format!("it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it");
+            let text = format!(
+                "it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it"
+            );
             return Err(in_file(path, &text));
         }
         match head.and_then(|_| serde_json::from_slice(&text)) {

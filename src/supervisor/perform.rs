@@ -62,8 +62,9 @@ impl Shell {
         let place = self.place(start, sockets.len(), channel);
         let variables = environment(&self.home, &revision, &place);
         let run = protocol::RunId(start.run.0);
-        let made = launch(run, app, variables, sockets, channel)
-            .map_err(|error| format!("pipes for its output: {}", Errno::try_from(error).unwrap_or(Errno::UnknownErrno).desc()))?;
+        let made = launch(run, app, variables, sockets, channel).map_err(|error| {
+            format!("pipes for its output: {}", Errno::try_from(error).unwrap_or(Errno::UnknownErrno).desc())
+        })?;
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
         self.attach(start.run, start.worker, &revision, &made.ends);
         Ok(())
@@ -117,7 +118,8 @@ impl Shell {
     }
 
     fn stop_signal(&self, run: RunId) -> Signal {
-        let named = self.revision_of(run).and_then(|revision| revision.declaration.stop.kill_signal.parse().ok());
+        let named =
+            self.revision_of(run).and_then(|revision| revision.declaration.stop.kill_signal.parse().ok());
         named.unwrap_or(Signal::SIGTERM)
     }
 
@@ -146,17 +148,25 @@ impl Shell {
         let app = &revision.declaration;
         let program = app.program.interpreter.as_ref().unwrap_or(&app.program.script);
         match (step, errno) {
-            (Step::User, Errno::ENOENT) => format!("there is no user `{}`", app.user.as_deref().unwrap_or_default()),
+            (Step::User, Errno::ENOENT) => {
+                format!("there is no user `{}`", app.user.as_deref().unwrap_or_default())
+            }
             (Step::Group, Errno::ENOENT) => {
                 format!("there is no group `{}`", app.group.as_deref().unwrap_or_default())
             }
             (Step::Chdir, errno) => format!("its working directory {}: {}", app.cwd.display(), errno.desc()),
-            (Step::Exec, Errno::ENOENT) if program.contains('/') && std::path::Path::new(program).exists() => {
+            (Step::Exec, Errno::ENOENT)
+                if program.contains('/') && std::path::Path::new(program).exists() =>
+            {
                 format!("{program}: the interpreter in its first line does not exist")
             }
             (Step::Exec, errno) => format!("{program}: {}", errno.desc()),
             (Step::Credentials, errno) => {
-                format!("it cannot become user `{}`: {}", app.user.as_deref().unwrap_or_default(), errno.desc())
+                format!(
+                    "it cannot become user `{}`: {}",
+                    app.user.as_deref().unwrap_or_default(),
+                    errno.desc()
+                )
             }
             (Step::Fork, errno) => format!("no process could be made: {}", errno.desc()),
             (Step::Session | Step::Descriptors | Step::User | Step::Group, errno) => {
@@ -179,19 +189,6 @@ impl Shell {
     pub(super) fn revision_of(&self, run: RunId) -> Option<Arc<Revision>> {
         let (app, _, _, view) = self.core.runs().find(|(_, _, _, view)| view.run == run)?;
         self.revisions.get(&(app.clone(), view.revision)).cloned()
-    }
-
-    /// Writes a worker's pid file, as PM2 does, in a blocking task.
-    pub(super) fn write_pid_file(&self, run: RunId, pid: i32) {
-        let Some((_, worker, _, _)) = self.core.runs().find(|(_, _, _, view)| view.run == run) else { return };
-        let Some(revision) = self.revision_of(run) else { return };
-        let path = paths::pid_file(&self.home, &revision.declaration, worker.0);
-        tokio::task::spawn_blocking(move || {
-            let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-            if let Err(error) = directory.and_then(|()| std::fs::write(&path, pid.to_string())) {
-                tracing::warn!("{}: {error}", path.display());
-            }
-        });
     }
 
     /// Hands a listening socket to the keeper, which outlives us.

@@ -56,7 +56,9 @@ impl Shell {
         let snapshot = Snapshot {
             version: VERSION,
             core: self.core.snapshot(),
-            revisions: revisions.map(|((app, id), revision)| (app.clone(), *id, Arc::clone(revision))).collect(),
+            revisions: revisions
+                .map(|((app, id), revision)| (app.clone(), *id, Arc::clone(revision)))
+                .collect(),
             ports: self.ports.clone(),
             next_revision: self.next_revision,
             next_request: self.next_request,

@@ -8,9 +8,9 @@ use supd_api::{AppDeclaration, Balance, Fault, FaultCode};
 use supd_core::{AppName, WorkerResult};
 use supd_keeper::protocol::{DescriptorName, Order, RunId};
 
+use super::now;
 use super::perform::Start;
 use super::turn::Shell;
-use super::now;
 use crate::cluster::{Asker, BindError, Claim, Decision, Endpoint, PortKey, Seat, bind, holder};
 
 impl Shell {
@@ -40,7 +40,8 @@ impl Shell {
             Decision::Have(key) => {
                 let socket = self.sockets.get(&key).cloned();
                 // A socket that did not come back from the keeper: nothing to be done for this run.
-                let lost = || BindError { endpoint: Endpoint::Unix(key.as_str().into()), errno: Errno::EBADF };
+                let lost =
+                    || BindError { endpoint: Endpoint::Unix(key.as_str().into()), errno: Errno::EBADF };
                 Ok((key.clone(), socket.ok_or_else(lost)?))
             }
             Decision::Bind(claim) => self.bind(claim),
@@ -102,7 +103,8 @@ impl Shell {
         apps.dedup();
         for app in apps {
             let online = |state| state == supd_core::State::Online;
-            let settled = self.core.view(now().mono).filter(|seat| seat.app == app).all(|seat| online(seat.state));
+            let settled =
+                self.core.view(now().mono).filter(|seat| seat.app == app).all(|seat| online(seat.state));
             if settled {
                 self.close_unused_sockets(app);
             }

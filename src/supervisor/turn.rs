@@ -12,9 +12,9 @@ use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
+use super::now;
 use super::requests::Requests;
 use super::snapshot::Revisions;
-use super::now;
 use crate::cluster::{Channel, PortKey, Ports, Receipt};
 use crate::home::Home;
 use crate::logs::{Logs, Notice};
@@ -79,7 +79,7 @@ impl Shell {
     pub(super) fn on_report(&mut self, report: Report) {
         match report {
             Report::Spawned { run, pid } => {
-                self.write_pid_file(RunId(run.0), pid);
+                self.write_pid_file(RunId(run.0), Pid(pid));
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
             }
             Report::SpawnFailed { run, step, errno } => {
@@ -88,6 +88,7 @@ impl Shell {
                 self.turn(Event::NotStarted { run, why });
             }
             Report::Exited { run, exit, survivors } => {
+                self.remove_pid_file(RunId(run.0));
                 self.turn(Event::Exited { run: RunId(run.0), exit: exit_of(exit), survivors });
             }
             Report::Gone { run } => self.turn(Event::Gone { run: RunId(run.0) }),
@@ -103,7 +104,9 @@ impl Shell {
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
-            Notice::Trouble { path, error } => tracing::error!("{} cannot be written: {error}", path.display()),
+            Notice::Trouble { path, error } => {
+                tracing::error!("{} cannot be written: {error}", path.display())
+            }
             Notice::Recovered { path, lost } => {
                 tracing::warn!("{} can be written again; {lost} bytes of output were lost", path.display());
             }

@@ -45,11 +45,16 @@ impl Shell {
         let mut views = Vec::with_capacity(wanted.len());
         for seat in core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0)) {
             let Some(revision) = self.revisions.get(&(seat.app.clone(), seat.revision)) else { continue };
-            let usage = seat.run.and_then(|run| Some((run, run.pid?))).map(|(run, pid)| {
-                figures.look(run.run, pid, run.started.mono, now.mono)
-            });
+            let usage = seat
+                .run
+                .and_then(|run| Some((run, run.pid?)))
+                .map(|(run, pid)| figures.look(run.run, pid, run.started.mono, now.mono));
             let usage = usage.unwrap_or_default();
-            views.push(WorkerView { cpu: usage.cpu, memory: usage.memory, ..worker(&self.home, revision, &seat, now) });
+            views.push(WorkerView {
+                cpu: usage.cpu,
+                memory: usage.memory,
+                ..worker(&self.home, revision, &seat, now)
+            });
         }
         Ok(views)
     }
@@ -81,7 +86,8 @@ impl Shell {
             let revision = self.revisions.get(&(seat.app.clone(), seat.revision))?;
             Some((Arc::clone(revision), seat))
         });
-        let (revision, seat) = found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
+        let (revision, seat) =
+            found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
         let sockets = revision.declaration.listen.len();
         let place = Place {
             worker: seat.worker.0,
@@ -96,7 +102,10 @@ impl Shell {
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 
-    pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<std::collections::BTreeSet<u32>, Fault> {
+    pub(super) fn resolve_or_all(
+        &self,
+        targets: &[String],
+    ) -> Result<std::collections::BTreeSet<u32>, Fault> {
         let candidates = self.candidates();
         if targets.is_empty() {
             return Ok(candidates.iter().map(|candidate| candidate.worker).collect());
@@ -165,8 +174,12 @@ fn status(state: State) -> Status {
 fn exit_view(exit: &supd_core::Exit, at: Wall, uptime: Duration) -> ExitView {
     let (shown, what) = match exit {
         supd_core::Exit::Code(code) => (Exit::Code(*code), format!("exited with code {code}")),
-        supd_core::Exit::Signal(signal) => (Exit::Signal(*signal), format!("killed by {}", signal_name(*signal))),
-        supd_core::Exit::NotStarted(why) => (Exit::NotStarted(why.clone()), format!("could not be started: {why}")),
+        supd_core::Exit::Signal(signal) => {
+            (Exit::Signal(*signal), format!("killed by {}", signal_name(*signal)))
+        }
+        supd_core::Exit::NotStarted(why) => {
+            (Exit::NotStarted(why.clone()), format!("could not be started: {why}"))
+        }
         supd_core::Exit::NotReady(limit) => {
             let text = format!("not ready within {limit:?}");
             (Exit::NotStarted(text.clone()), text)

@@ -21,7 +21,8 @@ pub(super) struct Refusal(pub(super) Fault);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(self.0)).into_response()
     }
 }
@@ -42,7 +43,12 @@ pub(super) type Answer<T> = Result<Json<T>, Refusal>;
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Fault> {
     let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
     let bytes = match whole {
-        Err(_) => return Err(Fault::new(FaultCode::Limit, format!("the request's body took longer than {BODY_TIMEOUT:?}"))),
+        Err(_) => {
+            return Err(Fault::new(
+                FaultCode::Limit,
+                format!("the request's body took longer than {BODY_TIMEOUT:?}"),
+            ));
+        }
         Ok(Err(_)) => {
             let text = format!("the request's body is incomplete or larger than {} MiB", BODY_MAX >> 20);
             return Err(Fault::new(FaultCode::Limit, text));
@@ -50,7 +56,8 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Fault> {
         Ok(Ok(whole)) => whole.to_bytes(),
     };
     serde_json::from_slice(&bytes).map_err(|error| {
-        Fault::new(FaultCode::Invalid, format!("the request's body: {error}")).hint("GET /v1/openapi.json describes it")
+        Fault::new(FaultCode::Invalid, format!("the request's body: {error}"))
+            .hint("GET /v1/openapi.json describes it")
     })
 }
 

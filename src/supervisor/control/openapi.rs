@@ -4,8 +4,8 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, LogLine, ScaleTo, SignalRequest, StartApps,
-    TargetRequest, WorkerView,
+    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, LogLine, ScaleTo, SignalRequest,
+    StartApps, TargetRequest, WorkerView,
 };
 
 /// One operation.
@@ -47,15 +47,33 @@ const OPERATIONS: [Operation; 16] = [
     ask("/v1/workers", "Workers; unknown targets are a fault", &["target"], of::<Vec<WorkerView>>),
     wish("/v1/workers/start", "Start workers; running ones are left alone", Some(of::<TargetRequest>)),
     wish("/v1/workers/stop", "Stop workers", Some(of::<TargetRequest>)),
-    wish("/v1/workers/restart", "Give workers a new process, the old one ended first", Some(of::<TargetRequest>)),
-    wish("/v1/workers/reload", "Replace the workers of apps, each ready before its predecessor goes", Some(of::<TargetRequest>)),
+    wish(
+        "/v1/workers/restart",
+        "Give workers a new process, the old one ended first",
+        Some(of::<TargetRequest>),
+    ),
+    wish(
+        "/v1/workers/reload",
+        "Replace the workers of apps, each ready before its predecessor goes",
+        Some(of::<TargetRequest>),
+    ),
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
-    ask("/v1/workers/{id}/env", "The environment of a worker, with the origin of each variable", &[], of::<EnvironmentView>),
+    ask(
+        "/v1/workers/{id}/env",
+        "The environment of a worker, with the origin of each variable",
+        &[],
+        of::<EnvironmentView>,
+    ),
     ask("/v1/apps", "Apps with their declarations", &["target"], of::<Vec<AppView>>),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
-    ask("/v1/logs", "Lines of output, one JSON document a line", &["target", "lines", "follow", "stream"], of::<LogLine>),
+    ask(
+        "/v1/logs",
+        "Lines of output, one JSON document a line",
+        &["target", "lines", "follow", "stream"],
+        of::<LogLine>,
+    ),
     wish("/v1/logs/flush", "Empty log files", Some(of::<TargetRequest>)),
 ];
 
@@ -84,8 +102,12 @@ pub(super) fn document() -> Value {
 
 fn describe(operation: &Operation, generator: &mut SchemaGenerator, fault: &Schema) -> Value {
     let named = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = named.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-    let in_query = operation.query.iter().map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
+    let in_path = named
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let in_query = operation
+        .query
+        .iter()
+        .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
     let parameters: Vec<Value> = in_path.chain(in_query).collect();
     let media = if operation.path == "/v1/logs" { "application/x-ndjson" } else { "application/json" };
     let mut responses = json!({
@@ -95,7 +117,8 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, fault: &Sche
         let content = json!({ "application/json": { "schema": fault } });
         responses[code.http_status().to_string()] = json!({ "description": "A fault", "content": content });
     }
-    let mut described = json!({ "summary": operation.summary, "parameters": parameters, "responses": responses });
+    let mut described =
+        json!({ "summary": operation.summary, "parameters": parameters, "responses": responses });
     if let Some(request) = operation.request {
         let content = json!({ "application/json": { "schema": request(generator) } });
         described["requestBody"] = json!({ "required": true, "content": content });
@@ -121,7 +144,8 @@ mod tests {
             let router = super::super::routes::router(calls);
             let path = operation.path.replace("{id}", "0").replace("{name}", "web");
             let method = operation.method.to_uppercase();
-            let request = Request::builder().method(method.as_str()).uri(&path).body(Body::empty()).expect("a request");
+            let request =
+                Request::builder().method(method.as_str()).uri(&path).body(Body::empty()).expect("a request");
             let status = router.oneshot(request).await.expect("an answer").status();
             assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
             assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");

@@ -10,8 +10,8 @@ use axum::routing::{get, post};
 use http_body_util::channel::Channel;
 use serde_json::Value;
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, ScaleTo, SignalRequest, StartApps,
-    Stream, TargetRequest, WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, ScaleTo, SignalRequest,
+    StartApps, Stream, TargetRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -91,7 +91,8 @@ async fn apps(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<AppV
 }
 
 async fn environment(State(calls): Calls, Path(id): Path<String>) -> Answer<EnvironmentView> {
-    let not_an_id = |_| Fault::new(FaultCode::Invalid, format!("`{}` is not a worker's id", id.escape_debug()));
+    let not_an_id =
+        |_| Fault::new(FaultCode::Invalid, format!("`{}` is not a worker's id", id.escape_debug()));
     let worker: u32 = id.parse().map_err(not_an_id)?;
     Ok(Json(ask(&calls, |reply| Call::Environment(worker, reply)).await?))
 }
@@ -129,7 +130,8 @@ async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Fault::new(FaultCode::Invalid, format!("two apps are called `{}`", pair[0])).into());
     }
-    let accepted = tokio::task::spawn_blocking(|| apps.into_iter().map(accept).collect::<Result<Vec<_>, _>>());
+    let accepted =
+        tokio::task::spawn_blocking(|| apps.into_iter().map(accept).collect::<Result<Vec<_>, _>>());
     let revisions = accepted.await.map_err(|_| internal("a declaration could not be looked at"))??;
     Ok(Json(ask(&calls, |reply| Call::Apply { revisions, gently, reply }).await?))
 }
@@ -199,10 +201,12 @@ fn signal_number(text: &str) -> Result<i32, Fault> {
     let upper = text.to_ascii_uppercase();
     let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
     let number = text.parse::<i32>().ok().filter(|number| (1..=64).contains(number));
-    number.or_else(|| name.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)).ok_or_else(|| {
-        Fault::new(FaultCode::Invalid, format!("`{}` is not a signal", text.escape_debug()))
-            .hint("name one as SIGUSR2, USR2 or 12; `kill -l` lists them")
-    })
+    number.or_else(|| name.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)).ok_or_else(
+        || {
+            Fault::new(FaultCode::Invalid, format!("`{}` is not a signal", text.escape_debug()))
+                .hint("name one as SIGUSR2, USR2 or 12; `kill -l` lists them")
+        },
+    )
 }
 
 #[cfg(test)]

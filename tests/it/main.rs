@@ -1,0 +1,23 @@
+//! The product as its users meet it: the real binaries, real processes, sockets and files.
+//!
+//! Each test has a daemon of its own in a directory of its own, and every story ends with the proof that nothing of it
+//! is left. Nothing here sleeps to let something happen: it waits until it has happened.
+
+mod daemon;
+mod http;
+mod process;
+mod wait;
+
+mod environment;
+mod failed_start;
+mod logs;
+mod races;
+mod ready;
+mod reboot;
+mod reload;
+mod sample;
+mod scale;
+mod stop;
+mod supervisor_death;
+mod targets;
+mod worker_death;
