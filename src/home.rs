@@ -5,11 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
-/// The directory of one daemon: `--home`, else `$SUPD_HOME`, else `~/.supd`. Absolute.
+use nix::unistd::geteuid;
+
+/// The directory of one daemon: `--home`, else `$SUPD_HOME`, else for root the machine's `/var/lib/supd` if there is one
+/// (the systemd unit makes it), else `~/.supd`. Absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
     directory: PathBuf,
 }
+
+/// Home of the daemon that serves the whole machine.
+const SYSTEM: &str = "/var/lib/supd";
 
 /// The longest path `sockaddr_un` holds, without its closing NUL (unix(7)).
 const SUN_PATH_MAX: usize = 107;
@@ -35,9 +41,10 @@ impl Home {
     /// [`NoHome`].
     pub fn find(given: Option<&Path>) -> Result<Self, NoHome> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let system = || Some(PathBuf::from(SYSTEM)).filter(|path| geteuid().is_root() && path.is_dir());
         let user =
             || env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".supd"));
-        let directory = given.map(Path::to_owned).or_else(|| set("SUPD_HOME")).or_else(user);
+        let directory = given.map(Path::to_owned).or_else(|| set("SUPD_HOME")).or_else(system).or_else(user);
         Self::at(&directory.ok_or(NoHome::Unknown)?)
     }
 

@@ -14,7 +14,9 @@ use crate::config;
 /// What a worker gets when nothing else is said. The fallback is that of systemd and login(1).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Of the daemon's own environment, a worker gets only these.
-const INHERITED: [&str; 6] = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"];
+const INHERITED: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
+/// And these, if it runs as the same user: they name directories of that user.
+const PERSONAL: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
 /// A `package.json` larger than this is not read for its version.
 const PACKAGE_JSON_MAX: u64 = 1 << 20;
 
@@ -79,8 +81,10 @@ fn nameless(uid: Uid) -> User {
 }
 
 fn base(user: &User) -> BTreeMap<String, Secret> {
+    let personal = PERSONAL.into_iter().filter(|_| user.uid == Uid::effective());
     let mut base: BTreeMap<String, Secret> = INHERITED
         .into_iter()
+        .chain(personal)
         .filter_map(|name| Some((name.to_owned(), Secret::from(std::env::var(name).ok()?))))
         .collect();
     base.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.into());
