@@ -74,7 +74,12 @@ impl Supervisor {
         let results = entry
             .workers
             .into_iter()
-            .map(|(worker, app)| WorkerResult { worker, app, failure: failure.clone() })
+            .map(|(worker, app)| {
+                // Where nothing is to run any more, nothing was moved.
+                let up = self.seat(&app, worker).is_some_and(|seat| seat.wish == Wish::Up);
+                let failure = failure.clone().or_else(|| (!up).then(|| "stopped meanwhile".to_owned()));
+                WorkerResult { worker, app, failure }
+            })
             .collect();
         effects.push(Effect::Answer { request, results });
     }
