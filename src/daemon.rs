@@ -72,6 +72,8 @@ pub fn main() -> ExitCode {
 }
 
 fn supervise(home: Home) -> ExitCode {
+    // It is executed as /proc/self/exe, which would be its name in ps(1). Without a name it works as well.
+    let _ = nix::sys::prctl::set_name(c"supd-supervisor");
     let filter = tracing_subscriber::EnvFilter::try_from_env("SUPD_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -90,8 +92,11 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
     }
     make(home)?;
     let Some(lock) = lock(home)? else {
-        eprintln!("error: another supd serves {}", home.path().display());
-        eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+        // Whoever waits for a detached daemon takes the other one for it.
+        if !detached {
+            eprintln!("error: another supd serves {}", home.path().display());
+            eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+        }
         return Ok(ExitCode::from(TAKEN));
     };
     let pid_file = home.pid_file();

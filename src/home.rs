@@ -2,8 +2,8 @@
 //!
 //! Question answered here: *which file is where?* Shared by daemon and client; it may not read what the files say.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 /// The directory of one daemon: `--home`, else `$SUPD_HOME`, else `~/.supd`. Absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,11 @@ pub enum NoHome {
     #[error("neither --home, SUPD_HOME nor HOME says where supd shall keep its files")]
     Unknown,
     /// The socket would not fit.
-    #[error("the socket path {0} is longer than {SUN_PATH_MAX} bytes; choose a shorter SUPD_HOME")]
+    #[error("{}: {} bytes are too long for a socket path (at most {SUN_PATH_MAX})", .0.display(), .0.as_os_str().len())]
     TooLong(PathBuf),
+    /// There is no current directory to begin a relative path from.
+    #[error("{0}: {1}")]
+    Relative(String, String),
 }
 
 impl Home {
@@ -32,12 +35,21 @@ impl Home {
     /// [`NoHome`].
     pub fn find(given: Option<&Path>) -> Result<Self, NoHome> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let directory = given
-            .map(Path::to_owned)
-            .or_else(|| set("SUPD_HOME"))
-            .or_else(|| set("HOME").map(|home| home.join(".supd")))
-            .ok_or(NoHome::Unknown)?;
-        let home = Self { directory: std::path::absolute(&directory).unwrap_or(directory) };
+        let user =
+            || env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".supd"));
+        let directory = given.map(Path::to_owned).or_else(|| set("SUPD_HOME")).or_else(user);
+        Self::at(&directory.ok_or(NoHome::Unknown)?)
+    }
+
+    /// The home in this directory.
+    ///
+    /// # Errors
+    /// [`NoHome`].
+    pub fn at(directory: &Path) -> Result<Self, NoHome> {
+        let absolute = std::path::absolute(directory);
+        let relative =
+            |error: io::Error| NoHome::Relative(directory.display().to_string(), error.to_string());
+        let home = Self { directory: absolute.map_err(relative)? };
         let socket = home.socket();
         if socket.as_os_str().len() > SUN_PATH_MAX { Err(NoHome::TooLong(socket)) } else { Ok(home) }
     }
@@ -91,7 +103,7 @@ mod tests {
     fn a_given_home_wins_and_a_long_one_is_refused() {
         let home = Home::find(Some(Path::new("/srv/supd"))).expect("a home");
         assert_eq!(home.socket(), Path::new("/srv/supd/supd.sock"));
-        let long = PathBuf::from(format!("/{}", "x".repeat(100)));
-        assert!(matches!(Home::find(Some(&long)), Err(NoHome::TooLong(_))));
+        assert!(Home::at(Path::new(&format!("/{}", "x".repeat(96)))).is_ok());
+        assert!(matches!(Home::at(Path::new(&format!("/{}", "x".repeat(97)))), Err(NoHome::TooLong(_))));
     }
 }

@@ -9,4 +9,5 @@ pub mod ctl;
 pub mod daemon;
 pub mod home;
 pub mod logs;
+pub mod nearest;
 pub mod supervisor;

@@ -10,10 +10,11 @@ use supd_api::{Environment, EnvironmentLayer, Layer, Secret};
 
 use super::document_file::{self, Unreadable};
 use super::paths::Places;
-use super::problem::{Place, Problem, Report, nearest, printable, shown};
+use super::problem::{Place, Problem, Report, printable, shown};
 use super::read::App;
 use super::value::{Filter, Texts};
 use super::{Options, env_file, fields};
+use crate::nearest::nearest;
 
 type Variables = BTreeMap<String, Secret>;
 

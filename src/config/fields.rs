@@ -216,7 +216,7 @@ pub(super) fn meaning(key: &str) -> Meaning<'_> {
         return Meaning::EnvNamed(name);
     }
     let others = ALIASES.iter().chain(INERT).map(|(name, _)| *name);
-    Meaning::Unknown(super::problem::nearest(&snake, names().chain(others)))
+    Meaning::Unknown(crate::nearest::nearest(&snake, names().chain(others)))
 }
 
 fn snake_case(key: &str) -> String {

@@ -218,7 +218,7 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
 
 fn check_only(only: &[String], names: &BTreeSet<AppName>, report: &mut Report) {
     for only in only.iter().filter(|only| !names.iter().any(|name| name.as_str() == only.as_str())) {
-        let nearest = problem::nearest(only, names.iter().map(AppName::as_str));
+        let nearest = crate::nearest::nearest(only, names.iter().map(AppName::as_str));
         let hint = nearest.map(|name| format!("did you mean `{name}`?"));
         report.problem(&Place::default(), format!("no app is named {}", problem::shown(only)), hint);
     }

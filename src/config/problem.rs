@@ -92,21 +92,6 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// The known name that `name` was probably meant to be.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST: usize = 64;
-    if name.len() > LONGEST {
-        return None;
-    }
-    let tolerated = (name.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, _)| *distance <= tolerated)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
 /// Problems and warnings found so far in one document.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -201,15 +186,6 @@ mod tests {
     fn a_path_quotes_odd_keys() {
         let place = Place::default().key("apps", None).index(1, Some(3)).key("a b\u{1b}", None);
         assert_eq!((place.path.as_str(), place.line), ("apps[1].\"a b\\u{1b}\"", Some(3)));
-    }
-
-    #[test]
-    fn nearest_tolerates_a_third() {
-        let known = ["max_restarts", "script", "env"];
-        assert_eq!(nearest("max_restart", known), Some("max_restarts"));
-        assert_eq!(nearest("scrpit", known), Some("script"));
-        assert_eq!(nearest("colour", known), None);
-        assert_eq!(nearest(&"x".repeat(1000), known), None);
     }
 
     #[test]

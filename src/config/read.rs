@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Data, Entry, Node};
 use super::fields::{AppFields, Meaning, NAMED, meaning};
-use super::problem::{Place, Report, nearest};
+use super::problem::{Place, Report};
+use crate::nearest::nearest;
 
 /// Which shapes of a document are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,6 +53,16 @@ pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
     }
 }
 
+/// What is found by the caller's `PATH` now must be found at each start, also by a daemon that boots with another one
+/// (a version manager's `node`).
+fn base(program: &supd_api::Program, options: &Options) -> EnvironmentLayer {
+    let path = options.caller.get("PATH").map(|path| ("PATH".to_owned(), path.clone()));
+    // As PM2 does: otherwise output appears only once a buffer of Python's has filled.
+    let unbuffered = program::is_python(program.interpreter.as_deref())
+        .then(|| ("PYTHONUNBUFFERED".to_owned(), Secret::from("1")));
+    EnvironmentLayer { layer: Layer::Base, variables: path.into_iter().chain(unbuffered).collect() }
+}
+
 /// The declaration, or nothing when something has been reported.
 pub(super) fn app(
     app: &App,
@@ -71,11 +81,7 @@ pub(super) fn app(
         return None;
     }
     let program = program::resolve(app, &places, report)?;
-    if program::is_python(program.interpreter.as_deref()) {
-        // As PM2 does: otherwise output appears only once a buffer of Python's has filled.
-        let variables = [("PYTHONUNBUFFERED".to_owned(), Secret::from("1"))].into();
-        environment.layers.insert(0, EnvironmentLayer { layer: Layer::Base, variables });
-    }
+    environment.layers.insert(0, base(&program, ground.options));
     let fields = &app.fields;
     let listen = fields.listen.as_ref().map(|Listen(listen)| listen.clone()).unwrap_or_default();
     let interpreter = program.interpreter.as_deref();

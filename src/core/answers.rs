@@ -1,12 +1,20 @@
 //! Requests that wait, and when they are answered. Each is answered exactly once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Effect, WorkerResult};
+use crate::app::App;
+use crate::event::WorkerResult;
 use crate::id::{AppName, RequestId, WorkerId};
 use crate::rollout::Outcome;
 use crate::seat::{Rest, Seat, Wish};
-use crate::supervisor::Supervisor;
+
+/// The state that answers depend on.
+pub(crate) struct Ground<'a> {
+    pub(crate) apps: &'a BTreeMap<AppName, App>,
+    pub(crate) halting: bool,
+}
 
 /// What a request waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,52 +44,39 @@ pub(crate) struct Waiting {
 /// `None`: not yet. Otherwise the result for this worker.
 type Settled = Option<Result<(), String>>;
 
-impl Supervisor {
-    /// Answers what can be answered.
-    pub(crate) fn answers(&mut self, effects: &mut Vec<Effect>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for entry in waiting {
-            let results: Option<Vec<WorkerResult>> = entry
-                .workers
-                .iter()
-                .map(|(worker, app)| {
-                    let failure = self.settled(&entry.until, app, *worker)?.err();
-                    Some(WorkerResult { worker: *worker, app: app.clone(), failure })
-                })
-                .collect();
-            match results {
-                Some(_) if entry.until == Until::Silence && self.has_runs() => self.waiting.push(entry),
-                Some(results) => effects.push(Effect::Answer { request: entry.request, results }),
-                None => self.waiting.push(entry),
-            }
+impl Waiting {
+    /// What came of it, once that is settled for every worker.
+    pub(crate) fn results(&self, ground: &Ground<'_>) -> Option<Vec<WorkerResult>> {
+        let any_run = || ground.apps.values().flat_map(|app| &app.seats).any(|seat| !seat.runs.is_empty());
+        if self.until == Until::Silence && any_run() {
+            return None;
         }
+        let result = |(worker, app): &(WorkerId, AppName)| {
+            let failure = ground.settled(&self.until, app, *worker)?.err();
+            Some(WorkerResult { worker: *worker, app: app.clone(), failure })
+        };
+        self.workers.iter().map(result).collect()
     }
 
-    /// Answers the request of a rollout that has ended.
-    pub(crate) fn answer_rollout(
-        &mut self,
-        request: RequestId,
-        outcome: &Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(index) = self.waiting.iter().position(|entry| entry.request == request) else { return };
-        let entry = self.waiting.remove(index);
-        let failure = match outcome {
+    /// What came of a rollout.
+    pub(crate) fn after_rollout(self, outcome: &Outcome, ground: &Ground<'_>) -> Vec<WorkerResult> {
+        let failure = |worker, app: &AppName| match outcome {
+            // Where nothing is to run any more, nothing was moved.
+            Outcome::Done if ground.seat(app, worker).is_none_or(|seat| seat.wish != Wish::Up) => {
+                Some("stopped meanwhile".to_owned())
+            }
             Outcome::Done => None,
             Outcome::Failed(why) => Some(format!("the new one {why}; the old workers stay")),
             Outcome::Superseded => Some("another command took its place".to_owned()),
         };
-        let results = entry
-            .workers
-            .into_iter()
-            .map(|(worker, app)| {
-                // Where nothing is to run any more, nothing was moved.
-                let up = self.seat(&app, worker).is_some_and(|seat| seat.wish == Wish::Up);
-                let failure = failure.clone().or_else(|| (!up).then(|| "stopped meanwhile".to_owned()));
-                WorkerResult { worker, app, failure }
-            })
-            .collect();
-        effects.push(Effect::Answer { request, results });
+        let result = |(worker, app)| WorkerResult { failure: failure(worker, &app), worker, app };
+        self.workers.into_iter().map(result).collect()
+    }
+}
+
+impl Ground<'_> {
+    fn seat(&self, app: &AppName, worker: WorkerId) -> Option<&Seat> {
+        self.apps.get(app)?.seats.iter().find(|seat| seat.worker == worker)
     }
 
     fn settled(&self, until: &Until, app: &AppName, worker: WorkerId) -> Settled {

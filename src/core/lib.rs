@@ -10,6 +10,7 @@
 //! `seat.rs`, the moving of many seats to a new revision in `rollout.rs`, the restart policy in `restart.rs`.
 
 mod answers;
+mod app;
 mod clock;
 mod event;
 mod id;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::App;
 use crate::id::RequestId;
 use crate::seat::{Failure, Goal, Manner, Seat, Specs, Turn, Wish};
-use crate::supervisor::App;
 
 /// A rollout in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

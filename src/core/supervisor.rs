@@ -4,27 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::answers::{Until, Waiting};
+use crate::answers::{Ground, Until, Waiting};
+use crate::app::App;
 use crate::clock::{Mono, Now};
 use crate::event::{Effect, Event, Exit, Known, KnownState, Recalled};
 use crate::id::{AppName, Generation, RequestId, RevisionId, RunId, WorkerId};
 use crate::phase::Fact;
-use crate::rollout::{Outcome, Rollout};
+use crate::rollout::Outcome;
 use crate::seat::{Failure, Goal, Manner, Seat, Specs, Turn, Wish};
 use crate::spec::Spec;
-
-/// An app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct App {
-    /// What its workers are to be, unless a rollout is moving them; the last that was proven.
-    pub(crate) goal: Goal,
-    pub(crate) specs: Specs,
-    /// In order of their instance numbers.
-    pub(crate) seats: Vec<Seat>,
-    pub(crate) rollout: Option<Rollout>,
-    /// Nothing of it runs or shall run, and the caller has been told.
-    idle: bool,
-}
 
 /// Everything known and everything wished.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,23 +295,10 @@ impl Supervisor {
         }
     }
 
-    /// Removes seats and apps that are no more, and tells of revisions and ports that are no longer needed.
+    /// Removes what is no more.
     fn sweep_apps(&mut self, effects: &mut Vec<Effect>) {
         for (name, app) in &mut self.apps {
-            app.seats.retain(|seat| seat.wish != Wish::Gone || !seat.runs.is_empty());
-            let idle = app.seats.iter().all(|seat| seat.wish != Wish::Up && seat.runs.is_empty());
-            if idle && !app.idle {
-                effects.push(Effect::Idle { app: name.clone() });
-            }
-            app.idle = idle;
-            let used = if app.seats.is_empty() { Vec::new() } else { app.used_revisions() };
-            app.specs.retain(|revision, _| {
-                let keep = used.contains(revision);
-                if !keep {
-                    effects.push(Effect::DropRevision { app: name.clone(), revision: *revision });
-                }
-                keep
-            });
+            app.sweep(name, effects);
         }
         self.apps.retain(|_, app| !app.seats.is_empty());
         if self.apps.is_empty() {
@@ -355,58 +330,25 @@ impl Supervisor {
         self.apps.iter().flat_map(|(name, app)| app.seats.iter().map(move |seat| (name, seat)))
     }
 
-    pub(crate) fn seat(&self, app: &AppName, worker: WorkerId) -> Option<&Seat> {
-        self.apps.get(app)?.seats.iter().find(|seat| seat.worker == worker)
-    }
-
-    pub(crate) fn has_runs(&self) -> bool {
-        self.seats().any(|(_, seat)| !seat.runs.is_empty())
-    }
-}
-
-impl App {
-    fn new(goal: Goal) -> Self {
-        Self { goal, specs: Specs::new(), seats: Vec::new(), rollout: None, idle: false }
-    }
-
-    /// Surplus, then missing, for every seat.
-    fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName) {
-        for seat in &mut self.seats {
-            seat.surplus(turn, &self.specs);
-            seat.missing(turn, name);
-        }
-    }
-
-    /// Makes it so many seats: the highest instance numbers go, the lowest free ones come.
-    fn resize(&mut self, count: u32, goal: Goal, wish: Wish, next_worker: &mut u32, turn: &mut Turn<'_>) {
-        turn.save = true;
-        let wanted = |seat: &Seat| seat.wish != Wish::Gone;
-        let mut live = self.seats.iter().filter(|seat| wanted(seat)).count();
-        for seat in self.seats.iter_mut().rev().filter(|seat| seat.wish != Wish::Gone) {
-            if live <= count as usize {
-                break;
+    /// Answers what can be answered.
+    fn answers(&mut self, effects: &mut Vec<Effect>) {
+        let ground = Ground { apps: &self.apps, halting: self.halting };
+        self.waiting.retain(|entry| match entry.results(&ground) {
+            Some(results) => {
+                effects.push(Effect::Answer { request: entry.request, results });
+                false
             }
-            seat.wish_away(Wish::Gone);
-            live -= 1;
-        }
-        while live < count as usize {
-            let taken = |n: &u32| self.seats.iter().any(|seat| wanted(seat) && seat.instance == *n);
-            let instance = (0..).find(|n| !taken(n)).unwrap_or_default();
-            let seat = Seat::new(WorkerId(*next_worker), instance, wish, goal, turn.now.wall);
-            *next_worker = next_worker.saturating_add(1);
-            self.seats.push(seat);
-            live += 1;
-        }
-        self.seats.sort_by_key(|seat| (seat.instance, seat.worker));
+            None => true,
+        });
     }
 
-    fn used_revisions(&self) -> Vec<RevisionId> {
-        let rollout = self.rollout.iter().flat_map(|rollout| [rollout.from.revision, rollout.to.revision]);
-        let seats = self
-            .seats
-            .iter()
-            .flat_map(|seat| seat.runs.iter().map(|run| run.goal.revision).chain([seat.wanted.revision]));
-        rollout.chain(seats).chain([self.goal.revision]).collect()
+    /// Answers the request of a rollout that has ended.
+    fn answer_rollout(&mut self, request: RequestId, outcome: &Outcome, effects: &mut Vec<Effect>) {
+        if let Some(index) = self.waiting.iter().position(|entry| entry.request == request) {
+            let ground = Ground { apps: &self.apps, halting: self.halting };
+            let results = self.waiting.remove(index).after_rollout(outcome, &ground);
+            effects.push(Effect::Answer { request, results });
+        }
     }
 }
 

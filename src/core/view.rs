@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::app::App;
 use crate::clock::{Mono, Now, Wall};
 use crate::event::Exit;
 use crate::id::{AppName, Pid, RevisionId, RunId, WorkerId};
 use crate::phase::Phase;
 use crate::seat::{Rest, Run, Seat, Wish};
-use crate::supervisor::{App, Supervisor};
+use crate::supervisor::Supervisor;
 
 /// A worker's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

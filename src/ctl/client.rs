@@ -16,9 +16,8 @@ use supd_api::{AppView, Fault, FaultCode, WorkerView};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::home::Home;
 use super::launch::Launcher;
-use super::suggest;
+use crate::home::Home;
 
 /// A question that changes nothing is answered at once; a daemon that takes longer is stuck.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -137,10 +136,9 @@ impl Client {
     /// The workers of these targets (none: all), ordered by app and id.
     ///
     /// # Errors
-    /// As for [`Client::get`], with the nearest known name for a target that is not found.
+    /// As for [`Client::get`].
     pub(crate) async fn workers(&self, targets: &[String]) -> Result<Vec<WorkerView>, Fault> {
-        let asked = self.get::<Vec<WorkerView>>(&format!("/v1/workers{}", query(targets))).await;
-        let mut workers = suggest::nearest(self, targets, asked).await?;
+        let mut workers: Vec<WorkerView> = self.get(&format!("/v1/workers{}", query(targets))).await?;
         workers.sort_by(|a, b| (&a.app, a.id).cmp(&(&b.app, b.id)));
         Ok(workers)
     }
@@ -150,8 +148,7 @@ impl Client {
     /// # Errors
     /// As for [`Client::workers`].
     pub(crate) async fn apps(&self, targets: &[String]) -> Result<Vec<AppView>, Fault> {
-        let asked = self.get::<Vec<AppView>>(&format!("/v1/apps{}", query(targets))).await;
-        let mut apps = suggest::nearest(self, targets, asked).await?;
+        let mut apps: Vec<AppView> = self.get(&format!("/v1/apps{}", query(targets))).await?;
         apps.sort_by(|a, b| a.declaration.name.cmp(&b.declaration.name));
         Ok(apps)
     }
@@ -179,7 +176,7 @@ impl Client {
     }
 
     fn unreachable(&self, message: &str) -> Fault {
-        Fault::new(FaultCode::Unreachable, message).hint(format!("see {}", self.home.log().display()))
+        Fault::new(FaultCode::Unreachable, message).hint(format!("see {}", self.home.daemon_log().display()))
     }
 }
 
@@ -208,7 +205,7 @@ pub(crate) async fn dial(home: &Home) -> Result<Dialled, Fault> {
             _ => Err(fault(FaultCode::Unreachable, &error)),
         },
         Err(_) => Err(fault(FaultCode::Unreachable, &"its queue stayed full")
-            .hint(format!("see {}", home.log().display()))),
+            .hint(format!("see {}", home.daemon_log().display()))),
     }
 }
 

@@ -23,10 +23,10 @@ use tokio::time::timeout;
 
 use super::args::Cli;
 use super::client::Client;
-use super::home::Home;
 use super::launch::Launcher;
 use super::output::{Output, Style};
 use super::{Session, code, dispatch};
+use crate::home::Home;
 
 /// Answers by `"METHOD /path?query"`; a path without its query answers for every query.
 pub(crate) type Answers = BTreeMap<&'static str, (u16, String)>;

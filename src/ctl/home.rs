@@ -1,130 +1,77 @@
-//! Where does the daemon of this user live? Paths below `SUPD_HOME` and whether they can be used.
+//! Where does the daemon of this user live, and may it be started there?
 
-use std::env;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use supd_api::{Fault, FaultCode};
 
-/// The longest path `sockaddr_un` holds, without its closing NUL (unix(7)).
-const SUN_PATH_MAX: usize = 107;
+use crate::home::{Home, NoHome};
 
 /// So much of the end of the daemon's log goes into an error.
 const LOG_TAIL_BYTES: u64 = 4096;
 const LOG_TAIL_LINES: usize = 5;
 
-/// `SUPD_HOME`: an absolute path whose socket path fits into a socket address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Home(PathBuf);
-
-impl Home {
-    /// `--home`, else `$SUPD_HOME`, else `~/.supd`.
-    ///
-    /// # Errors
-    /// `Invalid` when there is no home directory or the path is too long for a socket.
-    pub(crate) fn resolve(flag: Option<&Path>) -> Result<Self, Fault> {
-        let given = flag
-            .map(Path::to_path_buf)
-            .or_else(|| env::var_os("SUPD_HOME").filter(|value| !value.is_empty()).map(PathBuf::from));
-        let path = match given {
-            Some(path) => path,
-            None => env::home_dir()
-                .filter(|home| !home.as_os_str().is_empty())
-                .ok_or_else(|| {
-                    Fault::new(FaultCode::Invalid, "no home directory is known for this user")
-                        .hint("set SUPD_HOME or give --home DIR")
-                })?
-                .join(".supd"),
+/// `--home`, else `$SUPD_HOME`, else `~/.supd`.
+///
+/// # Errors
+/// `Invalid` when there is no home directory or the path is too long for a socket.
+pub(crate) fn find(flag: Option<&Path>) -> Result<Home, Fault> {
+    Home::find(flag).map_err(|error| {
+        let hint = match error {
+            NoHome::Unknown | NoHome::Relative(..) => "set SUPD_HOME or give --home DIR",
+            NoHome::TooLong(_) => "choose a shorter SUPD_HOME",
         };
-        Self::at(&path)
-    }
+        Fault::new(FaultCode::Invalid, error.to_string()).hint(hint)
+    })
+}
 
-    /// The home at this path, made absolute.
-    ///
-    /// # Errors
-    /// `Invalid` as for [`Home::resolve`].
-    pub(crate) fn at(path: &Path) -> Result<Self, Fault> {
-        let path = std::path::absolute(path)
-            .map_err(|error| Fault::new(FaultCode::Invalid, format!("{}: {error}", path.display())))?;
-        let home = Self(path);
-        let length = home.socket().as_os_str().as_bytes().len();
-        if length > SUN_PATH_MAX {
-            return Err(Fault::new(
-                FaultCode::Invalid,
-                format!("{}: {length} bytes are too long for a socket path", home.socket().display()),
-            )
-            .hint(format!(
-                "choose a shorter SUPD_HOME: at most {} bytes",
-                SUN_PATH_MAX - "/supd.sock".len()
-            )));
+/// Whether a daemon of this user may be started here: absent, or a directory of ours.
+///
+/// # Errors
+/// `Invalid` when it is no directory, `Forbidden` when it is another user's or cannot be looked at.
+pub(crate) fn check_ours(home: &Home) -> Result<(), Fault> {
+    let shown = home.path().display();
+    let meta = match fs::metadata(home.path()) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let code = match error.kind() {
+                io::ErrorKind::PermissionDenied => FaultCode::Forbidden,
+                _ => FaultCode::Invalid,
+            };
+            return Err(Fault::new(code, format!("{shown}: {error}")).hint("check SUPD_HOME or --home"));
         }
-        Ok(home)
+    };
+    if !meta.is_dir() {
+        return Err(Fault::new(FaultCode::Invalid, format!("{shown} is not a directory"))
+            .hint("check SUPD_HOME or --home"));
     }
+    let me = nix::unistd::geteuid().as_raw();
+    if meta.uid() != me {
+        return Err(Fault::new(
+            FaultCode::Forbidden,
+            format!("{shown} belongs to user id {}, this is user id {me}", meta.uid()),
+        )
+        .hint("run supctl as its owner, or give another --home"));
+    }
+    Ok(())
+}
 
-    /// The directory.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The control socket.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.0.join("supd.sock")
-    }
-
-    /// The daemon's own log.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.0.join("supd.log")
-    }
-
-    /// Whether a daemon of this user may be started here: absent, or a directory of ours.
-    ///
-    /// # Errors
-    /// `Invalid` when it is no directory, `Forbidden` when it is another user's or cannot be looked at.
-    pub(crate) fn check_ours(&self) -> Result<(), Fault> {
-        let shown = self.0.display();
-        let meta = match fs::metadata(&self.0) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                let code = match error.kind() {
-                    io::ErrorKind::PermissionDenied => FaultCode::Forbidden,
-                    _ => FaultCode::Invalid,
-                };
-                return Err(Fault::new(code, format!("{shown}: {error}")).hint("check SUPD_HOME or --home"));
-            }
-        };
-        if !meta.is_dir() {
-            return Err(Fault::new(FaultCode::Invalid, format!("{shown} is not a directory"))
-                .hint("check SUPD_HOME or --home"));
-        }
-        let me = nix::unistd::geteuid().as_raw();
-        if meta.uid() != me {
-            return Err(Fault::new(
-                FaultCode::Forbidden,
-                format!("{shown} belongs to user id {}, this is user id {me}", meta.uid()),
-            )
-            .hint("run supctl as its owner, or give another --home"));
-        }
-        Ok(())
-    }
-
-    /// The last lines of the daemon's log; empty when there is none.
-    pub(crate) fn log_tail(&self) -> String {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = fs::File::open(self.log())?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
-            let mut tail = Vec::new();
-            file.take(LOG_TAIL_BYTES).read_to_end(&mut tail)?;
-            Ok(tail)
-        };
-        let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
-    }
+/// The last lines of the daemon's log; empty when there is none.
+pub(crate) fn log_tail(home: &Home) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = fs::File::open(home.daemon_log())?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+        let mut tail = Vec::new();
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }
 
 #[cfg(test)]
@@ -132,32 +79,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_path_is_refused_with_its_limit() {
-        let fits = Home::at(Path::new(&format!("/{}", "x".repeat(96))));
-        assert!(fits.is_ok());
-        let fault = Home::at(Path::new(&format!("/{}", "x".repeat(97)))).unwrap_err();
-        assert_eq!(fault.code, FaultCode::Invalid);
-        assert_eq!(fault.hint.as_deref(), Some("choose a shorter SUPD_HOME: at most 97 bytes"));
-    }
-
-    #[test]
     fn a_file_is_no_home() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let fault = Home::at(&file).unwrap().check_ours().unwrap_err();
+        let fault = check_ours(&Home::at(&file).unwrap()).unwrap_err();
         assert_eq!(fault.code, FaultCode::Invalid);
         assert!(fault.message.ends_with("is not a directory"), "{}", fault.message);
-        assert!(Home::at(&dir.path().join("absent")).unwrap().check_ours().is_ok());
+        assert!(check_ours(&Home::at(&dir.path().join("absent")).unwrap()).is_ok());
     }
 
     #[test]
     fn the_tail_of_the_log_is_its_last_lines() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
-        assert_eq!(home.log_tail(), "");
+        assert_eq!(log_tail(&home), "");
         let lines: Vec<String> = (0..2000).map(|line| line.to_string()).collect();
-        fs::write(home.log(), lines.join("\n") + "\n").unwrap();
-        assert_eq!(home.log_tail(), "1995\n1996\n1997\n1998\n1999");
+        fs::write(home.daemon_log(), lines.join("\n") + "\n").unwrap();
+        assert_eq!(log_tail(&home), "1995\n1996\n1997\n1998\n1999");
     }
 }

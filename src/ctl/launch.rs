@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::client::{Dialled, dial};
-use super::home::Home;
 use super::output::note;
+use crate::home::Home;
 
 /// From the command to the first connection, everything included.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -42,9 +42,9 @@ impl Launcher {
     ///
     /// # Errors
     /// `Unreachable` with the daemon's reason when it does not come up, `NotFound` without a `supd`, and those of
-    /// [`Home::check_ours`].
+    /// [`super::home::check_ours`].
     pub(crate) async fn launch(&self, home: &Home) -> Result<UnixStream, Fault> {
-        home.check_ours()?;
+        super::home::check_ours(home)?;
         let program = match &self.program {
             Some(program) => program.clone(),
             None => find()?,
@@ -112,13 +112,14 @@ fn refused(program: &Path, status: ExitStatus, said: &str) -> Fault {
 }
 
 fn never_answered(home: &Home, limit: Duration) -> Fault {
-    let tail = home.log_tail();
+    let tail = super::home::log_tail(home);
     let logged = if tail.is_empty() { "nothing was logged" } else { "the end of its log:" };
     let message = format!(
         "the daemon was started but does not answer after {} s; {logged}\n{tail}",
         limit.as_secs_f32()
     );
-    Fault::new(FaultCode::Unreachable, message.trim_end()).hint(format!("see {}", home.log().display()))
+    Fault::new(FaultCode::Unreachable, message.trim_end())
+        .hint(format!("see {}", home.daemon_log().display()))
 }
 
 /// `supd` beside this executable, else in `PATH`.

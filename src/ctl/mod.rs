@@ -16,7 +16,6 @@ mod jlist;
 mod launch;
 mod logs;
 mod output;
-mod suggest;
 mod table;
 
 use std::process::ExitCode;
@@ -27,7 +26,6 @@ use supd_api::{Fault, FaultCode};
 use args::{Cli, Command, Global};
 use client::Client;
 use commands::{act, check, daemon, describe, env, ids, init, list, logs as log_command, start};
-use home::Home;
 use launch::Launcher;
 use output::{Failure, Output, Style};
 
@@ -58,7 +56,7 @@ fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
         _ => Some(Launcher::new(!global.silent)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let started = Home::resolve(global.home.as_deref()).and_then(|home| match runtime {
+    let started = home::find(global.home.as_deref()).and_then(|home| match runtime {
         Ok(runtime) => Ok((home, runtime)),
         Err(error) => Err(Fault::new(FaultCode::Internal, format!("no event loop: {error}"))),
     });

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::revision::Revision;
 use super::turn::Shell;
+use crate::cluster::bind::deepen;
 use crate::cluster::{Asker, Channel, Delivery, Ended, FromWorker, Seat, ServerQuery, ToWorker};
 
 /// Opens our end of a run's channel.
@@ -38,7 +39,12 @@ impl Shell {
         let tells_by_listening = app.exec_mode == ExecMode::Cluster && !app.ready.wait_ready;
         match event {
             FromWorker::Ready if app.ready.wait_ready => self.turn(Event::Ready { run }),
-            FromWorker::Listening(_) if tells_by_listening => self.turn(Event::Ready { run }),
+            FromWorker::Listening(_) => {
+                self.deepen_queues(run);
+                if tells_by_listening {
+                    self.turn(Event::Ready { run });
+                }
+            }
             FromWorker::Query { seq, query } => self.answer_query(run, revision, seq, &query),
             FromWorker::Closed(key) => {
                 if let Some(key) = self.ports.closed(protocol::RunId(run.0), &key) {
@@ -55,10 +61,18 @@ impl Shell {
                 }
             }
             FromWorker::Ready
-            | FromWorker::Listening(_)
             | FromWorker::Online
             | FromWorker::ExitedAfterDisconnect
             | FromWorker::Message(_) => {}
+        }
+    }
+
+    /// Node's own listen(2) has cut the accept queue of the shared socket to 511; connections that wait while workers
+    /// are replaced may be more.
+    fn deepen_queues(&self, run: RunId) {
+        for key in self.ports.used_by(protocol::RunId(run.0)) {
+            // It fails for UDP sockets, which have no such queue.
+            let _ = self.sockets.get(key).map(deepen);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The supervisor: the shell around the core.
 //!
 //! Question answered here: *how do decisions become processes, sockets and files, and how does what happens come back as
-//! events?* One loop owns all state ([`turn`]); nothing it calls blocks. What may block (files, name lookups) is done by
+//! events?* One loop owns all state (`turn.rs`); nothing it calls blocks. What may block (files, name lookups) is done by
 //! blocking tasks, whose results come back into the loop. It may not decide about processes (the core does) nor be
 //! their parent (the keeper is): it may die at any moment and be started again.
 
@@ -19,6 +19,7 @@ mod launch;
 mod ledger;
 mod paths;
 mod perform;
+mod pid_files;
 mod requests;
 mod revision;
 mod snapshot;

@@ -192,21 +192,6 @@ impl Shell {
         self.revisions.get(&(app.clone(), view.revision)).cloned()
     }
 
-    /// Writes a worker's pid file, as PM2 does, in a blocking task.
-    pub(super) fn write_pid_file(&self, run: RunId, pid: i32) {
-        let Some((_, worker, _, _)) = self.core.runs().find(|(_, _, _, view)| view.run == run) else {
-            return;
-        };
-        let Some(revision) = self.revision_of(run) else { return };
-        let path = paths::pid_file(&self.home, &revision.declaration, worker.0);
-        tokio::task::spawn_blocking(move || {
-            let directory = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-            if let Err(error) = directory.and_then(|()| std::fs::write(&path, pid.to_string())) {
-                tracing::warn!("{}: {error}", path.display());
-            }
-        });
-    }
-
     /// Hands a listening socket to the keeper, which outlives us.
     pub(super) fn store(&mut self, name: DescriptorName, socket: &Arc<std::os::fd::OwnedFd>) {
         self.keeper.order(Order::Store { name }, vec![Arc::clone(socket)]);

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use regex::RegexBuilder;
 use supd_api::{Fault, FaultCode};
 
+use crate::nearest::nearest;
+
 /// A regular expression larger than this when compiled is refused.
 const REGEX_SIZE: usize = 1 << 20;
-/// A name further away than this is not what was meant.
-const SIMILAR: f64 = 0.6;
 
 /// What of a worker a target may name.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +70,8 @@ fn not_found(target: &str, all: &[Candidate<'_>]) -> Fault {
         format!("no app, worker id or namespace `{}`", target.escape_debug()),
     );
     let names = all.iter().flat_map(|candidate| [candidate.app, candidate.namespace]);
-    let nearest = names
-        .map(|name| (strsim::jaro_winkler(name, target), name))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match nearest {
-        Some((_, name)) => fault.hint(format!("did you mean `{name}`?")),
+    match nearest(target, names) {
+        Some(name) => fault.hint(format!("did you mean `{name}`?")),
         None => fault.hint("`supctl list` shows what there is"),
     }
 }

@@ -79,7 +79,7 @@ impl Shell {
     pub(super) fn on_report(&mut self, report: Report) {
         match report {
             Report::Spawned { run, pid } => {
-                self.write_pid_file(RunId(run.0), pid);
+                self.write_pid_file(RunId(run.0), Pid(pid));
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
             }
             Report::SpawnFailed { run, step, errno } => {
@@ -88,6 +88,7 @@ impl Shell {
                 self.turn(Event::NotStarted { run, why });
             }
             Report::Exited { run, exit, survivors } => {
+                self.remove_pid_file(RunId(run.0));
                 self.turn(Event::Exited { run: RunId(run.0), exit: exit_of(exit), survivors });
             }
             Report::Gone { run } => self.turn(Event::Gone { run: RunId(run.0) }),

@@ -21,7 +21,13 @@ fn layers_in_rising_precedence() {
     let layers: Vec<_> = app.environment.layers.iter().map(|layer| layer.layer.clone()).collect();
     assert_eq!(
         layers,
-        [Layer::Caller, Layer::EnvFile(file), Layer::Env, Layer::EnvNamed("production".to_owned())]
+        [
+            Layer::Base,
+            Layer::Caller,
+            Layer::EnvFile(file),
+            Layer::Env,
+            Layer::EnvNamed("production".to_owned())
+        ]
     );
     let merged = variables(&app);
     assert_eq!(
@@ -35,7 +41,8 @@ fn layers_in_rising_precedence() {
 #[test]
 fn the_callers_environment_only_when_asked() {
     let site = Site::new();
-    assert!(site.app(json!({"script": "app.js"})).unwrap().environment.layers.is_empty());
+    let app = site.app(json!({"script": "app.js"})).unwrap();
+    assert_eq!(variables(&app).into_keys().collect::<Vec<_>>(), ["PATH"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use supd_api::{
 use crate::ctl::args::{ActArgs, OptionalTargets, ScaleArgs, Selection, SignalArgs};
 use crate::ctl::client::escape;
 use crate::ctl::output::Failure;
-use crate::ctl::{Session, declare, suggest, table};
+use crate::ctl::{Session, declare, table};
 
 /// What is done to workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +47,17 @@ impl Verb {
 pub(crate) struct Order {
     path: String,
     body: Value,
-    /// What it names, for a suggestion when that is not found.
-    targets: Vec<String>,
 }
 
 impl Order {
     /// To act on what exists.
     pub(crate) fn on(path: &str, targets: Vec<String>) -> Self {
-        let body = json!(TargetRequest { targets: targets.clone() });
-        Self { path: path.to_owned(), body, targets }
+        Self { path: path.to_owned(), body: json!(TargetRequest { targets }) }
     }
 
     /// To apply declarations.
     pub(crate) fn apply(apps: Vec<AppDeclaration>, reload: bool) -> Self {
-        Self { path: "/v1/apps".to_owned(), body: json!(StartApps { apps, reload }), targets: Vec::new() }
+        Self { path: "/v1/apps".to_owned(), body: json!(StartApps { apps, reload }) }
     }
 }
 
@@ -68,8 +65,7 @@ impl Order {
 pub(crate) async fn submit(done: &str, orders: Vec<Order>, session: &mut Session) -> Result<(), Failure> {
     let mut all = Accepted::default();
     for order in orders {
-        let posted = session.client.post::<Accepted>(&order.path, &order.body).await;
-        match suggest::nearest(&session.client, &order.targets, posted).await {
+        match session.client.post::<Accepted>(&order.path, &order.body).await {
             Ok(accepted) => {
                 all.workers.extend(accepted.workers);
                 all.warnings.extend(accepted.warnings);
@@ -197,15 +193,15 @@ pub(crate) fn refuse_selection(selection: &Selection) -> Result<(), Fault> {
 pub(crate) async fn scale(args: &ScaleArgs, session: &mut Session) -> Result<(), Failure> {
     let to: ScaleTo = args.to.0;
     let path = format!("/v1/apps/{}/scale", escape(&args.name));
-    submit("scaled", vec![Order { path, body: json!(to), targets: vec![args.name.clone()] }], session).await
+    submit("scaled", vec![Order { path, body: json!(to) }], session).await
 }
 
 /// `signal`.
 pub(crate) async fn signal(args: SignalArgs, session: &mut Session) -> Result<(), Failure> {
     let SignalArgs { signal, targets } = args;
     let done = format!("sent {signal} to");
-    let body = json!(SignalRequest { targets: targets.clone(), signal });
-    submit(&done, vec![Order { path: "/v1/workers/signal".to_owned(), body, targets }], session).await
+    let body = json!(SignalRequest { targets, signal });
+    submit(&done, vec![Order { path: "/v1/workers/signal".to_owned(), body }], session).await
 }
 
 /// `flush`.

@@ -56,7 +56,7 @@ pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
         Err(_) => {
             let limit = END_TIME.as_secs();
             return Err(Fault::new(FaultCode::Failed, format!("the daemon still listens after {limit} s"))
-                .hint(format!("see {}", home.log().display()))
+                .hint(format!("see {}", home.daemon_log().display()))
                 .into());
         }
     }

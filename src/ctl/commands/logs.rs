@@ -10,7 +10,6 @@ use crate::ctl::args::LogArgs;
 use crate::ctl::client::query;
 use crate::ctl::logs::Printer;
 use crate::ctl::output::Failure;
-use crate::ctl::suggest;
 
 /// Before a new attempt, so that a daemon that hangs up at once is not hammered.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -20,8 +19,7 @@ pub(crate) async fn logs(args: &LogArgs, session: &mut Session) -> Result<(), Fa
     let mut printer = Printer::new(args.raw, session.output.style.colour);
     let mut lines = args.lines;
     loop {
-        let opened = session.client.stream(&path(args, lines)).await;
-        let mut stream = suggest::nearest(&session.client, &args.targets, opened).await?;
+        let mut stream = session.client.stream(&path(args, lines)).await?;
         // Following must not bring back a daemon that somebody ended meanwhile.
         session.client.launch_no_more();
         while let Some(line) = stream.next().await? {

@@ -10,7 +10,8 @@ use super::act::{Order, refuse_selection, submit};
 use crate::config;
 use crate::ctl::args::StartArgs;
 use crate::ctl::output::Failure;
-use crate::ctl::{Session, declare, suggest};
+use crate::ctl::{Session, declare};
+use crate::nearest::nearest;
 
 /// What a word on the command line means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,12 +159,11 @@ fn keeps_its_declaration(word: &str, args: &StartArgs) -> Fault {
 }
 
 fn nothing(word: &str, known: &[WorkerView]) -> Fault {
-    let names: Vec<&str> = known.iter().map(|worker| worker.app.as_str()).collect();
-    Fault::new(FaultCode::NotFound, format!("`{word}` is no file, program or known app")).hint(
-        suggest::similar(word, &names).unwrap_or_else(|| {
-            "give the path of a script, a program in PATH, or a quoted command line".to_owned()
-        }),
-    )
+    let hint = match nearest(word, known.iter().map(|worker| worker.app.as_str())) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "give the path of a script, a program in PATH, or a quoted command line".to_owned(),
+    };
+    Fault::new(FaultCode::NotFound, format!("`{word}` is no file, program or known app")).hint(hint)
 }
 
 /// PM2 leaves these flags out without a word.

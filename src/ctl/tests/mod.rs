@@ -17,6 +17,8 @@ fn ok<const N: usize>(answers: [(&'static str, Value); N]) -> Answers {
 
 /// Adds a fault.
 fn refusing(mut answers: Answers, line: &'static str, status: u16, code: &str, message: &str) -> Answers {
-    answers.insert(line, (status, json!({ "code": code, "message": message }).to_string()));
+    // As the daemon answers when it knows a name like that.
+    let hint = (status == 404).then_some("did you mean `web`?");
+    answers.insert(line, (status, json!({ "code": code, "message": message, "hint": hint }).to_string()));
     answers
 }

@@ -97,7 +97,7 @@ async fn reload_of_an_app_whose_file_cannot_be_read_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_order_says_what_might_have_been_meant() {
+async fn a_refused_order_shows_the_hint() {
     let known = ok([("GET /v1/workers", json!([in_state(worker(0, "web"), Status::Stopped, "")]))]);
     let fake =
         Fake::serving(refusing(known, "POST /v1/workers/restart", 404, "not_found", "`wbe` is not known"));

@@ -48,7 +48,7 @@ async fn jlist_prints_one_array_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_unknown_target_is_code_3_with_the_nearest_name() {
+async fn an_unknown_target_is_code_3_with_the_daemons_hint() {
     let all = ok([("GET /v1/workers", json!([worker(0, "web")]))]);
     let fake =
         Fake::serving(refusing(all, "GET /v1/workers?target=wbe", 404, "not_found", "`wbe` is not known"));

@@ -3,7 +3,6 @@
 mod carry;
 mod follow;
 mod kill;
-mod speed;
 mod trouble;
 
 use std::fs::File;

@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use script::{App, Op, Profile, fair_profile, op, profile};
-use supd_core::State;
+use supd_core::{Effect, Event, Exit, Known, KnownState, Now, Pid, RunId, State, Supervisor};
 use world::World;
 
-/// How many random scripts each property runs; `PROPTEST_CASES` overrides it.
 fn config(cases: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(cases);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -117,4 +115,32 @@ fn pm2_rules_stop_a_crash_loop() {
     assert_eq!(world.spawn_times().len(), 5);
     assert!(world.core.view(world.now.mono).all(|seat| seat.state == State::Errored));
     world.end();
+}
+
+/// After a change of supervisor: what the keeper no longer has did end, and is replaced.
+#[test]
+fn a_run_that_the_keeper_does_not_know_has_ended() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    world.run(&Op::Apply { app: 0, kind: App::plain(), gently: false });
+    world.run(&Op::Advance(1_000));
+    let effects = world.core.clone().handle(world.now, Event::Resync { known: Vec::new() });
+    let restarts = |effect: &Effect| matches!(effect, Effect::Spawn { .. });
+    assert!(effects.iter().any(restarts), "{effects:?}");
+    let mut after = world.core.clone();
+    let _ = after.handle(world.now, Event::Resync { known: Vec::new() });
+    let last =
+        after.view(world.now.mono).next().and_then(|seat| seat.last_exit.map(|(exit, ..)| exit.clone()));
+    assert_eq!(last, Some(Exit::Unknown));
+    world.end();
+}
+
+/// After a change of supervisor: what only the keeper knows must not live.
+#[test]
+fn a_run_that_only_the_keeper_knows_is_killed_and_forgotten() {
+    let (run, now) = (RunId(77), Now::default());
+    let mut core = Supervisor::default();
+    let known = vec![Known { run, pid: Pid(7), state: KnownState::Alive }];
+    assert_eq!(core.handle(now, Event::Resync { known }), [Effect::Kill { run }]);
+    let ended = Event::Exited { run, exit: Exit::Signal(9), survivors: false };
+    assert_eq!(core.handle(now, ended), [Effect::Forget { run }]);
 }

@@ -1,0 +1,92 @@
+//! One app: its seats, and what keeps their number as wished.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Effect;
+use crate::id::{AppName, RevisionId, WorkerId};
+use crate::rollout::Rollout;
+use crate::seat::{Goal, Seat, Specs, Turn, Wish};
+
+/// An app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct App {
+    /// What its workers are to be, unless a rollout is moving them; the last that was proven.
+    pub(crate) goal: Goal,
+    pub(crate) specs: Specs,
+    /// In order of their instance numbers.
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) rollout: Option<Rollout>,
+    /// Nothing of it runs or shall run, and the caller has been told.
+    idle: bool,
+}
+
+impl App {
+    pub(crate) fn new(goal: Goal) -> Self {
+        Self { goal, specs: Specs::new(), seats: Vec::new(), rollout: None, idle: false }
+    }
+
+    /// Surplus, then missing, for every seat.
+    pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName) {
+        for seat in &mut self.seats {
+            seat.surplus(turn, &self.specs);
+            seat.missing(turn, name);
+        }
+    }
+
+    /// Makes it so many seats: the highest instance numbers go, the lowest free ones come.
+    pub(crate) fn resize(
+        &mut self,
+        count: u32,
+        goal: Goal,
+        wish: Wish,
+        next_worker: &mut u32,
+        turn: &mut Turn<'_>,
+    ) {
+        turn.save = true;
+        let wanted = |seat: &Seat| seat.wish != Wish::Gone;
+        let mut live = self.seats.iter().filter(|seat| wanted(seat)).count();
+        for seat in self.seats.iter_mut().rev().filter(|seat| seat.wish != Wish::Gone) {
+            if live <= count as usize {
+                break;
+            }
+            seat.wish_away(Wish::Gone);
+            live -= 1;
+        }
+        while live < count as usize {
+            let taken = |n: &u32| self.seats.iter().any(|seat| wanted(seat) && seat.instance == *n);
+            let instance = (0..).find(|n| !taken(n)).unwrap_or_default();
+            let seat = Seat::new(WorkerId(*next_worker), instance, wish, goal, turn.now.wall);
+            *next_worker = next_worker.saturating_add(1);
+            self.seats.push(seat);
+            live += 1;
+        }
+        self.seats.sort_by_key(|seat| (seat.instance, seat.worker));
+    }
+
+    fn used_revisions(&self) -> Vec<RevisionId> {
+        let rollout = self.rollout.iter().flat_map(|rollout| [rollout.from.revision, rollout.to.revision]);
+        let seats = self
+            .seats
+            .iter()
+            .flat_map(|seat| seat.runs.iter().map(|run| run.goal.revision).chain([seat.wanted.revision]));
+        rollout.chain(seats).chain([self.goal.revision]).collect()
+    }
+
+    /// Removes seats that are no more, and tells of revisions and ports that are no longer needed.
+    pub(crate) fn sweep(&mut self, name: &AppName, effects: &mut Vec<Effect>) {
+        self.seats.retain(|seat| seat.wish != Wish::Gone || !seat.runs.is_empty());
+        let idle = self.seats.iter().all(|seat| seat.wish != Wish::Up && seat.runs.is_empty());
+        if idle && !self.idle {
+            effects.push(Effect::Idle { app: name.clone() });
+        }
+        self.idle = idle;
+        let used = if self.seats.is_empty() { Vec::new() } else { self.used_revisions() };
+        self.specs.retain(|revision, _| {
+            let keep = used.contains(revision);
+            if !keep {
+                effects.push(Effect::DropRevision { app: name.clone(), revision: *revision });
+            }
+            keep
+        });
+    }
+}
