@@ -4,10 +4,10 @@
 //! supervisor does.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use crate::supervisor;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at whether it does.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// So much of a log, in bytes, is shown when the daemon did not come up.
+const LOGGED_MAX: u64 = 4096;
 /// Exit code of a daemon that finds another one in its home.
 const TAKEN: u8 = 5;
 
@@ -135,6 +137,7 @@ fn detach(home: &Home) -> io::Result<ExitCode> {
         .mode(0o600)
         .open(&path)
         .map_err(|error| at(&path, &error))?;
+    let before = log.metadata()?.len();
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--detached", "--home"])
         .arg(home.path())
@@ -145,8 +148,8 @@ fn detach(home: &Home) -> io::Result<ExitCode> {
     let until = Instant::now() + START_TIMEOUT;
     while UnixStream::connect(home.socket()).is_err() {
         if let Some(code) = failure(&mut child)? {
-            let text = format!("the daemon ended at once ({code}); the end of {} tells why", path.display());
-            return Err(io::Error::other(text));
+            let why = logged_since(&path, before)?;
+            return Err(io::Error::other(format!("the daemon ended at once ({code}):\n{}", why.trim_end())));
         }
         if Instant::now() > until {
             let text = format!("the daemon did not answer within {START_TIMEOUT:?}; see {}", path.display());
@@ -158,11 +161,20 @@ fn detach(home: &Home) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What has been written to the log since it had that length.
+fn logged_since(path: &Path, length: u64) -> io::Result<String> {
+    let mut log = File::open(path)?;
+    log.seek(SeekFrom::Start(length))?;
+    let mut text = Vec::new();
+    log.take(LOGGED_MAX).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// How the child has failed, if it has. One that found another daemon has not: that one is about to answer.
 fn failure(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
     Ok(child.try_wait()?.filter(|status| status.code() != Some(i32::from(TAKEN))))
 }
 
-fn at(path: &std::path::Path, error: &io::Error) -> io::Error {
+fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

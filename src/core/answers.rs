@@ -58,21 +58,29 @@ impl Waiting {
         self.workers.iter().map(result).collect()
     }
 
-    /// What came of a rollout, the same for every worker.
-    pub(crate) fn after_rollout(self, outcome: &Outcome) -> Vec<WorkerResult> {
-        let failure = match outcome {
+    /// What came of a rollout.
+    pub(crate) fn after_rollout(self, outcome: &Outcome, ground: &Ground<'_>) -> Vec<WorkerResult> {
+        let failure = |worker, app: &AppName| match outcome {
+            // Where nothing is to run any more, nothing was moved.
+            Outcome::Done if ground.seat(app, worker).is_none_or(|seat| seat.wish != Wish::Up) => {
+                Some("stopped meanwhile".to_owned())
+            }
             Outcome::Done => None,
             Outcome::Failed(why) => Some(format!("the new one {why}; the old workers stay")),
             Outcome::Superseded => Some("another command took its place".to_owned()),
         };
-        let result = |(worker, app)| WorkerResult { worker, app, failure: failure.clone() };
+        let result = |(worker, app)| WorkerResult { failure: failure(worker, &app), worker, app };
         self.workers.into_iter().map(result).collect()
     }
 }
 
 impl Ground<'_> {
+    fn seat(&self, app: &AppName, worker: WorkerId) -> Option<&Seat> {
+        self.apps.get(app)?.seats.iter().find(|seat| seat.worker == worker)
+    }
+
     fn settled(&self, until: &Until, app: &AppName, worker: WorkerId) -> Settled {
-        let seat = self.apps.get(app).and_then(|app| app.seats.iter().find(|seat| seat.worker == worker));
+        let seat = self.seat(app, worker);
         match (until, seat) {
             _ if self.halting && *until == Until::Rollout => Some(Err("supd is stopping".to_owned())),
             (Until::Silence, _) | (Until::Gone | Until::Down | Until::Scaled, None) => Some(Ok(())),

@@ -345,7 +345,8 @@ impl Supervisor {
     /// Answers the request of a rollout that has ended.
     fn answer_rollout(&mut self, request: RequestId, outcome: &Outcome, effects: &mut Vec<Effect>) {
         if let Some(index) = self.waiting.iter().position(|entry| entry.request == request) {
-            let results = self.waiting.remove(index).after_rollout(outcome);
+            let ground = Ground { apps: &self.apps, halting: self.halting };
+            let results = self.waiting.remove(index).after_rollout(outcome, &ground);
             effects.push(Effect::Answer { request, results });
         }
     }

@@ -28,6 +28,9 @@ use crate::tree;
 const DESCRIPTORS_PER_MESSAGE: usize = 100;
 /// After so many supervisors that died young, a keeper that shall end stops the runs itself.
 const HOPELESS: u32 = 5;
+/// After so many that died without ever getting ready, a keeper that has never served gives up: whoever started it shall
+/// hear of it.
+const STILLBORN: u32 = 3;
 /// How long runs then have between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the keeper waits at the very end, for what has got SIGKILL and for the supervisor to exit.
@@ -240,10 +243,11 @@ impl Keeper {
         }
         match self.stage {
             Stage::Serving => {
-                if self.terminate
-                    && self.supervisor.pid().is_none()
-                    && self.supervisor.short_lives() >= HOPELESS
-                {
+                let down = self.supervisor.pid().is_none();
+                if down && !self.announced && self.supervisor.short_lives() >= STILLBORN {
+                    say(format_args!("no supervisor gets ready: giving up"));
+                    self.end(1);
+                } else if down && self.terminate && self.supervisor.short_lives() >= HOPELESS {
                     self.stop(now);
                 } else if self.supervisor.start_at().is_some_and(|at| at <= now) && self.supervisor.start(now)
                 {

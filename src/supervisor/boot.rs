@@ -34,7 +34,7 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     let mut keeper = Keeper::connect()?;
     let mut handover = receive(&mut keeper).await?;
     let (outlets, inbox) = inbox();
-    let listener = control::listen(&home, handover.descriptors.remove(&DescriptorName::Control))?;
+    let kept = handover.descriptors.remove(&DescriptorName::Control);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         core: Supervisor::default(),
@@ -57,11 +57,13 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
         quit_at: None,
         home,
     };
-    shell.store(DescriptorName::Control, &listener);
     match handover.snapshot.take() {
         Some(snapshot) => shell.restore(snapshot, handover)?,
         None => shell.recall()?,
     }
+    // Only now: whoever can connect is answered.
+    let listener = control::listen(&shell.home, kept)?;
+    shell.store(DescriptorName::Control, &listener);
     control::serve(listener, outlets.calls)?;
     shell.keeper.order(Order::Ready, Vec::new());
     Ok((shell, inbox))

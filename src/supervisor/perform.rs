@@ -73,12 +73,13 @@ impl Shell {
     fn place(&self, start: &Start, sockets: usize, channel: Option<i32>) -> Place {
         let now = now();
         let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker);
+        let decided = self.core.runs().find(|(_, _, _, view)| view.run == start.run);
         Place {
             worker: start.worker.0,
             instance: start.instance,
             restarts: seat.as_ref().map_or(0, |seat| seat.restarts),
             created: seat.map_or(now.wall, |seat| seat.created),
-            now: now.wall,
+            now: decided.map_or(now.wall, |(_, _, _, view)| view.started.wall),
             run: start.run,
             sockets,
             channel,

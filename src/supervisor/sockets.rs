@@ -1,9 +1,10 @@
 //! Listening sockets of apps: bound, kept, handed out, closed.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::sys::socket::{Shutdown, shutdown};
 use supd_api::{AppDeclaration, Balance, Fault, FaultCode};
 use supd_core::{AppName, WorkerResult};
 use supd_keeper::protocol::{DescriptorName, Order, RunId};
@@ -92,7 +93,11 @@ impl Shell {
     }
 
     pub(super) fn close_socket(&mut self, key: &PortKey) {
-        self.sockets.remove(key);
+        if let Some(socket) = self.sockets.remove(key) {
+            // The keeper has a duplicate and closes it a moment later: until then nobody is to be let in. A socket that
+            // does not listen any more has nothing to shut.
+            let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+        }
         let name = DescriptorName::Port(key.as_str().to_owned());
         self.keeper.order(Order::Close { name }, Vec::new());
     }

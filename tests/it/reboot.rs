@@ -41,7 +41,7 @@ fn after_a_power_cut_everything_is_as_it_was() {
 
     daemon.ok(&["start", "stopped"]);
     daemon.ok(&["kill"]);
-    assert!(process::of_home(daemon.home()).is_empty());
+    until_true("the end of the daemon", || process::of_home(daemon.home()).is_empty());
     daemon.ok(&["ping"]);
     until_true("the same after an orderly end", || seats(&daemon).iter().all(|(_, _, runs)| *runs));
 }

@@ -64,20 +64,33 @@ fn no_descendant_is_left_however_it_hides() {
     assert!(!process::is_alive(hidden) && !process::is_alive(pid));
 }
 
+/// A parent and a child that tell who gets the signal; `then` is what the parent does after it got it.
+fn family(then: &str) -> Value {
+    let script = format!(
+        "sh -c 'trap \"echo child; exit\" TERM; echo born; while :; do sleep 0.02; done' & child=$!; \
+         trap 'echo main; {then}; exit 0' TERM; \
+         until grep -q born $pm_out_log_path; do sleep 0.01; done; echo up; while :; do wait; done"
+    );
+    shell("app", &script)
+}
+
+#[test]
+fn the_whole_family_is_asked() {
+    let (daemon, _) = run(family("wait $child"));
+    daemon.ok(&["stop", "app"]);
+    until_true("the word of both", || {
+        let out = daemon.read("logs/app-out.log");
+        out.contains("main\n") && out.contains("child\n")
+    });
+}
+
 #[test]
 fn the_main_process_alone_is_asked_when_it_wants_to_tell_its_children_itself() {
-    let family = "sh -c 'trap \"echo child; exit\" TERM; echo born; while :; do sleep 0.02; done' & child=$!; \
-        trap 'echo main; kill -KILL $child; exit 0' TERM; \
-        until grep -q born $pm_out_log_path; do sleep 0.01; done; echo up; while :; do wait; done";
-    let (daemon, _) = run(with(shell("app", family), json!({ "treekill": false })));
+    let (daemon, _) = run(with(family("kill -KILL $child"), json!({ "treekill": false })));
     daemon.ok(&["stop", "app"]);
     until_true("the word of the main process", || daemon.read("logs/app-out.log").contains("main\n"));
     let out = daemon.read("logs/app-out.log");
     assert!(!out.contains("child"), "the child got a signal of its own:\n{out}");
-
-    let (daemon, _) = run(shell("app", family));
-    daemon.ok(&["stop", "app"]);
-    until_true("the word of the child", || daemon.read("logs/app-out.log").contains("child\n"));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
         Dialled::Absent => Accepted::default(),
         Dialled::Open(probe) => {
             drop(probe);
+            // Within a limit, which stopping has not: a daemon whose supervisor does not come up never answers.
+            session.client.get::<DaemonView>("/v1/daemon").await?;
             session.client.post("/v1/daemon/stop", &json!({})).await?
         }
     };
