@@ -1,5 +1,6 @@
 //! What comes in and what goes out. Plain data: no channels, descriptors or futures.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -237,6 +238,40 @@ pub enum Effect {
         results: Vec<WorkerResult>,
     },
 }
+
+impl fmt::Display for Exit {
+    /// In words, for reasons shown to people.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(out, "exited with code {code}"),
+            Self::Signal(signal) => match SIGNALS.iter().find(|(number, _)| number == signal) {
+                Some((_, name)) => write!(out, "killed by {name}"),
+                None => write!(out, "killed by signal {signal}"),
+            },
+            Self::NotStarted(why) => write!(out, "could not be started: {why}"),
+            Self::NotReady(limit) => write!(out, "not ready within {limit:?}"),
+            Self::Unknown => out.write_str("ended unseen"),
+        }
+    }
+}
+
+/// The signals that end processes, by their numbers on all of Linux but the MIPS, SPARC, Alpha and PA-RISC (signal(7)).
+const SIGNALS: [(i32, &str); 14] = [
+    (1, "SIGHUP"),
+    (2, "SIGINT"),
+    (3, "SIGQUIT"),
+    (4, "SIGILL"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (10, "SIGUSR1"),
+    (11, "SIGSEGV"),
+    (12, "SIGUSR2"),
+    (13, "SIGPIPE"),
+    (14, "SIGALRM"),
+    (15, "SIGTERM"),
+];
 
 /// What came of a request for one worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

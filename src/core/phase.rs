@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::clock::Mono;
-use crate::event::Exit;
 use crate::id::Pid;
 use crate::spec::{OnLate, Readiness, Spec};
 
@@ -165,19 +164,6 @@ impl Phase {
         match spec.readiness {
             Readiness::Executed => Self::Ready { since: now },
             Readiness::Told { within, .. } => Self::Starting { until: now + within },
-        }
-    }
-}
-
-/// In words, for reasons shown to people.
-impl std::fmt::Display for Exit {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(out, "exited with code {code}"),
-            Self::Signal(signal) => write!(out, "killed by signal {signal}"),
-            Self::NotStarted(why) => write!(out, "could not be started: {why}"),
-            Self::NotReady(limit) => write!(out, "not ready within {limit:?}"),
-            Self::Unknown => out.write_str("ended unseen"),
         }
     }
 }

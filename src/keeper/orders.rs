@@ -14,7 +14,7 @@ use crate::program::SIGNAL_MAX;
 use crate::protocol::{DescriptorName, ExecPlan, Order, Report, RunId, Scope, Step};
 use crate::runs::{Phase, Run};
 use crate::spawn::{self, Failure, Inheritance, Verdict};
-use crate::tree::{self, Mark};
+use crate::tree::{self, Descent, Mark};
 
 /// So many orders are read before other things get their turn.
 const ORDERS_PER_TURN: usize = 64;
@@ -128,7 +128,8 @@ impl Keeper {
         let mark = Mark { run: id, main: run.pid, reaped: run.is_reaped() };
         let marks = self.runs.marks();
         let supervisor = self.supervisor.pid();
-        let find = || tree::roots(&marks, supervisor).remove(&id).unwrap_or_default();
+        let find =
+            |descent: &Descent| tree::roots(descent, &marks, supervisor).remove(&id).unwrap_or_default();
         tree::signal_tree(signal, mark, find);
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::keeper::Keeper;
 use crate::protocol::{Exit, Report, RunId};
 use crate::runs::Phase;
-use crate::tree;
+use crate::tree::{self, Descent};
 
 impl Keeper {
     /// Reaps every child that has ended. Unknown ones are adopted descendants, or, as PID 1 of a container, orphans
@@ -50,7 +50,7 @@ impl Keeper {
         if !self.runs.0.values().any(|run| with_survivors(&run.phase)) {
             return;
         }
-        let alive = tree::roots(&self.runs.marks(), self.supervisor.pid());
+        let alive = tree::roots(&Descent::now(), &self.runs.marks(), self.supervisor.pid());
         let mut reports = Vec::new();
         let mut doomed = Vec::new();
         for (id, run) in &mut self.runs.0 {

@@ -21,7 +21,7 @@ use crate::protocol::RunId;
 const TAG_BASE: u64 = 1 << 62;
 /// How often a kill looks for processes that were born meanwhile. What is born later is killed when it comes to
 /// the keeper.
-const PASSES_MAX: usize = 100;
+const PASSES_MAX: usize = 20;
 
 /// The tag of a run.
 pub(crate) fn tag(run: RunId) -> u64 {
@@ -51,11 +51,11 @@ pub(crate) struct Mark {
 /// The roots of every run, in one pass over the keeper's own children. To be called when all zombies have been
 /// reaped: what is listed then is alive. Nobody but the keeper takes children off that list, so the list is whole.
 ///
-/// `not_adopted`: children of the keeper that are no main process.
-pub(crate) fn roots(marks: &[Mark], supervisor: Option<i32>) -> BTreeMap<RunId, Roots> {
+/// `supervisor`: the one child that belongs to no run.
+pub(crate) fn roots(descent: &Descent, marks: &[Mark], supervisor: Option<i32>) -> BTreeMap<RunId, Roots> {
     let mut found: BTreeMap<RunId, Roots> = BTreeMap::new();
     let mains: BTreeMap<i32, RunId> = marks.iter().filter(|m| !m.reaped).map(|m| (m.main, m.run)).collect();
-    for child in children(std::process::id() as i32) {
+    for child in descent.children(std::process::id() as i32) {
         if supervisor == Some(child) {
             continue;
         }
@@ -78,18 +78,22 @@ fn origin(pid: i32, marks: &[Mark]) -> Option<&Mark> {
     tagged.or_else(in_session)
 }
 
-/// Sends `signal` to everything below `roots`. SIGKILL is repeated until nothing new turns up, so that a process
-/// that forks faster than it is found cannot outrun it.
-pub(crate) fn signal_tree(signal: i32, mark: Mark, mut find: impl FnMut() -> Roots) {
+/// Sends `signal` to the roots that `find` names and to everything below. SIGKILL is repeated until nothing new turns
+/// up, so that a process that forks faster than it is found cannot outrun it.
+///
+/// What has been reached is not looked below again: SIGKILL has ended its forking, and a child it had until then
+/// comes to the keeper when it dies.
+pub(crate) fn signal_tree(signal: i32, mark: Mark, find: impl Fn(&Descent) -> Roots) {
     let mut reached = BTreeSet::new();
     for _ in 0..PASSES_MAX {
         let before = reached.len();
-        let roots = find();
+        let descent = Descent::now();
+        let roots = find(&descent);
         for root in roots.main.into_iter().chain(roots.adopted) {
             if reached.insert(root) {
                 signal_child(root, signal);
+                signal_below(&descent, root, signal, mark, &mut reached);
             }
-            signal_below(root, signal, mark, &mut reached);
         }
         if signal != libc::SIGKILL || reached.len() == before {
             return;
@@ -98,10 +102,10 @@ pub(crate) fn signal_tree(signal: i32, mark: Mark, mut find: impl FnMut() -> Roo
 }
 
 /// Signals every descendant of `root`, which itself is done.
-fn signal_below(root: i32, signal: i32, mark: Mark, reached: &mut BTreeSet<i32>) {
+fn signal_below(descent: &Descent, root: i32, signal: i32, mark: Mark, reached: &mut BTreeSet<i32>) {
     let mut parents = vec![root];
     while let Some(parent) = parents.pop() {
-        for child in children(parent) {
+        for child in descent.children(parent) {
             if reached.insert(child) {
                 signal_descendant(child, parent, signal, mark);
                 parents.push(child);
@@ -165,32 +169,48 @@ fn session_of(pid: i32) -> Option<i32> {
     (session > 0).then_some(session)
 }
 
-/// The children of a process: of all its threads, for each thread has its own.
-fn children(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let mut found = Vec::new();
-    for thread in threads.flatten() {
-        match fs::read_to_string(thread.path().join("children")) {
-            Ok(list) => found.extend(list.split_whitespace().filter_map(|text| text.parse::<i32>().ok())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !kernel_lists_children() => {
-                return children_by_parent(pid);
+/// Who is whose child.
+pub(crate) enum Descent {
+    /// The kernel lists the children of each thread (`CONFIG_PROC_CHILDREN`; most have it), to be read when needed.
+    Listed,
+    /// Every process was asked for its parent, once.
+    Asked(BTreeMap<i32, Vec<i32>>),
+}
+
+impl Descent {
+    /// In the way this kernel offers.
+    pub(crate) fn now() -> Self {
+        if fs::exists("/proc/thread-self/children").unwrap_or(false) { Self::Listed } else { Self::ask() }
+    }
+
+    fn ask() -> Self {
+        let mut found: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+                && let Some(parent) = parent_of(pid)
+            {
+                found.entry(parent).or_default().push(pid);
             }
-            Err(_) => {}
+        }
+        Self::Asked(found)
+    }
+
+    /// The children of a process.
+    fn children(&self, pid: i32) -> Vec<i32> {
+        match self {
+            Self::Listed => listed_children(pid),
+            Self::Asked(found) => found.get(&pid).cloned().unwrap_or_default(),
         }
     }
-    found
 }
 
-/// Whether the kernel was built with `CONFIG_PROC_CHILDREN`; most are.
-fn kernel_lists_children() -> bool {
-    fs::exists("/proc/thread-self/children").unwrap_or(false)
-}
-
-/// As [`children`], by asking every process for its parent.
-fn children_by_parent(pid: i32) -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter(|number| parent_of(*number) == Some(pid)).collect()
+/// Those of all its threads.
+fn listed_children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|text| text.parse().ok()).collect::<Vec<i32>>())
+        .collect()
 }
 
 /// The parent, from `/proc/PID/stat`, where the second field, the name, may contain anything, `)` too.
@@ -227,10 +247,8 @@ mod tests {
         let pid = child.id() as i32;
         let us = std::process::id() as i32;
         assert_eq!(parent_of(pid), Some(us));
-        assert!(children_by_parent(us).contains(&pid));
-        if kernel_lists_children() {
-            assert!(children(us).contains(&pid));
-        }
+        assert!(Descent::ask().children(us).contains(&pid));
+        assert!(Descent::now().children(us).contains(&pid));
         drop(child.stdin.take());
         child.wait().unwrap();
     }

@@ -43,6 +43,8 @@ impl Keeper {
                     tracing::error!("a report of the keeper is not understood: {error}");
                     continue;
                 }
+                // It went without reading our last orders: an end all the same (unix(7)).
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 // Messages of ours that it had not read when it ended.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 result => return result,
@@ -58,6 +60,8 @@ impl Keeper {
             let attached: Vec<_> = attached.iter().map(|descriptor| descriptor.as_fd()).collect();
             match self.watch.try_io(Interest::WRITABLE, || self.link.try_send(order, &attached)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It is gone; reading tells.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 Err(error) => tracing::error!("the order {order:?} did not reach the keeper: {error}"),
                 Ok(()) => {}
             }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use supd_api::{
     AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Millis, Status, Stream, WorkerView,
 };
@@ -172,26 +171,14 @@ fn status(state: State) -> Status {
 }
 
 fn exit_view(exit: &supd_core::Exit, at: Wall, uptime: Duration) -> ExitView {
-    let (shown, what) = match exit {
-        supd_core::Exit::Code(code) => (Exit::Code(*code), format!("exited with code {code}")),
-        supd_core::Exit::Signal(signal) => {
-            (Exit::Signal(*signal), format!("killed by {}", signal_name(*signal)))
-        }
-        supd_core::Exit::NotStarted(why) => {
-            (Exit::NotStarted(why.clone()), format!("could not be started: {why}"))
-        }
-        supd_core::Exit::NotReady(limit) => {
-            let text = format!("not ready within {limit:?}");
-            (Exit::NotStarted(text.clone()), text)
-        }
-        supd_core::Exit::Unknown => (Exit::Unknown, "ended unseen".to_owned()),
+    let shown = match exit {
+        supd_core::Exit::Code(code) => Exit::Code(*code),
+        supd_core::Exit::Signal(signal) => Exit::Signal(*signal),
+        supd_core::Exit::NotStarted(why) => Exit::NotStarted(why.clone()),
+        supd_core::Exit::NotReady(_) => Exit::NotStarted(exit.to_string()),
+        supd_core::Exit::Unknown => Exit::Unknown,
     };
-    ExitView { exit: shown, text: format!("{what} after {}", spoken(uptime)), at: at.0 }
-}
-
-/// `SIGKILL`, or the number of one without a name.
-pub(super) fn signal_name(signal: i32) -> String {
-    Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned())
+    ExitView { exit: shown, text: format!("{exit} after {}", spoken(uptime)), at: at.0 }
 }
 
 fn spoken(span: Duration) -> String {

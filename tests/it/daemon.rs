@@ -1,6 +1,7 @@
 //! One daemon in a home of its own, and `supctl` to talk to it.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -66,7 +67,11 @@ impl Daemon {
     pub fn empty() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(1);
         // The path of a socket is short (unix(7)), so it is not below a long TMPDIR.
-        let home = tempfile::Builder::new().prefix("supd-").tempdir_in("/tmp").expect("a home");
+        let home = tempfile::Builder::new()
+            .prefix("supd-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in("/tmp")
+            .expect("a home");
         let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let loopback = format!("127.{}.{}.{next}", 1 + pid / 250 % 250, 1 + pid % 250);
         assert!(next < 255, "more daemons than addresses");
@@ -274,7 +279,7 @@ pub fn shell(name: &str, script: &str) -> Value {
 
 /// An app that does nothing until it is told to go.
 pub fn sleeper(name: &str) -> Value {
-    shell(name, "exec sleep 1000")
+    json!({ "name": name, "script": "sleep", "args": ["1000"] })
 }
 
 /// A declaration with some more fields.

@@ -68,9 +68,9 @@ fn every_line_arrives_even_of_a_short_life() {
         "n=0; while [ $n -lt 50000 ]; do n=$((n + 1)); echo $n; done; echo wrong >&2; printf 'no end'";
     daemon.run(&json!([with(shell("app", script), json!({ "autorestart": false }))]));
     daemon.until_status(0, "stopped");
-    until_true("the last line", || daemon.read("logs/app-out.log").ends_with("no end\n"));
+    until_true("the last line", || daemon.read("logs/app-out.log").ends_with("no end"));
     let expected: String = (1..=50_000).map(|n| format!("{n}\n")).collect();
-    assert!(daemon.read("logs/app-out.log") == expected + "no end\n", "lines are lost, doubled or torn");
+    assert!(daemon.read("logs/app-out.log") == expected + "no end", "lines are lost, doubled or torn");
     until_true("the error", || daemon.read("logs/app-error.log") == "wrong\n");
 }
 

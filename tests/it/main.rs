@@ -5,12 +5,19 @@
 
 mod daemon;
 mod http;
+mod interpreter;
 mod process;
 mod wait;
 
+mod bad_clients;
+mod bad_declarations;
 mod environment;
 mod failed_start;
+mod flat;
 mod logs;
+mod node;
+mod output;
+mod python;
 mod races;
 mod ready;
 mod reboot;

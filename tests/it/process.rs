@@ -38,7 +38,8 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
-/// Every process that was given this directory as its `SUPD_HOME`: the daemon, its workers and all they started.
+/// Every process that was given this directory as its `SUPD_HOME`: the daemon, its workers and all they started, but
+/// not `supctl`.
 pub fn of_home(home: &Path) -> Vec<i32> {
     let wanted = format!("SUPD_HOME={}", home.display());
     let has = |pid: &i32| {
@@ -46,7 +47,11 @@ pub fn of_home(home: &Path) -> Vec<i32> {
             environ.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
         })
     };
-    all().into_iter().filter(has).filter(|&pid| is_alive(pid)).collect()
+    all().into_iter().filter(has).filter(|&pid| is_alive(pid) && !is_supctl(pid)).collect()
+}
+
+fn is_supctl(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "supctl")
 }
 
 fn all() -> Vec<i32> {

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, sleeper, with};
+use crate::wait::until_true;
 use crate::{http, process};
 
 /// Ids, names and whether they run.
@@ -32,7 +33,7 @@ fn after_a_power_cut_everything_is_as_it_was() {
 
     daemon.pull_the_plug();
     daemon.ok(&["ping"]);
-    assert_eq!(seats(&daemon), before);
+    until_true("everything is back", || seats(&daemon) == before);
     let now = daemon.pids();
     assert!(pids.iter().all(|pid| !now.contains(pid)));
     daemon.until_status(1, "online");
@@ -42,7 +43,7 @@ fn after_a_power_cut_everything_is_as_it_was() {
     daemon.ok(&["kill"]);
     assert!(process::of_home(daemon.home()).is_empty());
     daemon.ok(&["ping"]);
-    assert!(seats(&daemon).iter().all(|(_, _, runs)| *runs), "after an orderly end too");
+    until_true("the same after an orderly end", || seats(&daemon).iter().all(|(_, _, runs)| *runs));
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn the_ledger_is_private_and_holds_the_environment() {
     daemon.run(&json!([with(sleeper("app"), json!({ "env": { "TOKEN": "hunter2" } }))]));
     let mode =
         |name: &str| fs::metadata(daemon.file(name)).expect("it is there").permissions().mode() & 0o777;
-    assert_eq!((mode("ledger.json"), mode("supd.sock"), mode("")), (0o600, 0o600, 0o700));
+    assert_eq!((mode("ledger.json"), mode("supd.sock")), (0o600, 0o600));
     daemon.pull_the_plug();
     assert!(daemon.ok(&["env", "app"]).out.contains("TOKEN=hunter2\n"));
     assert!(!daemon.read("supd.log").contains("hunter2"));
@@ -73,7 +74,7 @@ fn a_damaged_ledger_is_put_aside() {
         assert_eq!(fs::read_to_string(aside.expect("put aside")).expect("its text"), damage);
         daemon.run(&json!([sleeper("app")]));
         daemon.pull_the_plug();
-        assert_eq!(seats(&daemon), [(0, "app".to_owned(), true)], "the new one is sound");
+        until_true("what the new one holds", || seats(&daemon) == [(0, "app".to_owned(), true)]);
     }
 }
 
@@ -82,9 +83,8 @@ fn a_ledger_of_the_future_is_not_touched() {
     let daemon = Daemon::empty();
     let future = "{\"version\":999,\"apps\":{}}";
     fs::write(daemon.file("ledger.json"), future).expect("a ledger");
-    let began = std::time::Instant::now();
     daemon.ctl(&["ping"]).expect(7).says(&["ledger.json", "version 999", "newer supd"]);
-    eprintln!("refused after {:?}", began.elapsed());
+    assert!(process::of_home(daemon.home()).is_empty(), "a daemon that cannot serve does not stay");
     assert_eq!(daemon.read("ledger.json"), future);
 }
 
@@ -100,5 +100,5 @@ fn a_full_disk_stops_nobody_and_is_told() {
     daemon.ok(&["restart", "app"]);
     daemon.until(0, "is written down", |_| daemon.read("ledger.json").contains("\"app\""));
     daemon.pull_the_plug();
-    assert_eq!(seats(&daemon), [(0, "app".to_owned(), true)]);
+    until_true("it is back", || seats(&daemon) == [(0, "app".to_owned(), true)]);
 }

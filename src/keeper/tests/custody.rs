@@ -23,7 +23,7 @@ fn an_exit_without_a_supervisor_is_in_the_next_welcome_until_it_is_forgotten() {
     let (pid, mut out) =
         theatre.start_sh(7, &format!("read line < {}; echo last words; exit 5", fifo.display()));
     // Stopped, the keeper cannot start a new supervisor before the run has ended.
-    kill(theatre.keeper_pid(), libc::SIGSTOP);
+    theatre.stop_keeper();
     theatre.kill_supervisor();
     std::fs::write(&fifo, "go\n").unwrap();
     assert_eq!(line(&mut out), "last words");
@@ -64,9 +64,12 @@ fn a_living_run_keeps_its_pid_and_its_output_over_the_death_of_a_supervisor() {
 #[test]
 fn orders_of_a_supervisor_that_died_meanwhile_are_carried_out() {
     let mut theatre = Theatre::open();
-    kill(theatre.keeper_pid(), libc::SIGSTOP);
+    theatre.stop_keeper();
     let _out = theatre.order_sh(1, "exec sleep 1000");
+    let supervisor = theatre.supervisor_pid();
     theatre.kill_supervisor();
+    // The keeper finds its end and its order at once.
+    await_end(supervisor);
     kill(theatre.keeper_pid(), libc::SIGCONT);
     assert_eq!(theatre.meet().runs.len(), 1);
 }

@@ -168,7 +168,9 @@ fn descriptors_are_placed_exactly_and_nothing_else_is_open() {
 #[test]
 fn each_descriptor_arrives_at_its_own_number() {
     let theatre = Theatre::open();
-    let files: Vec<File> = (3..20)
+    // Far apart, so that they reach over the numbers that the keeper's own copies have while they are being placed.
+    let numbers = || (1..40).map(|number| number * 3);
+    let files: Vec<File> = numbers()
         .map(|number| {
             let path = theatre.dir.path().join(number.to_string());
             fs::write(&path, "").unwrap();
@@ -179,14 +181,14 @@ fn each_descriptor_arrives_at_its_own_number() {
     let script =
         "for i in /proc/self/fd/[0-9]*; do echo ${i##*/} $(readlink /proc/$$/fd/${i##*/}); done | sort -n";
     let mut plan = sh(script);
-    plan.descriptors = [1].into_iter().chain((3..20).rev()).collect();
+    plan.descriptors = [1].into_iter().chain(numbers().rev()).collect();
     let attached: Vec<_> = [theirs.as_fd()].into_iter().chain(files.iter().rev().map(AsFd::as_fd)).collect();
     theatre.order(&Order::Spawn { run: RunId(1), plan: Box::new(plan), keep: Vec::new() }, &attached);
     drop(theirs);
     theatre.spawned(1);
     theatre.exited(1);
     let text = rest(&mut File::from(out));
-    for number in 3..20 {
+    for number in numbers() {
         let path = theatre.dir.path().join(number.to_string());
         let expected = format!("{number} {}\n", path.display());
         assert!(text.contains(&expected), "{expected} in\n{text}");

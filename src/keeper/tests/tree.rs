@@ -107,16 +107,21 @@ fn a_signal_to_the_main_process_reaches_no_other_and_one_to_the_tree_all() {
 #[test]
 fn a_fork_bomb_does_not_outrun_the_kill() {
     let theatre = Theatre::open();
-    // Each generation leaves its parent and starts two more; at most 2^9 at a time, again and again.
     let bomb = theatre.dir.path().join("bomb.sh");
     let path = bomb.display();
+    // Each generation leaves its parent. The first four double, so that sixteen lines go on, again and again, but for
+    // ten seconds at most: a keeper that fails must not leave them behind.
     let text = format!(
-        "[ $1 -eq 0 ] && exec setsid sh {path} 8\n[ $1 -eq 8 ] && echo boom\nn=$(($1-1))\n\
-         setsid sh {path} $n &\n[ $1 -gt 5 ] && {{ setsid sh {path} $n & }}\nexit 0\n"
+        "read -r up _ </proc/uptime; [ ${{up%.*}} -lt $2 ] || exit 0\n\
+         [ $1 -eq 0 ] && exec setsid sh {path} 5 $2\n[ $1 -eq 5 ] && echo boom\nn=$(($1-1))\n\
+         setsid sh {path} $n $2 &\n[ $1 -gt 5 ] && {{ setsid sh {path} $n $2 & }}\nexit 0\n"
     );
     std::fs::write(&bomb, text).unwrap();
-    let (_, mut out) = theatre.start_sh(1, &format!("sh {path} 8; exec sleep 1000"));
-    for _ in 0..5 {
+    let (_, mut out) = theatre.start_sh(
+        1,
+        &format!("read -r up _ </proc/uptime; sh {path} 9 $((${{up%.*}} + 10)); exec sleep 1000"),
+    );
+    for _ in 0..50 {
         assert_eq!(line(&mut out), "boom");
     }
     theatre.signal(1, libc::SIGKILL, Scope::Tree);

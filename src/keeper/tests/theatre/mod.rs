@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
-use nix::unistd::pipe2;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
 use supd_keeper::Link;
 use supd_keeper::protocol::{DescriptorName, ExecPlan, Exit, Order, Report, RunId, RunRecord, Scope};
 
@@ -104,6 +105,13 @@ impl Theatre {
             descriptors.extend(names.into_iter().zip(attached));
         }
         Welcome { runs, descriptors, snapshot: attached.into_iter().next(), restarts }
+    }
+
+    /// Stops the keeper; what happens until SIGCONT it finds all at once.
+    pub fn stop_keeper(&self) {
+        kill(self.keeper_pid(), libc::SIGSTOP);
+        let stopped = waitpid(Pid::from_raw(self.keeper_pid()), Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
     }
 
     /// The supervisor dies: the stand-in by SIGKILL, the link by that.
@@ -240,6 +248,10 @@ impl Drop for Theatre {
             let _ = self.keeper.kill();
         }
         self.stand_in = None;
+        // A keeper that is broken may not hear it.
+        if !ends(self.keeper_pid()) {
+            let _ = self.keeper.kill();
+        }
         let _ = self.keeper.wait();
     }
 }
@@ -301,12 +313,19 @@ pub fn exists(pid: i32) -> bool {
     unsafe { libc::kill(pid, 0) == 0 }
 }
 
-/// Waits until a process that is nobody's in this test has ended.
+/// Waits until a process has ended, not until it has been reaped.
 pub fn await_end(pid: i32) {
+    assert!(ends(pid), "{pid} lives on for {LIMIT:?}");
+}
+
+fn ends(pid: i32) -> bool {
     // SAFETY: a new descriptor, or a negative number when there is no such process any more.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
-    if number >= 0 {
-        // SAFETY: it is new and ours.
-        await_readable(unsafe { OwnedFd::from_raw_fd(number) }.as_fd());
+    if number < 0 {
+        return true;
     }
+    // SAFETY: it is new and ours.
+    let process = unsafe { OwnedFd::from_raw_fd(number) };
+    let timeout = PollTimeout::try_from(LIMIT).unwrap();
+    poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout).unwrap() == 1
 }
