@@ -89,8 +89,10 @@ class Inherited:
             self.port = listener.getsockname()[1]
             number = listener.fileno()
             environment = os.environ | {"LISTEN_FD": str(number)}
-            command = ["node", str(SERVER)]
-            self.started = [subprocess.Popen(command, env=environment, pass_fds=[number]) for _ in range(workers)]
+            # A session each, as supd gives its workers: with autogroups (sched(7)) the scheduler shares the processors
+            # out to sessions, not to processes.
+            own = {"env": environment, "pass_fds": [number], "start_new_session": True}
+            self.started = [subprocess.Popen(["node", str(SERVER)], **own) for _ in range(workers)]
 
     def processes(self):
         return [process.pid for process in self.started]
