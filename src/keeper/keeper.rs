@@ -28,8 +28,8 @@ use crate::tree;
 const DESCRIPTORS_PER_MESSAGE: usize = 100;
 /// After so many supervisors that died young, a keeper that shall end stops the runs itself.
 const HOPELESS: u32 = 5;
-/// After so many that died without ever getting ready, a keeper that has never served gives up: whoever started it shall
-/// hear of it.
+/// After so many that died without ever getting ready, a keeper that has nothing to look after gives up: whoever started
+/// it shall hear of it.
 const STILLBORN: u32 = 3;
 /// How long runs then have between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -244,7 +244,8 @@ impl Keeper {
         match self.stage {
             Stage::Serving => {
                 let down = self.supervisor.pid().is_none();
-                if down && !self.announced && self.supervisor.short_lives() >= STILLBORN {
+                let served = self.announced || !self.runs.0.is_empty();
+                if down && !served && self.supervisor.short_lives() >= STILLBORN {
                     say(format_args!("no supervisor gets ready: giving up"));
                     self.end(1);
                 } else if down && self.terminate && self.supervisor.short_lives() >= HOPELESS {

@@ -134,6 +134,9 @@ async fn kill_waits_until_the_daemon_is_gone() {
         let (_probe, _) = listener.accept().await.unwrap();
         let (mut stream, _) = listener.accept().await.unwrap();
         read_head(&mut stream).await;
+        write_answer(&mut stream, "{}").await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
         write_answer(&mut stream, r#"{"workers":[{"id":0,"app":"web"}]}"#).await;
         // One look finds it still listening.
         listener.accept().await.unwrap();

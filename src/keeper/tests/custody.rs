@@ -18,6 +18,7 @@ use theatre::{Theatre, await_end, await_readable, exists, kill, line, sh};
 #[test]
 fn an_exit_without_a_supervisor_is_in_the_next_welcome_until_it_is_forgotten() {
     let mut theatre = Theatre::open();
+    theatre.order(&Order::Ready, &[]);
     let fifo = theatre.dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let (pid, mut out) =
@@ -121,6 +122,7 @@ fn three_hundred_descriptors_come_back_each_under_its_name() {
 #[test]
 fn a_supervisor_that_dies_young_is_started_again_after_growing_pauses() {
     let mut theatre = Theatre::open();
+    theatre.order(&Order::Ready, &[]);
     let mut pauses = Vec::new();
     for _ in 0..4 {
         let before = Instant::now();

@@ -49,6 +49,17 @@ fn quit_kills_what_is_left_and_exits_with_the_code() {
 }
 
 #[test]
+fn a_keeper_with_nothing_to_look_after_whose_supervisors_never_get_ready_gives_up() {
+    let mut theatre = Theatre::open();
+    for _ in 0..2 {
+        theatre.dismiss_supervisor();
+        theatre.meet();
+    }
+    theatre.dismiss_supervisor();
+    assert_eq!(theatre.exit_code(), 1);
+}
+
+#[test]
 fn without_any_supervisor_a_keeper_that_shall_end_stops_the_runs_itself() {
     let mut theatre = Theatre::open();
     let (main, mut out) =
