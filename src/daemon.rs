@@ -4,7 +4,7 @@
 //! supervisor does.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ use crate::supervisor;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at whether it does.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Between two attempts while another daemon has the lock and does not answer.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// So much of a log, in bytes, is shown when the daemon did not come up.
 const LOGGED_MAX: u64 = 4096;
 /// Exit code of a daemon that finds another one in its home.
@@ -127,7 +129,8 @@ fn lock(home: &Home) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// Starts the keeper in the background and waits until its socket accepts. Another daemon of this home is as good.
+/// Starts the keeper in the background and waits until its socket accepts. Another daemon of this home is as good; one
+/// that is just ending (`supctl kill` a moment ago) still has the lock, so it is tried again.
 fn detach(home: &Home) -> io::Result<ExitCode> {
     make(home)?;
     let path = home.daemon_log();
@@ -138,27 +141,38 @@ fn detach(home: &Home) -> io::Result<ExitCode> {
         .open(&path)
         .map_err(|error| at(&path, &error))?;
     let before = log.metadata()?.len();
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--detached", "--home"])
-        .arg(home.path())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()?;
+    let mut child = start(home, &log)?;
     let until = Instant::now() + START_TIMEOUT;
     while UnixStream::connect(home.socket()).is_err() {
-        if let Some(code) = failure(&mut child)? {
-            let why = logged_since(&path, before)?;
-            return Err(io::Error::other(format!("the daemon ended at once ({code}):\n{}", why.trim_end())));
-        }
         if Instant::now() > until {
             let text = format!("the daemon did not answer within {START_TIMEOUT:?}; see {}", path.display());
             return Err(io::Error::other(text));
         }
-        std::thread::sleep(LOOK_AGAIN);
+        match child.try_wait()? {
+            None => std::thread::sleep(LOOK_AGAIN),
+            Some(status) if status.code() == Some(i32::from(TAKEN)) => {
+                std::thread::sleep(TRY_AGAIN);
+                child = start(home, &log)?;
+            }
+            Some(status) => {
+                let why = logged_since(&path, before)?;
+                let text = format!("the daemon ended at once ({status}):\n{}", why.trim_end());
+                return Err(io::Error::other(text));
+            }
+        }
     }
-    io::stdout().flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A child that becomes the keeper of this home, or ends with [`TAKEN`].
+fn start(home: &Home, log: &File) -> io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .args(["--detached", "--home"])
+        .arg(home.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?)
+        .spawn()
 }
 
 /// What has been written to the log since it had that length.
@@ -168,11 +182,6 @@ fn logged_since(path: &Path, length: u64) -> io::Result<String> {
     let mut text = Vec::new();
     log.take(LOGGED_MAX).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// How the child has failed, if it has. One that found another daemon has not: that one is about to answer.
-fn failure(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
-    Ok(child.try_wait()?.filter(|status| status.code() != Some(i32::from(TAKEN))))
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {

@@ -35,6 +35,15 @@ fn twenty_commands_on_an_empty_home_start_one_daemon() {
 }
 
 #[test]
+fn a_daemon_that_is_just_ending_does_not_keep_the_next_from_starting() {
+    let daemon = Daemon::empty();
+    for _ in 0..10 {
+        daemon.ok(&["ping"]);
+        daemon.ok(&["kill"]);
+    }
+}
+
+#[test]
 fn conflicting_commands_of_twenty_clients_leave_one_truth() {
     let daemon = Daemon::start();
     let address = daemon.address(8175);
