@@ -81,7 +81,7 @@ fn giant_requests_are_refused() {
         assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 4"), "{}", &reply[..reply.len().min(200)]);
     }
     let (_, supervisor) = daemon.heads();
-    let before = process::pss(supervisor);
+    let before = process::memory(supervisor);
     let body = vec![b' '; 17 << 20];
     let mut connection = Connection::over(daemon.connect());
     // The daemon may answer and hang up before all of it is sent; then the reply is lost on the way (tcp(7), RST).
@@ -93,7 +93,7 @@ fn giant_requests_are_refused() {
         Connection::over(daemon.connect()).send("POST", "/v1/apps", "", deep.as_bytes()).expect("a reply");
     assert_eq!(reply.status, 400);
     unharmed(&daemon, &pids, "giants");
-    assert!(process::pss(supervisor) < before + (64 << 10), "it keeps what it was sent");
+    assert!(process::memory(supervisor) < before + (64 << 10), "it keeps what it was sent");
 }
 
 #[test]

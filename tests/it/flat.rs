@@ -23,7 +23,7 @@ fn hundreds_of_restarts_leave_neither_descriptors_nor_memory() {
         (
             process::descriptors(keeper),
             process::descriptors(supervisor),
-            process::pss(keeper) + process::pss(supervisor),
+            process::memory(keeper) + process::memory(supervisor),
         )
     };
     let before = measure();

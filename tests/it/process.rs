@@ -70,9 +70,9 @@ pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// Its proportional share of memory, in KiB.
-pub fn pss(pid: i32) -> u64 {
+/// The memory that is its own whoever else runs the same binary, in KiB: what it has written to (heap, stacks).
+pub fn memory(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
+    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap_or("0 kB");
     line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0)
 }
