@@ -101,6 +101,12 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
         }
         return Ok(ExitCode::from(TAKEN));
     };
+    let left = supd_keeper::end_leftovers(&format!("SUPD_HOME={}", home.path().display()));
+    if left > 0 {
+        eprintln!(
+            "supd: the keeper before this one was killed; {left} processes it left behind have been ended"
+        );
+    }
     let pid_file = home.pid_file();
     std::fs::write(&pid_file, std::process::id().to_string()).map_err(|error| at(&pid_file, &error))?;
     let argv = ["supd", "supervisor", "--home"].map(str::to_owned).into_iter();

@@ -7,6 +7,7 @@
 
 mod clock;
 mod keeper;
+mod leftovers;
 mod link;
 pub mod memfd;
 mod notify;
@@ -21,4 +22,5 @@ mod tree;
 
 pub use clock::monotonic_ns;
 pub use keeper::{Options, run};
+pub use leftovers::end_leftovers;
 pub use link::Link;

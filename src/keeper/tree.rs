@@ -120,14 +120,20 @@ pub(crate) fn signal_child(pid: i32, signal: i32) {
     let _ = unsafe { libc::kill(pid, signal) };
 }
 
+/// Signals a descendant that somebody else reaps.
+fn signal_descendant(pid: i32, parent: i32, signal: i32, mark: Mark) {
+    signal_if(pid, signal, |pid| {
+        limit_of(pid) == Some(tag(mark.run))
+            || session_of(pid) == Some(mark.main)
+            || parent_of(pid).is_some_and(|now| now == parent || now == std::process::id() as i32)
+    });
+}
+
 /// Signals a process that somebody else reaps: pinned by a pidfd first, then looked at again, so that the signal
 /// never goes to a new owner of the number.
-fn signal_descendant(pid: i32, parent: i32, signal: i32, mark: Mark) {
+pub(crate) fn signal_if(pid: i32, signal: i32, belongs: impl Fn(i32) -> bool) {
     let pinned = pidfd(pid);
-    let belongs = limit_of(pid) == Some(tag(mark.run))
-        || session_of(pid) == Some(mark.main)
-        || parent_of(pid).is_some_and(|now| now == parent || now == std::process::id() as i32);
-    if !belongs {
+    if !belongs(pid) {
         return;
     }
     match pinned {
@@ -139,6 +145,11 @@ fn signal_descendant(pid: i32, parent: i32, signal: i32, mark: Mark) {
         // Before Linux 5.3, or it is gone.
         None => signal_child(pid, signal),
     }
+}
+
+/// Whether it carries the tag of some run of some keeper.
+pub(crate) fn is_tagged(pid: i32) -> bool {
+    limit_of(pid).is_some_and(|limit| limit >= TAG_BASE && limit != libc::RLIM_INFINITY)
 }
 
 fn pidfd(pid: i32) -> Option<OwnedFd> {
@@ -214,7 +225,7 @@ fn listed_children(pid: i32) -> Vec<i32> {
 }
 
 /// The parent, from `/proc/PID/stat`, where the second field, the name, may contain anything, `)` too.
-fn parent_of(pid: i32) -> Option<i32> {
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     std::str::from_utf8(&stat[after_name..]).ok()?.split_whitespace().nth(1)?.parse().ok()

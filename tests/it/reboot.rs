@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Daemon, sleeper, with};
+use crate::daemon::{Daemon, shell, sleeper, with};
 use crate::wait::until_true;
 use crate::{http, process};
 
@@ -44,6 +44,25 @@ fn after_a_power_cut_everything_is_as_it_was() {
     until_true("the end of the daemon", || process::of_home(daemon.home()).is_empty());
     daemon.ok(&["ping"]);
     until_true("the same after an orderly end", || seats(&daemon).iter().all(|(_, _, runs)| *runs));
+}
+
+#[test]
+fn what_a_killed_keeper_leaves_behind_does_not_stand_beside_the_new_ones() {
+    let daemon = Daemon::start();
+    let stubborn = shell("stubborn", "trap '' TERM; sleep 1000 & while :; do wait; done");
+    daemon.run(&json!([sleeper("app"), with(stubborn, json!({ "kill_timeout": 100 }))]));
+    let (keeper, _) = daemon.heads();
+    let before = daemon.pids();
+    process::kill(keeper);
+    until_true("the supervisor leaves with its keeper", || {
+        process::of_home(daemon.home()).iter().all(|&pid| !process::command_line(pid).contains("supervisor"))
+    });
+    assert!(before.iter().all(|&pid| process::of_home(daemon.home()).contains(&pid)), "they go on meanwhile");
+    daemon.ok(&["ping"]);
+    until_true("both are back", || seats(&daemon).iter().filter(|(_, _, runs)| *runs).count() == 2);
+    let now = process::of_home(daemon.home());
+    assert!(before.iter().all(|pid| !now.contains(pid)), "{before:?} are gone, {now:?} are there");
+    assert!(daemon.read("supd.log").contains("left behind"));
 }
 
 #[test]
