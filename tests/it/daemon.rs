@@ -6,13 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::channel;
 use std::{fs, thread};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process;
-use crate::wait::{until, until_true};
+use crate::wait::{LIMIT, until, until_true};
 
 /// The variables that a daemon of a test must not inherit from whoever runs the tests.
 const FOREIGN: [&str; 7] =
@@ -238,7 +239,7 @@ impl Daemon {
     }
 
     fn end(&self) -> Result<(), String> {
-        let output = self.ctl(&["kill"]);
+        let output = attempt(&mut self.command(&["kill"]), b"")?;
         if output.code != 0 {
             return Err(format!("`supctl kill` failed: {output:#?}"));
         }
@@ -260,7 +261,8 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("---- {}\n{}", self.ctl(&["list"]).out, self.read("supd.log"));
+            let list = attempt(&mut self.command(&["list"]), b"").map(|output| output.out);
+            eprintln!("---- {}\n{}", list.unwrap_or_else(|why| why), self.read("supd.log"));
         }
         let ended = self.end();
         process::of_home(self.home()).into_iter().for_each(process::kill);
@@ -299,20 +301,40 @@ pub fn pid_of(worker: &Value) -> i32 {
 }
 
 fn run(command: &mut Command, input: &[u8]) -> Output {
+    attempt(command, input).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn attempt(command: &mut Command, input: &[u8]) -> Result<Output, String> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        .map_err(|error| format!("{command:?}: {error}"))?;
     // It may end without reading all of it.
     let _ = child.stdin.take().expect("a pipe").write_all(input);
-    finish(child)
+    wait_for(child)
 }
 
 /// Waits for a command and collects what it printed.
 pub fn finish(child: Child) -> Output {
-    let output = child.wait_with_output().expect("its end");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Output { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    wait_for(child).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn wait_for(child: Child) -> Result<Output, String> {
+    let pid = child.id().cast_signed();
+    let line = process::command_line(pid);
+    let (tell, ended) = channel();
+    thread::spawn(move || drop(tell.send(child.wait_with_output())));
+    let Ok(output) = ended.recv_timeout(LIMIT) else {
+        process::kill(pid);
+        return Err(format!("`{line}` did not end within {LIMIT:?}"));
+    };
+    let output = output.map_err(|error| error.to_string())?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Output {
+        code: output.status.code().unwrap_or(-1),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    })
 }
