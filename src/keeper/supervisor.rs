@@ -19,7 +19,7 @@ use crate::tree;
 
 /// A supervisor that lived this long is started again at once.
 const LONG_LIFE: Duration = Duration::from_secs(10);
-/// The pause after the first short life; it doubles with each further one ...
+/// The first short life is an accident: no pause. This one follows the second; it doubles with each further one ...
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// ... up to this.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
@@ -262,8 +262,8 @@ impl Supervisor {
 
 fn pause_after(short_lives: u32) -> Duration {
     match short_lives {
-        0 => Duration::ZERO,
-        many => BACK_OFF.saturating_mul(1 << (many - 1).min(10)).min(BACK_OFF_MAX),
+        0 | 1 => Duration::ZERO,
+        many => BACK_OFF.saturating_mul(1 << (many - 2).min(10)).min(BACK_OFF_MAX),
     }
 }
 
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_five_seconds() {
         let pauses: Vec<_> = (0..9).map(|lives| pause_after(lives).as_millis()).collect();
-        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(pauses, [0, 0, 100, 200, 400, 800, 1600, 3200, 5000]);
         assert_eq!(pause_after(u32::MAX), BACK_OFF_MAX);
     }
 }
