@@ -1,6 +1,7 @@
 //! Clients that wait for the outcome of a change.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use supd_api::{Accepted, AppName, Fault, FaultCode, WorkerOutcome};
 use supd_core::{Event, RequestId, WorkerResult};
@@ -10,7 +11,6 @@ use super::call::Reply;
 use super::ledger::Writer;
 use super::now;
 use super::turn::Shell;
-use std::time::Duration;
 
 /// From the last answer to our end: the answer has to reach the client first.
 const GOODBYE: Duration = Duration::from_millis(100);

@@ -1,10 +1,12 @@
 //! The present state as clients see it: what the core knows, in the words of the API.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Millis, Status, Stream, WorkerView,
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Status, Stream,
+    WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -15,7 +17,6 @@ use super::targets::{Candidate, resolve};
 use super::turn::Shell;
 use super::{now, paths};
 use crate::home::Home;
-use supd_api::Fault;
 
 impl Shell {
     pub(super) fn daemon_view(&self) -> DaemonView {
@@ -101,10 +102,7 @@ impl Shell {
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 
-    pub(super) fn resolve_or_all(
-        &self,
-        targets: &[String],
-    ) -> Result<std::collections::BTreeSet<u32>, Fault> {
+    pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
         let candidates = self.candidates();
         if targets.is_empty() {
             return Ok(candidates.iter().map(|candidate| candidate.worker).collect());
