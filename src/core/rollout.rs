@@ -75,6 +75,12 @@ impl App {
     /// Moves on: as many workers at a time as the target's spec allows.
     pub(crate) fn advance_rollout(&mut self, turn: &mut Turn<'_>) -> Option<(RequestId, Outcome)> {
         let rollout = self.rollout.as_mut()?;
+        if rollout.back.is_none() && self.seats.iter().all(|seat| seat.wish != Wish::Up) {
+            // Everything was stopped on the way, so nothing has proven the new one: the next start takes the old.
+            let from = rollout.from;
+            self.seats.iter_mut().for_each(|seat| seat.want(from, Manner::StopFirst));
+            return self.cancel_rollout().map(|(request, _)| (request, Outcome::Done));
+        }
         let to = rollout.to;
         let (surge, manner) = pace(&self.specs, to);
         let moving = |seat: &&mut Seat| seat.wish == Wish::Up && seat.wanted == to && !seat.is_settled();

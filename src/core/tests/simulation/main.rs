@@ -86,6 +86,25 @@ proptest! {
     }
 }
 
+/// A stop on the way to a new release: nothing has proven it, so the next start takes the old one.
+#[test]
+fn a_stop_in_a_rollout_keeps_what_was_proven() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false });
+    world.run(&Op::Advance(60_000));
+    let proven = world.revisions_in_service(0);
+    world.run(&Op::Apply { app: 0, kind, gently: true });
+    world.run(&Op::Advance(60));
+    world.run(&Op::StopApp { app: 0 });
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::Start { nth: 0 });
+    world.run(&Op::Start { nth: 1 });
+    world.run(&Op::Advance(60_000));
+    assert_eq!(world.revisions_in_service(0), proven);
+    world.end();
+}
+
 /// Invariant 10 for the patient policy: at once, then after 1, 2, 4 … 60 s, each with at most 20 % of jitter.
 #[test]
 fn a_crash_loop_is_slow_and_endless() {
