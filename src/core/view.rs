@@ -86,6 +86,11 @@ impl Supervisor {
         })
     }
 
+    /// One run with the worker it belongs to.
+    pub fn run(&self, run: RunId) -> Option<(&AppName, WorkerId, u32, RunView)> {
+        self.runs().find(|(_, _, _, view)| view.run == run)
+    }
+
     /// The revision an app is at, or is moving to.
     pub fn revision(&self, app: &AppName) -> Option<RevisionId> {
         self.apps.get(app).map(|app| app.rollout.as_ref().map_or(app.goal, |rollout| rollout.to).revision)

@@ -35,14 +35,15 @@ impl Shell {
     }
 
     fn apply(&mut self, revisions: Vec<Revision>, gently: bool, reply: Reply<Accepted>) {
-        let refused = self.refuse_while_halting().err();
-        let refused = refused.or_else(|| {
-            revisions.iter().find_map(|revision| self.check_addresses(&revision.declaration).err())
-        });
-        if let Some(fault) = refused {
+        if let Err(fault) = self.refuse_while_halting() {
             return drop(reply.send(Err(fault)));
         }
-        let warnings = if gently { self.reloads_that_are_restarts(&revisions) } else { Vec::new() };
+        if let Some(taken) = revisions.iter().find_map(|revision| self.taken_address(&revision.declaration)) {
+            // Finding out by whom looks through all processes.
+            tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
+            return;
+        }
+        let warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
         let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();
         self.requests.wait(&requests, warnings, reply);
         for (request, revision) in requests.into_iter().zip(revisions) {
@@ -61,17 +62,16 @@ impl Shell {
             Ok(workers) => workers.into_iter().map(WorkerId).collect(),
             Err(fault) => return drop(reply.send(Err(fault))),
         };
-        if verb == Verb::Reload {
-            return self.reload(&workers, reply);
-        }
         let request = self.new_request();
-        self.requests.wait(&[request], Vec::new(), reply);
-        self.turn(match verb {
+        let event = match verb {
             Verb::Start => Event::Start { request, workers },
             Verb::Stop => Event::Stop { request, workers },
-            Verb::Restart | Verb::Reload => Event::Restart { request, workers },
+            Verb::Restart => Event::Restart { request, workers },
+            Verb::Reload => return self.reload(&workers, reply),
             Verb::Delete => Event::Delete { request, workers },
-        });
+        };
+        self.requests.wait(&[request], Vec::new(), reply);
+        self.turn(event);
     }
 
     /// A reload concerns whole apps.
@@ -82,27 +82,13 @@ impl Shell {
             .filter(|seat| workers.contains(&seat.worker))
             .map(|seat| seat.app.clone())
             .collect();
-        let current = apps.iter().filter_map(|app| {
-            let id = self.core.revision(app)?;
-            self.revisions.get(&(app.clone(), id)).map(|revision| Revision::clone(revision))
-        });
-        let warnings = self.reloads_that_are_restarts(&current.collect::<Vec<_>>());
+        let current = apps.iter().filter_map(|app| self.revision(app, self.core.revision(app)?));
+        let warnings = reloads_that_are_restarts(current.map(Arc::as_ref));
         let requests: Vec<RequestId> = apps.iter().map(|_| self.new_request()).collect();
         self.requests.wait(&requests, warnings, reply);
         for (request, app) in requests.into_iter().zip(apps) {
             self.turn(Event::Reload { request, app });
         }
-    }
-
-    fn reloads_that_are_restarts(&self, revisions: &[Revision]) -> Vec<String> {
-        let alone = |revision: &&Revision| !spec::spec(&revision.declaration).overlap;
-        let text = |revision: &Revision| {
-            let name = &revision.declaration.name;
-            format!(
-                "{name} opens its port itself, so its reload is a restart, one worker at a time; `listen` or cluster mode avoids the gap"
-            )
-        };
-        revisions.iter().filter(alone).map(text).collect()
     }
 
     fn scale(&mut self, name: &AppName, to: ScaleTo, reply: Reply<Accepted>) {
@@ -189,7 +175,7 @@ impl Shell {
     fn log_files(&self, wanted: &BTreeSet<u32>, only: Option<Stream>) -> Vec<TailFile> {
         let mut files = Vec::new();
         for seat in self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0)) {
-            let Some(revision) = self.revisions.get(&(seat.app.clone(), seat.revision)) else { continue };
+            let Some(revision) = self.revision(seat.app, seat.revision) else { continue };
             let app = &revision.declaration;
             for stream in [Stream::Out, Stream::Err]
                 .into_iter()
@@ -216,4 +202,16 @@ impl Shell {
         let halting = || Fault::new(FaultCode::Conflict, "supd is being stopped");
         if self.core.is_halting() { Err(halting()) } else { Ok(()) }
     }
+}
+
+/// A warning for each app of which two workers cannot be up at once.
+fn reloads_that_are_restarts<'a>(revisions: impl Iterator<Item = &'a Revision>) -> Vec<String> {
+    let alone = revisions.filter(|revision| !spec::spec(&revision.declaration).overlap);
+    let text = |revision: &Revision| {
+        let name = &revision.declaration.name;
+        format!(
+            "{name} opens its port itself, so its reload is a restart, one worker at a time; `listen` or cluster mode avoids the gap"
+        )
+    };
+    alone.map(text).collect()
 }

@@ -177,7 +177,7 @@ impl Shell {
             let spec = spec::spec(&entry.revision.declaration);
             self.next_revision += 1;
             let revision = RevisionId(self.next_revision);
-            self.revisions.insert((app.clone(), revision), Arc::new(entry.revision));
+            self.revisions.insert((app.clone(), revision), entry.revision);
             self.turn(Event::Recall { app, revision, spec, seats });
         }
         tracing::info!("supervisor started; {count} apps brought back from the ledger");

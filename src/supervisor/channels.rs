@@ -1,27 +1,13 @@
 //! What workers say on their IPC channels, and what follows from it.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-
 use supd_api::ExecMode;
 use supd_core::{Event, RunId};
 use supd_keeper::protocol;
-use tokio::sync::mpsc;
 
 use super::revision::Revision;
 use super::turn::Shell;
 use crate::cluster::bind::deepen;
-use crate::cluster::{Asker, Channel, Delivery, Ended, FromWorker, Seat, ServerQuery, ToWorker};
-
-/// Opens our end of a run's channel.
-pub(super) fn open_channel(
-    run: RunId,
-    end: &Arc<OwnedFd>,
-    deliveries: &mpsc::UnboundedSender<Delivery>,
-) -> io::Result<Channel> {
-    Channel::open(protocol::RunId(run.0), end.try_clone()?, deliveries.clone())
-}
+use crate::cluster::{Asker, Delivery, Ended, FromWorker, Seat, ServerQuery, ToWorker};
 
 impl Shell {
     /// Handles one line of a channel. Its receipt is signed with the next snapshot, so that no line is lost with us.
@@ -77,10 +63,7 @@ impl Shell {
     }
 
     fn answer_query(&mut self, run: RunId, revision: &Revision, seq: u64, query: &ServerQuery) {
-        let Some(instance) = self.core.runs().find(|(_, _, _, view)| view.run == run).map(|(_, _, n, _)| n)
-        else {
-            return;
-        };
+        let Some((_, _, instance, _)) = self.core.run(run) else { return };
         let app = &revision.declaration;
         let asker =
             Asker { app: &app.name, seat: Seat(instance), run: protocol::RunId(run.0), balance: app.balance };

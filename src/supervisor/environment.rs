@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use supd_api::{AppDeclaration, ExecMode, Layer, Secret, Stream, VariableView};
-use supd_core::{RunId, Wall};
+use supd_core::{RunId, RunView, SeatView, Wall};
 
+use super::launch::channel_number;
 use super::paths;
 use super::revision::Revision;
 use crate::home::Home;
@@ -28,6 +29,23 @@ pub(super) struct Place {
     pub(super) sockets: usize,
     /// The number of its IPC channel, if it has one.
     pub(super) channel: Option<i32>,
+}
+
+impl Place {
+    /// The place of a run; `None`: of the next one, if it were started now.
+    pub(super) fn new(app: &AppDeclaration, seat: &SeatView<'_>, run: Option<RunView>, now: Wall) -> Self {
+        let sockets = app.listen.len();
+        Self {
+            worker: seat.worker.0,
+            instance: seat.instance,
+            restarts: seat.restarts,
+            created: seat.created,
+            now: run.map_or(now, |run| run.started.wall),
+            run: run.map_or(RunId(0), |run| run.run),
+            sockets,
+            channel: channel_number(app, sockets),
+        }
+    }
 }
 
 /// All variables with the layer that set each, sorted by name. `LISTEN_PID` is missing: the keeper adds it.

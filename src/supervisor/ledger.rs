@@ -1,6 +1,7 @@
 //! What is entrusted to us, on disk: it comes back after a reboot without anybody having saved it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub(super) struct Ledger {
 /// One app.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
-    pub(super) revision: Revision,
+    pub(super) revision: Arc<Revision>,
     workers: Vec<Seat>,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Writer {
 }
 
 impl Entry {
-    pub(super) fn new(revision: Revision, seats: &[Recalled]) -> Self {
+    pub(super) fn new(revision: Arc<Revision>, seats: &[Recalled]) -> Self {
         let workers = seats
             .iter()
             .map(|seat| Seat { id: seat.worker.0, instance: seat.instance, up: seat.up })

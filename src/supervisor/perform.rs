@@ -8,14 +8,13 @@ use supd_api::Stream;
 use supd_core::{AppName, Effect, Event, RevisionId, RunId, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
-use super::channels::open_channel;
 use super::environment::{Place, environment};
-use super::launch::{Ends, channel_number, launch};
+use super::launch::{Ends, launch};
 use super::ledger::{Entry, Ledger};
 use super::revision::Revision;
 use super::turn::Shell;
 use super::{now, paths};
-use crate::cluster::ToWorker;
+use crate::cluster::{Channel, ToWorker};
 use crate::logs::Source;
 
 /// What is to be started.
@@ -54,12 +53,15 @@ impl Shell {
     }
 
     fn spawn(&mut self, start: &Start) -> Result<(), String> {
-        let revision = self.revisions.get(&(start.app.clone(), start.revision));
-        let revision = Arc::clone(revision.ok_or("its declaration is lost; this is a defect of supd")?);
+        let lost = "its declaration is lost; this is a defect of supd";
+        let revision = Arc::clone(self.revision(&start.app, start.revision).ok_or(lost)?);
         let app = &revision.declaration;
         let sockets = self.sockets_to_inherit(app, start)?;
-        let channel = channel_number(app, sockets.len());
-        let place = self.place(start, sockets.len(), channel);
+        let now = now();
+        let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker).ok_or(lost)?;
+        let decided = self.core.run(start.run).map(|(_, _, _, view)| view);
+        let place = Place::new(app, &seat, decided, now.wall);
+        let channel = place.channel;
         let variables = environment(&self.home, &revision, &place);
         let run = protocol::RunId(start.run.0);
         let made = launch(run, app, variables, sockets, channel).map_err(|error| {
@@ -68,22 +70,6 @@ impl Shell {
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
         self.attach(start.run, start.worker, &revision, &made.ends);
         Ok(())
-    }
-
-    fn place(&self, start: &Start, sockets: usize, channel: Option<i32>) -> Place {
-        let now = now();
-        let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker);
-        let decided = self.core.runs().find(|(_, _, _, view)| view.run == start.run);
-        Place {
-            worker: start.worker.0,
-            instance: start.instance,
-            restarts: seat.as_ref().map_or(0, |seat| seat.restarts),
-            created: seat.map_or(now.wall, |seat| seat.created),
-            now: decided.map_or(now.wall, |(_, _, _, view)| view.started.wall),
-            run: start.run,
-            sockets,
-            channel,
-        }
     }
 
     /// Follows a run's output and channel. The keeper has duplicates of these ends.
@@ -100,7 +86,10 @@ impl Shell {
             }
         }
         if let Some(end) = &ends.channel {
-            match open_channel(run, end, &self.outlets.deliveries) {
+            let opened = end
+                .try_clone()
+                .and_then(|end| Channel::open(protocol::RunId(run.0), end, self.outlets.deliveries.clone()));
+            match opened {
                 Ok(channel) => drop(self.channels.insert(run, channel)),
                 Err(error) => tracing::error!("run {run}: its channel cannot be opened: {error}"),
             }
@@ -180,16 +169,21 @@ impl Shell {
 
     pub(super) fn entrusted(&self) -> Ledger {
         let entries = self.core.entrusted().filter_map(|(app, id, seats)| {
-            let revision = self.revisions.get(&(app.clone(), id))?;
-            Some(Entry::new(Revision::clone(revision), &seats))
+            let revision = self.revision(app, id)?;
+            Some(Entry::new(Arc::clone(revision), &seats))
         });
         Ledger::new(entries.collect())
     }
 
     /// The declaration by which a run was started.
     pub(super) fn revision_of(&self, run: RunId) -> Option<Arc<Revision>> {
-        let (app, _, _, view) = self.core.runs().find(|(_, _, _, view)| view.run == run)?;
-        self.revisions.get(&(app.clone(), view.revision)).cloned()
+        let (app, _, _, view) = self.core.run(run)?;
+        self.revision(app, view.revision).cloned()
+    }
+
+    /// A version of an app's declaration that somebody still refers to.
+    pub(super) fn revision(&self, app: &AppName, id: RevisionId) -> Option<&Arc<Revision>> {
+        self.revisions.get(&(app.clone(), id))
     }
 
     /// Hands a listening socket to the keeper, which outlives us.

@@ -21,8 +21,7 @@ impl Shell {
 
     /// It has ended. Its replacement may have written the file anew meanwhile.
     pub(super) fn remove_pid_file(&self, run: RunId) {
-        let ended =
-            self.core.runs().find(|(_, _, _, view)| view.run == run).and_then(|(_, _, _, view)| view.pid);
+        let ended = self.core.run(run).and_then(|(_, _, _, view)| view.pid);
         let (Some(path), Some(pid)) = (self.pid_file_of(run), ended) else { return };
         tokio::task::spawn_blocking(move || {
             if std::fs::read_to_string(&path).is_ok_and(|text| text == pid.to_string()) {
@@ -33,7 +32,7 @@ impl Shell {
     }
 
     fn pid_file_of(&self, run: RunId) -> Option<PathBuf> {
-        let (_, worker, _, _) = self.core.runs().find(|(_, _, _, view)| view.run == run)?;
+        let (_, worker, _, _) = self.core.run(run)?;
         let revision = self.revision_of(run)?;
         Some(paths::pid_file(&self.home, &revision.declaration, worker.0))
     }

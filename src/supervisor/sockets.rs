@@ -61,23 +61,14 @@ impl Shell {
         Ok((key, socket))
     }
 
-    /// Whether every address of a declaration can be had, before anything is changed for it.
-    ///
-    /// # Errors
-    /// `Conflict`: names the address and, if it can be found out, who has it.
-    pub(super) fn check_addresses(&self, app: &AppDeclaration) -> Result<(), Fault> {
-        for address in &app.listen {
-            let endpoint = Endpoint::from(address);
-            if self.ports.of(&app.name).any(|(_, bound)| *bound == endpoint) {
-                continue;
-            }
-            // Bound and closed again: what a worker gets is bound when it starts.
-            if let Err(error) = bind(&endpoint, Balance::Shared) {
-                let text = format!("{}: {error}{}", app.name, taken_by(&error));
-                return Err(Fault::new(FaultCode::Conflict, text).hint(error.remedy()));
-            }
-        }
-        Ok(())
+    /// The first address of a declaration that cannot be had, before anything is changed for it.
+    pub(super) fn taken_address(&self, app: &AppDeclaration) -> Option<Taken> {
+        let endpoints = app.listen.iter().map(Endpoint::from);
+        let mut missing =
+            endpoints.filter(|endpoint| !self.ports.of(&app.name).any(|(_, bound)| bound == endpoint));
+        // Bound and closed again: what a worker gets is bound when it starts.
+        let error = missing.find_map(|endpoint| bind(&endpoint, Balance::Shared).err())?;
+        Some(Taken { app: app.name.clone(), error })
     }
 
     /// Closes the sockets of an app that no run uses.
@@ -117,8 +108,19 @@ impl Shell {
     }
 }
 
-/// ` (held by pid 812, nginx)`, if that can be found out.
-fn taken_by(error: &BindError) -> String {
-    let found = (error.errno == Errno::EADDRINUSE).then(|| holder(&error.endpoint)).flatten();
-    found.map_or(String::new(), |holder| format!(" (held by pid {}, {})", holder.pid, holder.command))
+/// An address that an app cannot have.
+pub(super) struct Taken {
+    app: supd_api::AppName,
+    error: BindError,
+}
+
+impl Taken {
+    /// Names the address and, if it can be found out, who has it. Looks through all processes: not for the loop.
+    pub(super) fn fault(&self) -> Fault {
+        let Self { app, error } = self;
+        let holder = (error.errno == Errno::EADDRINUSE).then(|| holder(&error.endpoint)).flatten();
+        let by = holder
+            .map_or(String::new(), |holder| format!(" (held by pid {}, {})", holder.pid, holder.command));
+        Fault::new(FaultCode::Conflict, format!("{app}: {error}{by}")).hint(error.remedy())
+    }
 }

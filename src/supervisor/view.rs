@@ -11,7 +11,6 @@ use supd_api::{
 use supd_core::{Now, SeatView, State, Wall};
 
 use super::environment::{Place, environment};
-use super::launch::channel_number;
 use super::revision::Revision;
 use super::targets::{Candidate, resolve};
 use super::turn::Shell;
@@ -68,7 +67,7 @@ impl Shell {
                 _ => {
                     let name = supd_core::AppName(worker.app.to_string());
                     let Some(id) = self.core.revision(&name) else { continue };
-                    let Some(revision) = self.revisions.get(&(name, id)) else { continue };
+                    let Some(revision) = self.revision(&name, id) else { continue };
                     let declaration = without_values(&revision.declaration);
                     apps.push(AppView { declaration, revision: id.0, workers: vec![worker] });
                 }
@@ -82,23 +81,10 @@ impl Shell {
         let now = now();
         let wanted = resolve(&[worker.to_string()], &self.candidates())?;
         let seat = self.core.view(now.mono).find(|seat| wanted.contains(&seat.worker.0));
-        let found = seat.and_then(|seat| {
-            let revision = self.revisions.get(&(seat.app.clone(), seat.revision))?;
-            Some((Arc::clone(revision), seat))
-        });
+        let found = seat.and_then(|seat| Some((Arc::clone(self.revision(seat.app, seat.revision)?), seat)));
         let (revision, seat) =
             found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
-        let sockets = revision.declaration.listen.len();
-        let place = Place {
-            worker: seat.worker.0,
-            instance: seat.instance,
-            restarts: seat.restarts,
-            created: seat.created,
-            now: seat.run.map_or(now.wall, |run| run.started.wall),
-            run: seat.run.map_or(supd_core::RunId(0), |run| run.run),
-            sockets,
-            channel: channel_number(&revision.declaration, sockets),
-        };
+        let place = Place::new(&revision.declaration, &seat, seat.run, now.wall);
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 
