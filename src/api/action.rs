@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppDeclaration, AppName};
+use crate::{AppDeclaration, AppName, Millis};
 
 /// Body of `POST /v1/apps`: apps that run already are restarted with the new declaration, others are started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,9 +14,29 @@ pub struct StartApps {
     /// `true`: an app that runs already is moved over worker by worker, keeping the old one until the new is ready.
     #[serde(default)]
     pub reload: bool,
+    /// Answer when the reload has begun.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// A reload that has not ended by then goes back, as if a replacement had failed.
+    #[serde(default)]
+    pub timeout: Option<Millis>,
 }
 
-/// Body of `POST /v1/workers/{start,stop,restart,reload,delete}` and `POST /v1/logs/flush`.
+/// Body of `POST /v1/workers/reload` and `POST /v1/workers/rollback`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRequest {
+    /// As in [`TargetRequest::targets`]; the whole app of each worker is concerned.
+    pub targets: Vec<String>,
+    /// Answer when the reload has begun.
+    #[serde(default)]
+    pub no_wait: bool,
+    /// A reload that has not ended by then goes back, as if a replacement had failed.
+    #[serde(default)]
+    pub timeout: Option<Millis>,
+}
+
+/// Body of `POST /v1/workers/{start,stop,restart,delete}` and `POST /v1/logs/flush`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetRequest {

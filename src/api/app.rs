@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::{LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy};
 use crate::{ListenAddress, Millis};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
@@ -140,6 +141,12 @@ pub struct AppDeclaration {
     pub stop: StopPolicy,
     /// When a worker counts as up.
     pub ready: ReadyPolicy,
+    /// When a worker that was up counts as broken.
+    #[serde(default)]
+    pub live: LivePolicy,
+    /// How workers are moved to another version.
+    #[serde(default)]
+    pub reload: ReloadPolicy,
     /// Where output goes.
     pub logs: LogPolicy,
 }
@@ -274,31 +281,6 @@ pub struct RestartPolicy {
     pub restart_delay: Option<Millis>,
     /// First delay of a series that grows by half up to 15 s.
     pub exp_backoff_restart_delay: Option<Millis>,
-}
-
-/// How a worker is stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StopPolicy {
-    /// First signal, by its name (`SIGINT` for Node apps as PM2 sends it, `SIGTERM` otherwise).
-    pub kill_signal: String,
-    /// From the first signal to SIGKILL.
-    pub kill_timeout: Millis,
-    /// `true`: the first signal goes to every process of the worker; `false`: to its main process only. What is
-    /// still there after the main process has gone is ended in both cases.
-    pub treekill: bool,
-    /// Send `"shutdown"` over the IPC channel in place of the first signal.
-    pub shutdown_with_message: bool,
-}
-
-/// When a worker counts as up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReadyPolicy {
-    /// Wait for `"ready"` over the IPC channel; without it within `listen_timeout`, the start has failed.
-    pub wait_ready: bool,
-    /// How long readiness may take.
-    pub listen_timeout: Millis,
 }
 
 /// Where the output of an app goes.

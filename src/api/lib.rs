@@ -5,19 +5,23 @@
 
 pub mod action;
 pub mod app;
+pub mod event;
 pub mod fault;
 pub mod listen;
 pub mod log;
+pub mod policy;
 pub mod unit;
 pub mod view;
 
-pub use action::{Accepted, ScaleTo, SignalRequest, StartApps, TargetRequest, WorkerOutcome};
+pub use action::{Accepted, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, WorkerOutcome};
 pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy,
-    LogTarget, Program, ReadyPolicy, RestartPolicy, Secret, Source, StopPolicy,
+    LogTarget, Program, RestartPolicy, Secret, Source,
 };
+pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
+pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use unit::Millis;
 pub use view::{AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, VariableView, WorkerView};

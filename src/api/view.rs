@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Secret};
+use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, Secret};
 
 /// A worker's state in PM2's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +63,15 @@ pub struct WorkerView {
     pub status: Status,
     /// Why it is in that state.
     pub reason: String,
+    /// What it says about itself (`STATUS=` over `NOTIFY_SOCKET`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What should be known about its app, such as a version that was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
+    /// Number of the version it runs, or is to run.
+    #[serde(default)]
+    pub revision: u64,
     /// While waiting or stopping: time left until the restart or the kill.
     pub remaining: Option<Millis>,
     /// How long the present process has been up.
@@ -100,6 +109,12 @@ pub struct AppView {
     pub declaration: AppDeclaration,
     /// Number of the declaration's present version.
     pub revision: u64,
+    /// Number of the version before it, to which `supctl rollback` returns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_revision: Option<u64>,
+    /// How far a reload in progress has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// Its workers in order of their instance numbers.
     pub workers: Vec<WorkerView>,
 }

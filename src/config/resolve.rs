@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy, LogTarget,
-    Millis, ReadyPolicy, RestartPolicy, Secret, Source, StopPolicy,
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, LivePolicy, LogPolicy,
+    LogTarget, Millis, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
 };
 
 use super::paths::{self, Places};
@@ -103,7 +103,12 @@ pub(super) fn app(
         ready: ReadyPolicy {
             wait_ready: flag(&fields.wait_ready, false),
             listen_timeout: span(&fields.listen_timeout).unwrap_or(LISTEN_TIMEOUT),
+            timeout: ReadyPolicy::default_timeout(),
+            probe: None,
+            startup: None,
         },
+        live: LivePolicy::default(),
+        reload: ReloadPolicy::default(),
         logs,
         program,
     };
@@ -177,6 +182,8 @@ fn stop(app: &App, interpreter: Option<&str>) -> StopPolicy {
         kill_timeout: span(&fields.kill_timeout).unwrap_or(KILL_TIMEOUT),
         treekill: flag(&fields.treekill, true),
         shutdown_with_message: flag(&fields.shutdown_with_message, false),
+        drain_timeout: StopPolicy::default_drain_timeout(),
+        node_preload: true,
     }
 }
 

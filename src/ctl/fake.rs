@@ -148,6 +148,9 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         pid: Some(4000 + id as i32),
         status: Status::Online,
         reason: "ready".to_owned(),
+        message: None,
+        notice: None,
+        revision: 1,
         remaining: None,
         uptime: Some(Millis(7_200_000)),
         restarts: 0,
@@ -172,7 +175,7 @@ pub(crate) fn in_state(worker: WorkerView, status: Status, reason: &str) -> Work
 
 /// An app from the command line.
 pub(crate) fn app(name: &str, workers: Vec<WorkerView>) -> AppView {
-    AppView { declaration: declaration(name), revision: 1, workers }
+    AppView { declaration: declaration(name), revision: 1, previous_revision: None, progress: None, workers }
 }
 
 /// A declaration of `/srv/NAME/app.js`.
@@ -213,8 +216,18 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
             kill_timeout: Millis(1600),
             treekill: true,
             shutdown_with_message: false,
+            drain_timeout: StopPolicy::default_drain_timeout(),
+            node_preload: true,
         },
-        ready: ReadyPolicy { wait_ready: false, listen_timeout: Millis(3000) },
+        ready: ReadyPolicy {
+            wait_ready: false,
+            listen_timeout: Millis(3000),
+            timeout: ReadyPolicy::default_timeout(),
+            probe: None,
+            startup: None,
+        },
+        live: Default::default(),
+        reload: Default::default(),
         logs: LogPolicy { out_file: LogTarget::Default, error_file: LogTarget::Default, merge_logs: false },
     }
 }

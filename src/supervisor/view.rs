@@ -69,7 +69,13 @@ impl Shell {
                     let Some(id) = self.core.revision(&name) else { continue };
                     let Some(revision) = self.revision(&name, id) else { continue };
                     let declaration = without_values(&revision.declaration);
-                    apps.push(AppView { declaration, revision: id.0, workers: vec![worker] });
+                    apps.push(AppView {
+                        declaration,
+                        revision: id.0,
+                        previous_revision: None,
+                        progress: None,
+                        workers: vec![worker],
+                    });
                 }
             }
         }
@@ -126,6 +132,9 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         pid: up.and_then(|run| run.pid).map(|pid| pid.0),
         status: status(seat.state),
         reason: seat.reason.clone(),
+        message: None,
+        notice: None,
+        revision: seat.revision.0,
         remaining: seat.remaining.map(Millis::from),
         uptime: up.map(|run| now.mono.since(run.started.mono).into()),
         restarts: seat.restarts,

@@ -121,9 +121,14 @@ fn defaults() {
                 "restart_delay": null, "exp_backoff_restart_delay": null
             },
             "stop": {
-                "kill_signal": "SIGINT", "kill_timeout": 10000, "treekill": true, "shutdown_with_message": false
+                "kill_signal": "SIGINT", "kill_timeout": 10000, "treekill": true, "shutdown_with_message": false,
+                "drain_timeout": 30000, "node_preload": true
             },
-            "ready": {"wait_ready": false, "listen_timeout": 3000},
+            "ready": {
+                "wait_ready": false, "listen_timeout": 3000, "timeout": 60000, "probe": null, "startup": null
+            },
+            "live": {"probe": null, "watchdog": null},
+            "reload": {"max_surge": 1, "max_parallel": null, "watch_window": 30000, "reuse_port": false},
             "logs": {"out_file": "default", "error_file": "default", "merge_logs": true}
         })
     );

@@ -57,7 +57,10 @@ impl Order {
 
     /// To apply declarations.
     pub(crate) fn apply(apps: Vec<AppDeclaration>, reload: bool) -> Self {
-        Self { path: "/v1/apps".to_owned(), body: json!(StartApps { apps, reload }) }
+        Self {
+            path: "/v1/apps".to_owned(),
+            body: json!(StartApps { apps, reload, no_wait: false, timeout: None }),
+        }
     }
 }
 

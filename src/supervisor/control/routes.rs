@@ -120,7 +120,7 @@ async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Ans
 }
 
 async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
-    let StartApps { apps, reload: gently } = read(body).await?;
+    let StartApps { apps, reload: gently, no_wait: _, timeout: _ } = read(body).await?;
     if apps.is_empty() || apps.len() > APPS_MAX {
         let text = format!("{} apps in one request; 1 to {APPS_MAX} are possible", apps.len());
         return Err(Fault::new(FaultCode::Invalid, text).into());

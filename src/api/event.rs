@@ -1,0 +1,70 @@
+//! What happened, as it happens.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::AppName;
+
+/// One line of `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Happening {
+    /// Unix time in milliseconds.
+    pub at: u64,
+    /// What.
+    pub kind: HappeningKind,
+    /// To which app.
+    pub app: AppName,
+    /// To which worker; `None`: to the app as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+    /// In words, e.g. `exited with code 1 after 3 s`.
+    pub text: String,
+    /// How far the reload has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// How far a reload has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// So many workers are where they shall be.
+    pub done: u32,
+    /// Of so many.
+    pub of: u32,
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HappeningKind {
+    /// A process was started.
+    Started,
+    /// It is ready.
+    Ready,
+    /// It ended, or could not be started, unasked.
+    Failed,
+    /// It is broken (liveness) and will be replaced.
+    Unfit,
+    /// It was told to accept nothing more.
+    Draining,
+    /// It was asked to go.
+    Stopping,
+    /// It was killed, because it did not go in time.
+    Killed,
+    /// It has gone as asked.
+    Stopped,
+    /// The next start waits.
+    Waiting,
+    /// It is not started again.
+    GivenUp,
+    /// A reload has begun.
+    ReloadBegan,
+    /// A reload has come further.
+    ReloadMoved,
+    /// A reload has ended well.
+    ReloadDone,
+    /// A reload has failed: the old version stays or comes back.
+    ReloadFailed,
+    /// A version was taken back after its reload had ended well.
+    RolledBack,
+}

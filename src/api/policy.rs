@@ -1,0 +1,142 @@
+//! How a worker is proven, watched, replaced and stopped.
+//!
+//! Fields that a release has added have a default, so that ledgers of earlier ones keep loading.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Millis;
+
+/// How a worker is stopped: it drains, then gets the signal, then is killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopPolicy {
+    /// First signal, by its name (`SIGINT` for Node apps as PM2 sends it, `SIGTERM` otherwise).
+    pub kill_signal: String,
+    /// From the first signal to SIGKILL.
+    pub kill_timeout: Millis,
+    /// `true`: the first signal goes to every process of the worker; `false`: to its main process only. What is
+    /// still there after the main process has gone is ended in both cases.
+    pub treekill: bool,
+    /// Send `"shutdown"` over the IPC channel in place of the first signal.
+    pub shutdown_with_message: bool,
+    /// How long a worker that can be told to stop accepting (Node's cluster mode) may take to finish what it has
+    /// accepted, before the first signal. Without a replacement (`stop`, `restart`) at most `kill_timeout`. 0: it is not told.
+    #[serde(default = "StopPolicy::default_drain_timeout")]
+    pub drain_timeout: Millis,
+    /// Load a few lines into Node cluster workers that close kept-alive connections between two requests while draining.
+    #[serde(default = "yes")]
+    pub node_preload: bool,
+}
+
+impl StopPolicy {
+    /// As Kubernetes' `terminationGracePeriodSeconds`.
+    pub fn default_drain_timeout() -> Millis {
+        Millis(30_000)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// When a worker counts as up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyPolicy {
+    /// Wait for `"ready"` over the IPC channel or `READY=1` over `NOTIFY_SOCKET`; without it in time, the start has failed.
+    pub wait_ready: bool,
+    /// How long readiness may take. A Node cluster worker that has not listened by then is taken as ready (PM2's rule),
+    /// except in a reload, where [`ReadyPolicy::timeout`] counts.
+    pub listen_timeout: Millis,
+    /// How long a worker may take to prove that it is ready: with a probe, and in a reload.
+    #[serde(default = "ReadyPolicy::default_timeout")]
+    pub timeout: Millis,
+    /// The proof, in place of any other.
+    #[serde(default)]
+    pub probe: Option<Probe>,
+    /// Until this one has passed no other probe is made; when it fails for good, the start has failed.
+    #[serde(default)]
+    pub startup: Option<Probe>,
+}
+
+impl ReadyPolicy {
+    /// Ample for most programs; a reload that waits harms nobody.
+    pub fn default_timeout() -> Millis {
+        Millis(60_000)
+    }
+}
+
+/// When a worker that was up counts as broken and is replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LivePolicy {
+    /// Broken when this one fails for good.
+    pub probe: Option<Probe>,
+    /// Broken when no `WATCHDOG=1` has come over `NOTIFY_SOCKET` for so long. Passed on as `WATCHDOG_USEC`
+    /// (sd_watchdog_enabled(3)).
+    pub watchdog: Option<Millis>,
+}
+
+/// A repeated check of one worker, with the meaning and the defaults that Kubernetes gives to probes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// What is checked.
+    pub check: Check,
+    /// From the start of the process to the first check.
+    pub initial_delay: Millis,
+    /// From one check to the next.
+    pub interval: Millis,
+    /// A check that takes longer has failed.
+    pub timeout: Millis,
+    /// So many in a row must pass; at least 1.
+    pub success_threshold: u32,
+    /// So many in a row must fail until it counts; at least 1.
+    pub failure_threshold: u32,
+}
+
+/// One check. Addresses are `8080`, `:8080` or `host:8080`; `${NAME}` stands for a variable of the worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Check {
+    /// `GET` passes with a status of 200 to 399.
+    Http {
+        /// Where. `None`: the worker itself. A Node cluster worker is handed a connection of its own; any other is
+        /// asked at its first `listen` address or at its `PORT`.
+        address: Option<String>,
+        /// What, from `/` on.
+        path: String,
+    },
+    /// A connection is accepted.
+    Tcp {
+        /// Where.
+        address: String,
+    },
+    /// A command, run as the worker would be, returns 0.
+    Exec {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+}
+
+/// How workers are moved to another version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadPolicy {
+    /// So many replacements may be starting beside the full number of workers; at least 1.
+    pub max_surge: u32,
+    /// So many workers may be on the move, counting those whose predecessor still drains. `None`: 2 where a worker may
+    /// have two processes, else 1.
+    pub max_parallel: Option<u32>,
+    /// After a reload the new version is on probation for so long: if it falls into a crash loop, the old one comes back.
+    pub watch_window: Millis,
+    /// The app binds its port with `SO_REUSEPORT` itself, so a worker may have two processes for a moment.
+    pub reuse_port: bool,
+}
+
+impl Default for ReloadPolicy {
+    fn default() -> Self {
+        Self { max_surge: 1, max_parallel: None, watch_window: Millis(30_000), reuse_port: false }
+    }
+}
