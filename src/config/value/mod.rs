@@ -51,9 +51,11 @@ macro_rules! field_type {
     };
 }
 
+mod checks;
 mod lists;
 mod variables;
 
+pub(super) use checks::{Address, Http, Part, Tcp, check_path};
 pub(super) use lists::{Codes, Listen, Texts, Words};
 pub(super) use variables::{Filter, FilterEnv, Variables, check_variable_name};
 
