@@ -100,7 +100,7 @@ impl Advice<'_> {
     fn probe(&mut self, field: &str, probe: &Probe) {
         if probe.timeout < SHORT_TIMEOUT {
             let message = format!("every check that takes longer than {} ms has failed", probe.timeout.0);
-            let hint = "a bare number means milliseconds; for seconds write \"5s\"";
+            let hint = "a bare number means milliseconds, and 5 seconds are \"5s\"";
             self.warn(&format!("{field}.timeout"), message, Some(hint));
         }
         let shared = match &probe.check {
@@ -112,7 +112,8 @@ impl Advice<'_> {
             }
         };
         if let (member, true) = shared {
-            let message = "any worker may answer there: this tells about the app, not about the one worker";
+            let message = "any worker may answer there, in a reload the predecessor too: this tells about the app, not about \
+                the one worker";
             let hint = if self.declared.exec_mode == ExecMode::Cluster {
                 "a path alone, as in `http = \"/health\"`, asks the worker itself"
             } else if field == "live" {

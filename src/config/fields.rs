@@ -210,7 +210,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("startup_probe", "Kubernetes' `startupProbe` is `startup` here"),
     (
         "termination_grace_period_seconds",
-        "write `kill_timeout`; a bare number means milliseconds, so 5 is `\"5s\"`",
+        "write `kill_timeout`, and seconds as in `\"5s\"`: a bare number means milliseconds",
     ),
 ];
 

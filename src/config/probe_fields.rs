@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::value::{Count, Http, Span, Tcp, Words};
+use super::value::{Http, Interval, Limit, Span, Tcp, Threshold, Words};
 use super::vocabulary::Vocabulary;
 
 /// A repeated check of one worker, as Kubernetes defines probes. A text in its place is its `http`, a number its `tcp`.
@@ -24,14 +24,14 @@ pub(super) struct ProbeFields {
     pub(super) exec: Option<Words>,
     /// From the start of the process to the first check. Milliseconds, or a text such as `5s`. Default: 0.
     pub(super) initial_delay: Option<Span>,
-    /// From one check to the next. Milliseconds, or a text. Default: 1 s for `ready` and `startup`, 10 s for `live`.
-    pub(super) interval: Option<Span>,
+    /// From one check to the next. At least 100 milliseconds, or a text. Default: 1 s for `ready` and `startup`, 10 s for `live`.
+    pub(super) interval: Option<Interval>,
     /// A check that takes longer has failed. Milliseconds, or a text. Default: 1 s.
-    pub(super) timeout: Option<Span>,
+    pub(super) timeout: Option<Limit>,
     /// So many in a row must pass. Default: 1; for `startup` and `live` it is always 1.
-    pub(super) success_threshold: Option<Count>,
+    pub(super) success_threshold: Option<Threshold>,
     /// So many in a row must fail until it counts. Default: 3; for `startup` 60.
-    pub(super) failure_threshold: Option<Count>,
+    pub(super) failure_threshold: Option<Threshold>,
 }
 
 /// A probe, a watchdog, or both.
@@ -46,9 +46,6 @@ pub(super) struct LiveFields {
     pub(super) watchdog: Option<Span>,
 }
 
-/// The members of which a probe has exactly one.
-pub(super) const CHECKS: [&str; 3] = ["http", "tcp", "exec"];
-
 /// Kubernetes' word.
 const ALIASES: &[(&str, &str)] = &[("period", "interval")];
 
@@ -61,11 +58,17 @@ const FOREIGN: &[(&str, &str)] = &[
     ("port", "write `tcp = 8080` or `http = \":8080/health\"`"),
     ("host", "write host and port in one: `tcp = \"127.0.0.1:8080\"` or `http = \"127.0.0.1:8080/health\"`"),
     ("command", "write `exec` with the list of words"),
-    ("initial_delay_seconds", "write `initial_delay`; a bare number means milliseconds, so 5 is `\"5s\"`"),
-    ("period_seconds", "write `interval`; a bare number means milliseconds, so 5 is `\"5s\"`"),
-    ("timeout_seconds", "write `timeout`; a bare number means milliseconds, so 5 is `\"5s\"`"),
+    (
+        "initial_delay_seconds",
+        "write `initial_delay`, and seconds as in `\"5s\"`: a bare number means milliseconds",
+    ),
+    ("period_seconds", "write `interval`, and seconds as in `\"5s\"`: a bare number means milliseconds"),
+    ("timeout_seconds", "write `timeout`, and seconds as in `\"5s\"`: a bare number means milliseconds"),
     ("termination_grace_period_seconds", "write `kill_timeout` for the app"),
-    ("watchdog_sec", "write `watchdog` in `live`; a bare number means milliseconds, so 5 is `\"5s\"`"),
+    (
+        "watchdog_sec",
+        "write `watchdog` in `live`, and seconds as in `\"5s\"`: a bare number means milliseconds",
+    ),
 ];
 
 static PROBE: LazyLock<Vocabulary> = LazyLock::new(vocabulary::<ProbeFields>);

@@ -5,11 +5,11 @@
 use supd_api::{Check, LivePolicy, Millis, Probe, ReadyPolicy};
 
 use super::paths::{Places, is_executable};
-use super::probe_fields::{CHECKS, ProbeFields};
+use super::probe_fields::ProbeFields;
 use super::problem::{Report, shown};
 use super::read::App;
 use super::resolve::{flag, span};
-use super::value::Words;
+use super::value::{Threshold, Words};
 
 /// PM2's default.
 const LISTEN_TIMEOUT: Millis = Millis(3_000);
@@ -20,6 +20,8 @@ struct Defaults {
     failure_threshold: u32,
 }
 
+/// Kubernetes'.
+const TIMEOUT: Millis = Millis(1_000);
 /// Kubernetes' (`Probe` in its API reference).
 const LIVE: Defaults = Defaults { interval: Millis(10_000), failure_threshold: 3 };
 /// Somebody waits for a start, and it is short: a second between two checks costs nothing and saves up to nine.
@@ -48,9 +50,9 @@ pub(super) fn ready(app: &App, places: &Places, report: &mut Report) -> ReadyPol
 pub(super) fn live(app: &App, places: &Places, report: &mut Report) -> LivePolicy {
     let Some(live) = &app.fields.live else { return LivePolicy::default() };
     let watched = live.watchdog.is_some() || !app.is_sound(&["live.watchdog"]);
-    let alone = watched && checks(&live.probe).is_empty();
+    let only_watched = watched && is_empty(&live.probe);
     LivePolicy {
-        probe: if alone { None } else { probe("live", &live.probe, &LIVE, app, places, report) },
+        probe: if only_watched { None } else { probe("live", &live.probe, &LIVE, app, places, report) },
         // As with systemd's `WatchdogSec=0`.
         watchdog: span(&live.watchdog).filter(|span| span.0 > 0),
     }
@@ -71,37 +73,50 @@ fn probe(
     places: &Places,
     report: &mut Report,
 ) -> Option<Probe> {
-    let count =
-        |count: &Option<super::value::Count>, default| count.as_ref().map_or(default, |count| count.0);
+    let threshold = |given: &Option<Threshold>, default| given.as_ref().map_or(default, |given| given.0);
     Some(Probe {
         check: check(field, given, app, places, report)?,
         initial_delay: span(&given.initial_delay).unwrap_or(Millis(0)),
-        interval: span(&given.interval).unwrap_or(defaults.interval),
-        timeout: span(&given.timeout).unwrap_or(Millis(1_000)),
-        success_threshold: count(&given.success_threshold, 1),
-        failure_threshold: count(&given.failure_threshold, defaults.failure_threshold),
+        interval: given.interval.as_ref().map_or(defaults.interval, |interval| interval.0),
+        timeout: given.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0),
+        success_threshold: threshold(&given.success_threshold, 1),
+        failure_threshold: threshold(&given.failure_threshold, defaults.failure_threshold),
     })
 }
 
-fn checks(given: &ProbeFields) -> Vec<&'static str> {
-    let given = [given.http.is_some(), given.tcp.is_some(), given.exec.is_some()];
-    CHECKS.into_iter().zip(given).filter(|(_, given)| *given).map(|(name, _)| name).collect()
+/// Whether no member of a probe is given.
+fn is_empty(given: &ProbeFields) -> bool {
+    let ProbeFields {
+        http,
+        tcp,
+        exec,
+        initial_delay,
+        interval,
+        timeout,
+        success_threshold,
+        failure_threshold,
+    } = given;
+    let spans = initial_delay.is_none() && interval.is_none() && timeout.is_none();
+    let thresholds = success_threshold.is_none() && failure_threshold.is_none();
+    http.is_none() && tcp.is_none() && exec.is_none() && spans && thresholds
 }
 
-/// The one check of a probe, or nothing when something has been reported.
+/// The names of the checks that are given, of which a probe has exactly one.
+fn checks(given: &ProbeFields) -> Vec<&'static str> {
+    let checks =
+        [("http", given.http.is_some()), ("tcp", given.tcp.is_some()), ("exec", given.exec.is_some())];
+    checks.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+}
+
+/// The check of a probe, or nothing when it has none that can be made.
 fn check(field: &str, given: &ProbeFields, app: &App, places: &Places, report: &mut Report) -> Option<Check> {
-    match checks(given)[..] {
-        [] if app.is_sound(&[field]) => {
-            let hint = "write one of `http = \"/health\"`, `tcp = 8080` and `exec = \"./check\"`";
-            report.problem(&app.at(field), "the probe checks nothing", Some(hint.to_owned()));
-            return None;
-        }
-        [] | [_] => {}
-        [first, second, ..] => {
-            let at = app.at(&format!("{field}.{second}"));
-            report.problem(&at, format!("a probe makes one check, and this one has `{first}` already"), None);
-            return None;
-        }
+    let given_checks = checks(given);
+    if let [first, second, ..] = given_checks[..] {
+        let at = app.at(&format!("{field}.{second}"));
+        report.problem(&at, format!("a probe makes one check, and this one has `{first}` already"), None);
+    } else if given_checks.is_empty() && app.is_sound(&[field]) {
+        let hint = "write one of `http = \"/health\"`, `tcp = 8080` and `exec = \"./check\"`";
+        report.problem(&app.at(field), "the probe checks nothing", Some(hint.to_owned()));
     }
     let direct = given.http.as_ref().map(|http| http.0.clone());
     let direct = direct.or_else(|| given.tcp.as_ref().map(|tcp| tcp.0.clone()));

@@ -4,13 +4,9 @@ use supd_api::{Check as ProbeCheck, ExecMode, Instances, Millis, Probe};
 
 use super::super::environment::lookup;
 use super::super::problem::shown;
-use super::super::value::{Address, LONGEST, check_path};
+use super::super::value::{Address, LONGEST, SHORTEST_INTERVAL, check_at_least, check_path};
 use super::{Check, LONGEST_STRING};
 use crate::nearest::nearest;
-
-/// Polling faster costs more than it tells; a smaller number was meant in seconds.
-const SHORTEST_INTERVAL: Millis = Millis(100);
-const MILLISECONDS: &str = "a bare number means milliseconds; for seconds write \"5s\"";
 
 impl Check<'_> {
     pub(super) fn readiness(&mut self) {
@@ -146,9 +142,8 @@ impl Check<'_> {
     fn span(&mut self, field: &str, span: Millis, shortest: Millis) {
         if span > LONGEST {
             self.fail(field, "expected at most a year");
-        } else if span < shortest {
-            let message = format!("expected at least {} ms, found {}", shortest.0, span.0);
-            self.fail_with(field, message, Some(MILLISECONDS));
+        } else if let Err(message) = check_at_least(shortest, span) {
+            self.fail(field, message);
         }
     }
 }

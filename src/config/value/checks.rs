@@ -3,10 +3,10 @@
 use std::net::Ipv6Addr;
 
 use serde_json::Value;
-use supd_api::Check;
+use supd_api::{Check, Millis};
 
 use super::super::problem::shown;
-use super::{expected, whole};
+use super::{Count, Span, expected, whole};
 
 field_type!(
     /// Where a GET goes: a path from `/` on, after an address unless the worker itself is asked.
@@ -46,6 +46,71 @@ impl TryFrom<Value> for Tcp {
         Address::parse(&address)?;
         Ok(Self(Check::Tcp { address }))
     }
+}
+
+field_type!(
+    /// A span between two checks: as [`Span`], but at least [`SHORTEST_INTERVAL`].
+    Interval(Millis),
+    { "type": ["integer", "string"], "minimum": 100, "pattern": "^[0-9]+ *(ms|s|m|h)?$" }
+);
+
+impl TryFrom<Value> for Interval {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        at_least(SHORTEST_INTERVAL, value).map(Self)
+    }
+}
+
+field_type!(
+    /// A span that something may take: as [`Span`], but not 0.
+    Limit(Millis),
+    { "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+ *(ms|s|m|h)?$" }
+);
+
+impl TryFrom<Value> for Limit {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        at_least(Millis(1), value).map(Self)
+    }
+}
+
+field_type!(
+    /// How many, at least 1; also as text.
+    Threshold(u32),
+    { "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$" }
+);
+
+impl TryFrom<Value> for Threshold {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match Count::try_from(value.clone()) {
+            Ok(Count(count @ 1..)) => Ok(Self(count)),
+            Ok(Count(0)) | Err(_) => expected("a whole number from 1", &value),
+        }
+    }
+}
+
+/// Polling faster costs more than it tells; a smaller number was probably meant in seconds.
+pub(in crate::config) const SHORTEST_INTERVAL: Millis = Millis(100);
+
+fn at_least(shortest: Millis, value: Value) -> Result<Millis, String> {
+    let span = Span::try_from(value)?.0;
+    check_at_least(shortest, span)?;
+    Ok(span)
+}
+
+/// Whether a span is long enough; if not, why.
+pub(in crate::config) fn check_at_least(shortest: Millis, span: Millis) -> Result<(), String> {
+    if span >= shortest {
+        return Ok(());
+    }
+    Err(format!(
+        "expected at least {} ms, found {}; a bare number means milliseconds, and 5 seconds are \"5s\"",
+        shortest.0, span.0
+    ))
 }
 
 fn http(text: &str) -> Result<Check, String> {
@@ -259,6 +324,20 @@ mod tests {
             json!({}),
         ] {
             assert!(read::<Tcp>(value.clone()).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn spans_and_counts_that_are_not_nothing() {
+        assert_eq!(read::<Interval>(json!("1s")).unwrap().0, Millis(1000));
+        assert_eq!(read::<Interval>(json!(100)).unwrap().0, Millis(100));
+        assert_eq!(read::<Limit>(json!(1)).unwrap().0, Millis(1));
+        assert_eq!(read::<Threshold>(json!("1")).unwrap().0, 1);
+        assert!(read::<Interval>(json!(99)).unwrap_err().starts_with("expected at least 100 ms, found 99"));
+        assert!(read::<Interval>(json!("x")).unwrap_err().starts_with("expected milliseconds"));
+        assert!(read::<Limit>(json!(0)).is_err());
+        for value in [json!(0), json!(-1), json!("x"), json!(1.5)] {
+            assert!(read::<Threshold>(value).unwrap_err().starts_with("expected a whole number from 1"));
         }
     }
 
