@@ -91,7 +91,7 @@ impl Fake {
         let Cli { global, command, .. } =
             Cli::try_parse_from(["supctl"].iter().chain(words)).expect("a valid command line");
         let (out, err) = (Shared::default(), Shared::default());
-        let style = Style { json: global.json, silent: global.silent, colour: false, width: None };
+        let style = Style { json: global.json, silent: global.silent, ..Style::default() };
         let output = Output::new(Box::new(out.clone()), Box::new(err.clone()), style);
         let home = Home::at(self.dir.path()).unwrap();
         let mut session = Session { client: Client::new(home, launcher), output };
