@@ -131,7 +131,7 @@ pub(crate) async fn submit(done: &str, orders: Vec<Order>, session: &mut Session
     let mut culprits = Culprits::default();
     let mut stopped = None;
     for order in &orders {
-        match carry_out(order, &mut culprits, session).await {
+        match carry_out(order, &mut culprits, interrupted(), session).await {
             Ok(accepted) => {
                 all.workers.extend(accepted.workers);
                 all.warnings.extend(accepted.warnings);
@@ -167,6 +167,7 @@ async fn show_table(session: &mut Session) -> Result<(), Failure> {
 async fn carry_out(
     order: &Order,
     culprits: &mut Culprits,
+    interrupt: impl Future<Output = ()>,
     session: &mut Session,
 ) -> Result<Accepted, Failure> {
     let Session { client, output } = session;
@@ -179,7 +180,7 @@ async fn carry_out(
         }
         Kind::Moving(way, apps) => {
             let mut watch = Watch::new(way.done(Patience::default()), apps.clone(), output.style);
-            let accepted = attend(order, &mut watch, client, output, interrupted()).await;
+            let accepted = attend(order, &mut watch, client, output, interrupt).await;
             watch.end();
             let Some(accepted) = accepted? else {
                 let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
