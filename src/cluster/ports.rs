@@ -202,6 +202,11 @@ impl Ports {
         self.ports.iter().filter(move |(_, port)| port.users.contains_key(&run)).map(|(key, _)| key)
     }
 
+    /// Where a socket is bound, if that was asked for: a free port that was found for it is not.
+    pub fn fixed(&self, key: &PortKey) -> Option<&Endpoint> {
+        self.ports.get(key).filter(|port| !port.asked.is_random()).map(|port| &port.bound)
+    }
+
     /// The sockets of an app and where they are bound.
     pub fn of(&self, app: &AppName) -> impl Iterator<Item = (&PortKey, &Endpoint)> {
         self.ports.iter().filter(move |(_, port)| port.app == *app).map(|(key, port)| (key, &port.bound))

@@ -5,15 +5,18 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RevisionId, RunId, Supervisor};
+use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
 
+use super::accept::accept_again;
+use super::events::Events;
 use super::figures::Figures;
 use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
 use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
 use super::requests::Requests;
+use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::{control, spec};
@@ -37,6 +40,7 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     let kept = handover.descriptors.remove(&DescriptorName::Control);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
+        events: Events::default(),
         core: Supervisor::default(),
         revisions: Revisions::new(),
         next_revision: 0,
@@ -126,6 +130,9 @@ impl Shell {
             .map_err(|version| io::Error::other(format!("the core's snapshot has version {version}")))?;
         self.revisions =
             snapshot.revisions.into_iter().map(|(app, id, revision)| ((app, id), revision)).collect();
+        for ((app, id), revision) in &self.revisions {
+            self.core.respecify(app, *id, spec::spec(&revision.declaration));
+        }
         self.ports = snapshot.ports;
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.take_sockets(&handover.descriptors);
@@ -174,14 +181,20 @@ impl Shell {
         for entry in ledger.apps {
             let seats = entry.seats();
             let app = AppName(entry.revision.declaration.name.to_string());
-            let spec = spec::spec(&entry.revision.declaration);
-            self.next_revision += 1;
-            let revision = RevisionId(self.next_revision);
-            self.revisions.insert((app.clone(), revision), entry.revision);
-            self.turn(Event::Recall { app, revision, spec, seats });
+            let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));
+            let (revision, spec) = self.add_revision(&app, as_it_is_now(entry.revision));
+            self.turn(Event::Recall { app, revision, spec, seats, previous });
         }
         tracing::info!("supervisor started; {count} apps brought back from the ledger");
         Ok(())
+    }
+}
+
+/// A release that was cleared away meanwhile is looked for where the declaration leads now.
+fn as_it_is_now(revision: Arc<Revision>) -> Arc<Revision> {
+    match &revision.pin {
+        Some(pin) if pin.exists() => revision,
+        _ => accept_again(&revision).map_or(revision, Arc::new),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 
+use super::events::Events;
 use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
@@ -44,6 +45,7 @@ pub(super) struct Shell {
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
     pub(super) requests: Requests,
+    pub(super) events: Events,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
