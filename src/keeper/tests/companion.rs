@@ -1,11 +1,12 @@
 //! Commands that must not outlive whoever wants their answer. That a pipe ends proves that nobody who had it is left.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Uid, pipe2};
 use supd_keeper::protocol::{Exit, RunId};
 use supd_keeper::{Companion, CompanionPlan};
@@ -85,7 +86,7 @@ fn one_that_is_unwanted_before_its_start_ends_at_once() {
 #[test]
 fn it_dies_with_the_process_that_started_it() {
     let mut fixture = Command::new(env!("CARGO_BIN_EXE_keeper-fixture"))
-        .args(["companion", "echo up; sleep 20; echo late"])
+        .args(["companion", "echo up; exec sleep 60"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -95,6 +96,8 @@ fn it_dies_with_the_process_that_started_it() {
     assert_eq!(line, "up\n");
     fixture.kill().unwrap();
     fixture.wait().unwrap();
+    let mut ended = [PollFd::new(reader.get_ref().as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut ended, PollTimeout::from(10_000u16)), Ok(1), "it lives on");
     assert_eq!(reader.read_line(&mut line).unwrap(), 0);
 }
 
