@@ -83,7 +83,7 @@ impl Companion {
     /// In words, when there is no such user or group, or the process cannot be started.
     pub fn live(&self, plan: &CompanionPlan, output: OwnedFd) -> io::Result<Exit> {
         let mut command = command(plan, output)?;
-        let mut child = command.spawn()?;
+        let mut child = command.spawn().map_err(|error| place(plan, error))?;
         // It holds the write end of `output`, whose reader shall see the end.
         drop(command);
         let leader = Pid::from_raw(child.id() as i32);
@@ -125,6 +125,14 @@ impl Companion {
 fn kill_group(leader: Pid) {
     // There is at least the leader, as a zombie.
     let _ = killpg(leader, Signal::SIGKILL);
+}
+
+/// Names the file that a start has failed over.
+fn place(plan: &CompanionPlan, error: io::Error) -> io::Error {
+    let inside = std::fs::metadata(&plan.cwd).is_ok_and(|place| place.is_dir());
+    let place = if inside { plan.program.clone() } else { format!("working directory {}", plan.cwd) };
+    let why = error.raw_os_error().map(|number| Errno::from_raw(number).desc().to_owned());
+    io::Error::new(error.kind(), format!("{place}: {}", why.unwrap_or_else(|| error.to_string())))
 }
 
 fn command(plan: &CompanionPlan, output: OwnedFd) -> io::Result<Command> {

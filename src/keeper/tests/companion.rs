@@ -116,8 +116,14 @@ fn what_cannot_be_started_is_told_in_words() {
         text(|plan| plan.group = Some("no-group".to_owned())),
         "group `no-group`: there is none of that name"
     );
-    assert!(text(|plan| plan.cwd = "/nowhere".to_owned()).starts_with("No such file"));
-    assert!(text(|plan| plan.program = "no-such-program".to_owned()).starts_with("No such file"));
+    assert_eq!(
+        text(|plan| plan.cwd = "/nowhere".to_owned()),
+        "working directory /nowhere: No such file or directory"
+    );
+    assert_eq!(
+        text(|plan| plan.program = "no-such-program".to_owned()),
+        "no-such-program: No such file or directory"
+    );
     assert!(text(|plan| plan.cwd = "/a\0b".to_owned()).contains("nul byte"));
     let secret = format!("{:?}", plan("true"));
     assert!(!secret.contains("ONE"), "{secret}");
