@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const HEAD_MAX: usize = 32 << 10;
 /// So much of a body is read, as by Kubernetes: breaking it off earlier looks like an aborted request to many servers.
 const BODY_MAX: usize = 10 << 10;
+const NOT_HTTP: &str = "its answer is not HTTP";
+const CUT: &str = "it closed the connection without a whole answer";
 const USER_AGENT: &str = concat!("supd/", env!("CARGO_PKG_VERSION"));
 
 /// Sends the request and reads the answer. Redirects are answers like others.
@@ -61,16 +63,18 @@ where
 
 fn words(error: &hyper::Error) -> String {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    if let Some(cause) = cause {
-        io_words(cause)
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        "it closed the connection without a whole answer".to_owned()
-    } else if error.is_parse_too_large() {
-        format!("the head of its answer is larger than {} KiB", HEAD_MAX >> 10)
-    } else if error.is_parse() {
-        "its answer is not HTTP".to_owned()
-    } else {
-        error.to_string()
+    let is_cut = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    match cause {
+        _ if is_cut => CUT.to_owned(),
+        _ if error.is_parse_too_large() => {
+            format!("the head of its answer is larger than {} KiB", HEAD_MAX >> 10)
+        }
+        _ if error.is_parse() => NOT_HTTP.to_owned(),
+        Some(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => CUT.to_owned(),
+        Some(cause) if cause.raw_os_error().is_some() => io_words(cause),
+        // A malformed body is told as an error of input and output that no system call has made.
+        Some(_) => NOT_HTTP.to_owned(),
+        None => error.to_string(),
     }
 }
 
