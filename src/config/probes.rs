@@ -9,7 +9,7 @@ use super::probe_fields::ProbeFields;
 use super::problem::{Report, shown};
 use super::read::App;
 use super::resolve::{flag, span};
-use super::value::{Threshold, Words};
+use super::value::{LONGEST, Threshold, Words};
 
 /// PM2's default.
 const LISTEN_TIMEOUT: Millis = Millis(3_000);
@@ -39,12 +39,13 @@ pub(super) fn ready(app: &App, places: &Places, report: &mut Report) -> ReadyPol
     let listen_timeout = span(&fields.listen_timeout);
     // PM2's field limits the wait for `ready`. Its default does not: to PM2 running out is no failure, so that 3 s are
     // enough there.
-    let default = listen_timeout.filter(|_| wait_ready).unwrap_or(ReadyPolicy::default_timeout());
+    let alone = listen_timeout.filter(|_| wait_ready).unwrap_or(ReadyPolicy::default_timeout());
     let patience = startup.as_ref().map_or(Millis(0), longest);
+    let default = Millis(alone.0.saturating_add(patience.0)).min(LONGEST);
     ReadyPolicy {
         wait_ready,
         listen_timeout: listen_timeout.unwrap_or(LISTEN_TIMEOUT),
-        timeout: span(&fields.ready_timeout).unwrap_or(Millis(default.0.saturating_add(patience.0))),
+        timeout: fields.ready_timeout.as_ref().map_or(default, |limit| limit.0),
         probe: ready,
         startup,
     }
