@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use supd_api::{AppDeclaration, AppName, Millis, Secret};
 
+mod advice;
 mod document;
 mod document_file;
 mod env_file;
@@ -17,6 +18,8 @@ mod environment;
 mod evaluate;
 mod fields;
 mod paths;
+mod probe_fields;
+mod probes;
 mod problem;
 mod program;
 mod read;
@@ -24,6 +27,7 @@ mod resolve;
 mod schema;
 mod validate;
 mod value;
+mod vocabulary;
 mod words;
 
 #[cfg(test)]

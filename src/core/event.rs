@@ -225,6 +225,11 @@ pub enum Effect {
         /// By which declaration.
         revision: RevisionId,
     },
+    /// It is ready: from now on, look whether it does its work.
+    Watch {
+        /// The run.
+        run: RunId,
+    },
     /// Tell a run to accept nothing more and to finish what it has.
     Drain {
         /// The run.

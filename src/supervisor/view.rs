@@ -49,10 +49,13 @@ impl Shell {
                 .and_then(|run| Some((run, run.pid?)))
                 .map(|(run, pid)| figures.look(run.run, pid, run.started.mono, now.mono));
             let usage = usage.unwrap_or_default();
+            let view = worker(&self.home, revision, &seat, now);
+            let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
             views.push(WorkerView {
+                reason: if usage.held { held() } else { view.reason.clone() },
                 cpu: usage.cpu,
                 memory: usage.memory,
-                ..worker(&self.home, revision, &seat, now)
+                ..view
             });
         }
         Ok(views)

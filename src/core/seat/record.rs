@@ -93,6 +93,7 @@ impl Seat {
         let was_ready = run.phase.ready_since().is_some();
         run.phase = next.unwrap_or(run.phase);
         if run.phase.ready_since().is_some() && !was_ready {
+            turn.effects.push(Effect::Watch { run: run.id });
             turn.told.push((About::Worker(self.worker), What::Ready(turn.now.mono.since(run.started.mono))));
         }
         match order {

@@ -351,7 +351,11 @@ impl World {
                 let alive = process.is_some_and(|p| p.survivors || !matches!(p.main, Main::Ended(_)));
                 assert!(!alive, "{run} is forgotten while it lives");
             }
-            Effect::Save | Effect::DropRevision { .. } | Effect::Idle { .. } | Effect::Tell(_) => {}
+            Effect::Save
+            | Effect::Watch { .. }
+            | Effect::DropRevision { .. }
+            | Effect::Idle { .. }
+            | Effect::Tell(_) => {}
             Effect::Answer { request, results } => {
                 self.last_answer = Some(results.iter().any(|result| result.failure.is_some()));
                 let first = self.answered.insert(request);
