@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, Supervisor};
@@ -20,9 +22,12 @@ use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::{control, spec};
-use crate::cluster::{PortKey, Ports};
+use crate::cluster::{PortKey, Ports, preload};
 use crate::home::Home;
 use crate::logs::{Logs, new_journal};
+
+/// Where a daemon of root puts what everybody may read.
+const SHARED: &str = "/run/supd";
 
 /// What the keeper handed over.
 struct Handover {
@@ -41,6 +46,7 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
+        preload: preload(&home),
         core: Supervisor::default(),
         revisions: Revisions::new(),
         next_revision: 0,
@@ -71,6 +77,17 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     control::serve(listener, outlets.calls)?;
     shell.keeper.order(Order::Ready, Vec::new());
     Ok((shell, inbox))
+}
+
+/// Workers of other users must be able to read it, and a home is for its owner only.
+fn preload(home: &Home) -> Option<PathBuf> {
+    let directory = if nix::unistd::geteuid().is_root() { Path::new(SHARED) } else { home.path() };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let installed = made.and_then(|()| preload::install(directory));
+    let failed = |error: &io::Error| {
+        tracing::warn!("{}: Node workers will drain less gently: {error}", directory.display())
+    };
+    installed.inspect_err(failed).ok()
 }
 
 async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {

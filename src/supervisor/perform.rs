@@ -34,6 +34,7 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
+            Effect::Watch { run: _ } => {}
             Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
             Effect::Sweep { run } => self.signal_tree(run, self.stop_signal(run)),
@@ -62,7 +63,7 @@ impl Shell {
         let now = now();
         let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker).ok_or(lost)?;
         let decided = self.core.run(start.run).map(|(_, _, _, view)| view);
-        let place = Place::new(app, &seat, decided, now.wall);
+        let place = Place::new(app, &seat, decided, now.wall, self.preload.as_deref());
         let channel = place.channel;
         let variables = environment(&self.home, &revision, &place);
         let run = protocol::RunId(start.run.0);
@@ -102,7 +103,10 @@ impl Shell {
     fn drain(&mut self, run: RunId) -> Option<Event> {
         match self.channels.get(&run) {
             Some(channel) => {
-                channel.send(ToWorker::Disconnect);
+                let by_message =
+                    self.revision_of(run).is_some_and(|it| it.declaration.stop.shutdown_with_message);
+                let word = if by_message { ToWorker::DisconnectAndShutdown } else { ToWorker::Disconnect };
+                channel.send(word);
                 None
             }
             None => Some(Event::Drained { run }),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct KeeperFacts {
 /// Everything the supervisor has. Owned by the loop alone.
 pub(super) struct Shell {
     pub(super) home: Home,
+    /// What Node cluster workers load first; `None`: it could not be written.
+    pub(super) preload: Option<PathBuf>,
     pub(super) core: Supervisor,
     pub(super) revisions: Revisions,
     pub(super) next_revision: u64,

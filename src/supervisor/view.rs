@@ -95,7 +95,7 @@ impl Shell {
         let found = seat.and_then(|seat| Some((Arc::clone(self.revision(seat.app, seat.revision)?), seat)));
         let (revision, seat) =
             found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
-        let place = Place::new(&revision.declaration, &seat, seat.run, now.wall);
+        let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 
