@@ -144,8 +144,10 @@ impl Bars {
         if let Some(Progress { done, of }) = happening.progress {
             let bar = self.bar(&happening.app);
             bar.set_style(look(COUNTED));
-            bar.set_length(of.into());
-            bar.set_position(done.into());
+            bar.update(|state| {
+                state.set_len(of.into());
+                state.set_pos(done.into());
+            });
         } else if happening.kind == HappeningKind::ReloadBegan {
             self.bar(&happening.app).set_message("begins");
         }
@@ -167,8 +169,7 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        // A terminal that takes nothing more needs no cleaning.
-        let _ = self.all.clear();
+        self.of.values().for_each(ProgressBar::finish_and_clear);
     }
 }
 
