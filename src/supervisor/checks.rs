@@ -3,8 +3,10 @@
 //! What they find becomes an event; what follows from it is the core's decision. After a change of supervisor probes
 //! begin anew, and what was said and not yet handled is still in the socket.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use nix::sys::socket::{UnixAddr, getsockname};
 use nix::unistd::Uid;
 use supd_api::{AppDeclaration, ExecMode, Probe};
 use supd_core::{Event, Phase, RunId, RunView, WorkerId};
@@ -24,6 +26,8 @@ use crate::probe::{self, Finding, Outgoing, Reach, Role, Target, Watch};
 #[derive(Default)]
 pub(super) struct Checks {
     listener: Option<Listener>,
+    /// Its `NOTIFY_SOCKET`.
+    pub(super) address: Option<String>,
     starting: Option<Watch>,
     ready: Option<Watch>,
     live: Option<Watch>,
@@ -38,6 +42,7 @@ impl Shell {
     pub(super) fn listen_to(&mut self, run: RunId, revision: &Revision, ends: &Ends) {
         let checks = self.checks.entry(run).or_default();
         let Some(socket) = &ends.notify else { return };
+        checks.address = address(socket);
         let (kept, uid) = (protocol::RunId(run.0), revision.uid.map(Uid::from_raw));
         let listener = socket
             .try_clone()
@@ -208,4 +213,10 @@ impl Shell {
             Note::ExtendTimeout(more) => self.turn(Event::MoreTime { run, more }),
         }
     }
+}
+
+/// The name of a socket as sd_notify(3) has it.
+fn address(socket: &OwnedFd) -> Option<String> {
+    let address: UnixAddr = getsockname(socket.as_raw_fd()).ok()?;
+    address.as_abstract().map(|name| format!("@{}", String::from_utf8_lossy(name)))
 }

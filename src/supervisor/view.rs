@@ -100,6 +100,8 @@ impl Shell {
         let (revision, seat) =
             found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
         let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
+        let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
+        let place = Place { notify, ..place };
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 
