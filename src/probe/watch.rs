@@ -158,17 +158,22 @@ mod tests {
         Scene { watch, asked, findings, start }
     }
 
+    /// An hour of virtual time is over at once.
+    async fn soon<T>(coming: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(3600), coming).await.expect("in time")
+    }
+
     impl Scene {
         async fn times<const N: usize>(&mut self) -> [u128; N] {
             let mut times = [0; N];
             for time in &mut times {
-                *time = (self.asked.recv().await.unwrap() - self.start).as_millis();
+                *time = (soon(self.asked.recv()).await.unwrap() - self.start).as_millis();
             }
             times
         }
 
         async fn finding(&mut self) -> Option<bool> {
-            match self.findings.recv().await? {
+            match soon(self.findings.recv()).await? {
                 Outgoing::Finding(finding) => Some(finding.passed),
                 Outgoing::HandOver { .. } => unreachable!(),
             }
@@ -227,6 +232,6 @@ mod tests {
         let mut scene = scene(Role::Ready, 3000, &[('+', 0)]);
         assert_eq!(scene.times().await, [0, 1000]);
         drop(scene.watch);
-        assert_eq!(scene.asked.recv().await, None);
+        assert_eq!(soon(scene.asked.recv()).await, None);
     }
 }
