@@ -10,4 +10,7 @@ pub mod daemon;
 pub mod home;
 pub mod logs;
 pub mod nearest;
+pub mod notify;
+pub mod printable;
+pub mod probe;
 pub mod supervisor;

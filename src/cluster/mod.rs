@@ -21,6 +21,10 @@ pub mod ports;
 pub mod preload;
 
 #[cfg(test)]
+mod drain_tests;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod node_tests;
 #[cfg(test)]
 mod parent;

@@ -126,6 +126,13 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
+    /// Fact: a run that is starting asks for so much time from now on.
+    MoreTime {
+        /// The run.
+        run: RunId,
+        /// How much.
+        more: Duration,
+    },
     /// Fact: a run that was told to accept nothing more has finished what it had.
     Drained {
         /// The run.

@@ -61,6 +61,8 @@ pub(crate) enum Fact {
     Deadline,
     /// It will not get ready.
     Hopeless,
+    /// While it starts, it asks for so much from now on. Who is asked to go has no more than its declaration says.
+    MoreTime(Duration),
 }
 
 /// What a run owes before it counts as ready.
@@ -131,7 +133,7 @@ impl Phase {
 
     /// The table.
     pub(crate) fn step(self, fact: &Fact, now: Mono, spec: &Spec, proof: Proof) -> Step {
-        use Fact::{Deadline, Drained, Exited, Gone, Hopeless, NotStarted, Ready as Told, Spawned};
+        use Fact::{Deadline, Drained, Exited, Gone, Hopeless, MoreTime, NotStarted, Ready as Told, Spawned};
         let ask = |order| {
             let kill_at = now + spec.kill_timeout;
             Step::Go(Self::Sweeping { kill_at }, Some(order))
@@ -140,7 +142,7 @@ impl Phase {
         let go = || Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop));
         match (self, fact) {
             (Self::Spawning { .. }, Spawned(_)) => Step::Go(Self::executed(now, spec, proof), None),
-            (Self::Spawning { .. }, Drained | Hopeless) => Step::Stay,
+            (Self::Spawning { .. }, Drained | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Spawning { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             // The run's own channel can be faster than the keeper's report.
             (Self::Spawning { .. }, Told) => Step::Go(Self::Ready { since: now }, None),
@@ -162,17 +164,22 @@ impl Phase {
                 | (Readiness::Told { late: OnLate::Assume, .. }, Proof::Word) => late(),
             },
             (Self::Starting { .. }, Hopeless) => late(),
+            (Self::Starting { until }, MoreTime(more)) => {
+                Step::Go(Self::Starting { until: until.max(now + *more) }, None)
+            }
 
-            (Self::Ready { .. }, Spawned(_) | Told | Drained | Deadline | Hopeless) => Step::Stay,
+            (Self::Ready { .. }, Spawned(_) | Told | Drained | Deadline | Hopeless | MoreTime(_)) => {
+                Step::Stay
+            }
             (Self::Ready { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Ready { .. }, Exited { survivors: true }) => ask(Order::Sweep),
 
-            (Self::Draining { .. }, Spawned(_) | Told | Hopeless) => Step::Stay,
+            (Self::Draining { .. }, Spawned(_) | Told | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Draining { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Draining { .. }, Exited { survivors: true }) => ask(Order::Sweep),
             (Self::Draining { .. }, Drained | Deadline) => go(),
 
-            (Self::Stopping { .. }, Spawned(_) | Told | Drained | Hopeless) => Step::Stay,
+            (Self::Stopping { .. }, Spawned(_) | Told | Drained | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Stopping { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             // Those left have until the same moment; with `treekill: false` they hear of it only now.
             (Self::Stopping { kill_at }, Exited { survivors: true }) => {
@@ -184,7 +191,13 @@ impl Phase {
 
             (
                 Self::Sweeping { .. },
-                Spawned(_) | NotStarted | Told | Drained | Hopeless | Exited { survivors: true },
+                Spawned(_)
+                | NotStarted
+                | Told
+                | Drained
+                | Hopeless
+                | MoreTime(_)
+                | Exited { survivors: true },
             ) => Step::Stay,
             (Self::Sweeping { .. }, Gone | Exited { survivors: false }) => Step::End,
             (Self::Sweeping { .. }, Deadline) => {

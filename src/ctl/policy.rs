@@ -42,7 +42,7 @@ pub(crate) fn stop(app: &AppDeclaration) -> String {
 
 /// How workers are moved to another version.
 pub(crate) fn reload(app: &AppDeclaration) -> String {
-    let ReloadPolicy { max_surge, max_parallel, watch_window, reuse_port } = &app.reload;
+    let ReloadPolicy { max_surge, max_parallel, rollback_window, reuse_port } = &app.reload;
     let overlaps = *reuse_port || app.exec_mode == ExecMode::Cluster || !app.listen.is_empty();
     let pace = if overlaps {
         format!("new before old, max_surge {max_surge}")
@@ -50,7 +50,7 @@ pub(crate) fn reload(app: &AppDeclaration) -> String {
         "a restart, old before new".to_owned()
     };
     let parallel = max_parallel.map(|most| format!(", max_parallel {most}")).unwrap_or_default();
-    format!("{pace}{parallel}, on probation for {}", duration(*watch_window))
+    format!("{pace}{parallel}, on probation for {}", duration(*rollback_window))
 }
 
 /// `http /health every 10 s, 3 failures`.

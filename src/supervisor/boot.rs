@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, Supervisor};
+use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, RunView, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
 
 use super::accept::accept_again;
@@ -46,6 +46,7 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
+        checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
         revisions: Revisions::new(),
@@ -158,6 +159,8 @@ impl Shell {
         self.ledger.change();
         let runs = handover.runs.len();
         self.turn(Event::Resync { known: handover.runs.into_iter().map(known).collect() });
+        let runs_left: Vec<RunView> = self.core.runs().map(|(_, _, _, run)| run).collect();
+        runs_left.into_iter().for_each(|run| self.take_up_checks(run));
         self.begin_to_quit();
         tracing::info!("supervisor {} took over {runs} runs", self.keeper_facts.restarts + 1);
         Ok(())
@@ -186,8 +189,8 @@ impl Shell {
                 continue;
             };
             let Some(revision) = self.revision_of(run) else { continue };
-            let ends = Ends { out, err, channel: end(DescriptorName::Ipc(kept)) };
-            self.attach(run, worker, &revision, &ends);
+            let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
+            self.attach(run, worker, &revision, &Ends { out, err, channel, notify });
         }
     }
 

@@ -4,12 +4,15 @@ use supd_api::{AppName, Millis, Status, WorkerView};
 
 use crate::ctl::cells;
 
+/// What need not be said of a worker that is online.
+const PLAIN: [&str; 3] = ["", "ready", "being replaced"];
+
 /// Something about some workers of an app, or about the app as a whole.
 #[derive(PartialEq, Eq)]
 enum Remark<'a> {
     /// What should be known about the app.
     Notice(&'a str),
-    /// Why they are not plainly online.
+    /// Why they are not plainly online, or what is wrong with them although they are.
     Reason(Status, &'a str),
     /// What they say about themselves.
     Message(&'a str),
@@ -38,7 +41,7 @@ pub(super) fn remarks(workers: &[WorkerView]) -> Vec<String> {
 }
 
 fn about(worker: &WorkerView) -> impl Iterator<Item = Remark<'_>> {
-    let plain = worker.status == Status::Online || worker.reason.is_empty();
+    let plain = worker.status == Status::Online && PLAIN.contains(&worker.reason.as_str());
     let notice = worker.notice.as_deref().map(Remark::Notice);
     let reason = (!plain).then_some(Remark::Reason(worker.status, &worker.reason));
     let message = worker.message.as_deref().filter(|text| !text.is_empty()).map(Remark::Message);
