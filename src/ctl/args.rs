@@ -257,12 +257,12 @@ pub(crate) struct ActArgs {
 /// `reload`.
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
+    /// How long it may take. First, so that it is not listed under what concerns files.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
     /// What is reloaded.
     #[command(flatten)]
     pub(crate) act: ActArgs,
-    /// How long it may take.
-    #[command(flatten)]
-    pub(crate) patience: Patience,
 }
 
 /// `rollback`.
