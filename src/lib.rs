@@ -10,4 +10,5 @@ pub mod daemon;
 pub mod home;
 pub mod logs;
 pub mod nearest;
+pub mod processes;
 pub mod supervisor;

@@ -24,3 +24,4 @@ pub use clock::monotonic_ns;
 pub use keeper::{Options, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;
+pub use notify::Notifier;
