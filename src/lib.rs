@@ -11,4 +11,5 @@ pub mod home;
 pub mod logs;
 pub mod nearest;
 pub mod processes;
+pub mod resolve;
 pub mod supervisor;

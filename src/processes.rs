@@ -106,8 +106,7 @@ mod tests {
     #[test]
     fn children_and_their_children() {
         let mut shell = Command::new("sh")
-            .args(["-c", "cat & echo $!; wait"])
-            .stdin(Stdio::piped())
+            .args(["-c", "sleep 1000 & echo $!; wait"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("a shell");
