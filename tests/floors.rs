@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("config", &["api", "nearest", "resolve"]),
     ("logs", &["api", "keeper"]),
     ("cluster", &["api", "keeper"]),
-    ("ctl", &["api", "config", "cluster", "home", "nearest", "processes", "resolve"]),
+    ("ctl", &["api", "atomic", "config", "cluster", "home", "nearest", "processes", "resolve"]),
     (
         "supervisor",
         &["api", "core", "keeper", "config", "logs", "cluster", "home", "nearest", "atomic", "resolve"],
