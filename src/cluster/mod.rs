@@ -21,7 +21,7 @@ pub mod ports;
 #[cfg(test)]
 mod node_tests;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, first_unprivileged_port};
 pub use channel::{Channel, Delivery, Receipt};
 pub use endpoint::Endpoint;
 pub use holder::{Holder, holder};

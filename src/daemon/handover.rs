@@ -32,6 +32,9 @@ pub(super) fn hand_over(home: &Home, notifier: &Notifier) -> io::Result<i32> {
         .map_err(|error| io::Error::other(format!("it does not answer: {error}")))?;
     let own = i32::try_from(std::process::id()).ok().and_then(unit_of);
     let unit = own.ok_or_else(|| io::Error::other("/proc/self/cgroup names no unit that started us"))?;
+    if let Some(other) = unit_of(keeper).filter(|other| *other != unit && main_of(other) == Some(keeper)) {
+        return Err(io::Error::other(format!("it is the main process of {} already", other.name)));
+    }
     move_family(keeper, &unit)?;
     // Nobody has told that process where to send signs of life, so none may be waited for. All in one message: with
     // the main process we lose the right to speak.
@@ -48,6 +51,16 @@ fn keeper_of(home: &Home) -> io::Result<i32> {
     let mut files = fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
     let holds = pid > 1 && files.any(|file| fs::metadata(file.path()).is_ok_and(is_lock));
     if holds { Ok(pid) } else { Err(unknown()) }
+}
+
+/// The main process of a unit.
+fn main_of(unit: &Unit) -> Option<i32> {
+    let scope = if unit.user { "--user" } else { "--system" };
+    let asked = Command::new("systemctl")
+        .args([scope, "show", "--property", "MainPID", "--value", &unit.name])
+        .stdin(Stdio::null())
+        .output();
+    String::from_utf8(asked.ok()?.stdout).ok()?.trim().parse().ok()
 }
 
 /// Moves the keeper, so that whatever it starts from here on is in the unit too, and then all that descend from it. One

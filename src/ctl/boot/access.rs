@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, Gid, access, getgrouplist};
 
@@ -97,6 +97,18 @@ impl Who {
         }
         meta.mode() >> class & bit != 0
     }
+}
+
+/// The part of a path by which somebody but root could put another file in its place: who starts it as root would start
+/// theirs.
+pub(crate) fn open_to_others(path: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(path).ok()?;
+    let open = |part: &&Path| {
+        let Ok(meta) = fs::metadata(part) else { return false };
+        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+        meta.uid() != 0 || (meta.mode() & 0o022 != 0 && !sticky)
+    };
+    real.ancestors().find(open).map(Path::to_owned)
 }
 
 #[cfg(test)]

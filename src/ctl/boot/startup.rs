@@ -75,6 +75,7 @@ fn wanted_text(place: &Place) -> Result<String, Fault> {
     let user = (place.scope == Scope::System && place.owner.uid != 0).then_some(place.owner.name.as_str());
     render(&Filling {
         scope: place.scope,
+        unit: &place.unit,
         program: &program,
         home: place.home.path(),
         path: &env::var("PATH").unwrap_or_default(),

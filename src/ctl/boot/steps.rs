@@ -137,7 +137,8 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn in_file(file: &Path, error: &io::Error) -> Fault {
+/// An error with the file it is about.
+pub(crate) fn in_file(file: &Path, error: &io::Error) -> Fault {
     let code = match error.kind() {
         io::ErrorKind::PermissionDenied => FaultCode::Forbidden,
         _ => FaultCode::Failed,

@@ -23,6 +23,8 @@ pub(crate) enum Scope {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filling<'a> {
     pub(crate) scope: Scope,
+    /// Its name.
+    pub(crate) unit: &'a str,
     /// `supd`, absolute.
     pub(crate) program: &'a Path,
     /// `SUPD_HOME`.
@@ -47,7 +49,7 @@ pub(crate) fn render(filling: &Filling<'_>) -> Result<String, Fault> {
     let path: Vec<&str> = filling.path.split(':').filter(|part| part.starts_with('/')).collect();
     let own_directory = filling.user.is_none() && filling.home == Path::new(crate::home::SYSTEM);
 
-    let mut text = format!("{MARK}\n# Local changes belong in a drop-in: {edit} UNIT\n");
+    let mut text = format!("{MARK}\n# Local changes belong in a drop-in: {edit} {}\n", filling.unit);
     let mut comments = String::new();
     for line in template.lines().skip_while(|line| line.starts_with('#')) {
         if line.starts_with('#') {
@@ -167,7 +169,7 @@ mod tests {
 
     fn filling<'a>(scope: Scope, home: &'a str, user: Option<&'a str>) -> Filling<'a> {
         let (program, path) = (Path::new("/opt/bin/supd"), "/opt/node/bin:.::/usr/bin:/a b");
-        Filling { scope, program, home: Path::new(home), path, user }
+        Filling { scope, unit: "supd.service", program, home: Path::new(home), path, user }
     }
 
     #[test]

@@ -37,11 +37,19 @@ pub(crate) fn written_in(scope: Scope, owner: &Owner) -> PathBuf {
     }
 }
 
+/// The directory whose units are gone after the next boot.
+pub(crate) fn kept_until_boot(scope: Scope, owner: &Owner) -> PathBuf {
+    match scope {
+        Scope::System => PathBuf::from("/run/systemd/system"),
+        Scope::User => PathBuf::from(format!("/run/user/{}/systemd/user", owner.uid)),
+    }
+}
+
 /// All units that start the daemon of this home.
 pub(crate) fn of_home(home: &Path, owner: &Owner) -> Vec<Found> {
     let mut found = Vec::new();
     for (scope, below) in [(Scope::System, "system"), (Scope::User, "user")] {
-        let own = (scope == Scope::User).then(|| written_in(scope, owner));
+        let own = [written_in(scope, owner), kept_until_boot(scope, owner)];
         let directories = own.into_iter().chain(ROOTS.map(|root| Path::new(root).join(below)));
         found.extend(in_directories(scope, directories, owner).into_iter().filter(|unit| {
             let said = unit.said.home.clone();
