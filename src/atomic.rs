@@ -19,7 +19,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// The same with another mode, whatever the umask.
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let beside = path.with_extension("new");

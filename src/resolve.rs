@@ -173,7 +173,7 @@ mod tests {
     fn the_search_is_that_of_execvp() {
         let dir = tempfile::tempdir().expect("a directory");
         let at = |name: &str| dir.path().join(name);
-        ["a/tool", "b/tool", "tool", "here"].map(|name| program(&at(name)));
+        ["a/tool", "b/tool", "tool", "here"].iter().for_each(|name| program(&at(name)));
         fs::set_permissions(at("a/tool"), fs::Permissions::from_mode(0o644)).expect("its mode");
         let path = format!("{}:{}::/no/such", at("a").display(), at("b").display());
         let find = |name: &str| find(name, Some(&path), dir.path(), is_program);

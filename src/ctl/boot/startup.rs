@@ -13,6 +13,7 @@ use super::place::{Owner, Place};
 use super::steps::Steps;
 use super::takeover::take_over;
 use super::unit::{Filling, Scope, read, render};
+use super::units::Found;
 use crate::ctl::Session;
 use crate::ctl::args::StartupArgs;
 use crate::ctl::launch;
@@ -44,7 +45,10 @@ pub(crate) async fn startup(args: &StartupArgs, session: &mut Session) -> Result
 
 /// Two units that start daemons for one home would get in each other's way at boot.
 fn check_single(place: &Place) -> Result<(), Fault> {
-    let other = place.found.iter().find(|unit| (unit.scope, &unit.name) != (place.scope, &place.unit));
+    // One that `unstartup` left for the running daemon is gone by then.
+    let stays = |unit: &&Found| !unit.file.starts_with("/run");
+    let mut others = place.found.iter().filter(stays);
+    let other = others.find(|unit| (unit.scope, &unit.name) != (place.scope, &place.unit));
     let Some(other) = other else { return Ok(()) };
     let remedy = match (other.scope == place.scope, other.scope) {
         (true, _) => format!("keep it: --service-name {}", other.name),

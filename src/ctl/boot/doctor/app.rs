@@ -15,6 +15,7 @@ use super::service::Service;
 use crate::config;
 use crate::ctl::boot::access::{Who, Wish};
 use crate::ctl::boot::place::Owner;
+use crate::ctl::declare;
 use crate::home::Home;
 use crate::resolve;
 
@@ -234,8 +235,145 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
             findings.warning("declaration", name, text, format!("put it back, or `supctl delete {name}`"));
         }
         Err(rejected) => {
-            let text = format!("{}; the next boot starts it as it is", rejected.to_string().trim_end());
+            let problems: Vec<String> = rejected.problems.iter().map(declare::spell).collect();
+            let text = format!("{}; the next boot starts it as it is", problems.join("; "));
             findings.warning("declaration", name, text, "mend the file, or the next reload fails");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use supd_api::{EnvironmentLayer, Source};
+    use tempfile::TempDir;
+
+    use super::super::findings::Outcome;
+    use super::*;
+    use crate::ctl::fake::declaration;
+
+    /// A directory with an executable `bin/node`, `srv/app.js` and a declaration of it.
+    struct Scene {
+        dir: TempDir,
+        app: AppDeclaration,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let mut app = declaration("web");
+            app.cwd = dir.path().join("srv");
+            app.program.script = app.cwd.join("app.js").display().to_string();
+            let scene = Self { dir, app };
+            scene.file("srv/app.js", "", 0o644);
+            scene.file("bin/node", "", 0o755);
+            scene
+        }
+
+        fn file(&self, at: &str, text: &str, mode: u32) -> PathBuf {
+            let file = self.dir.path().join(at);
+            fs::create_dir_all(file.parent().expect("a directory")).expect("directories");
+            fs::write(&file, text).expect("a file");
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("its mode");
+            file
+        }
+
+        /// What is found under this `PATH`, one text for each check of that kind.
+        fn checked(&self, bin: &str, check: &str) -> Vec<(Outcome, String)> {
+            let path = self.dir.path().join(bin).display().to_string();
+            let variables = BTreeMap::from([("PATH".to_owned(), Secret::from(path))]);
+            let entry =
+                Entry::new(self.app.clone(), EnvironmentLayer { layer: Layer::Base, variables }, true);
+            let home = Home::at(self.dir.path()).expect("a home");
+            let owner = Owner::of_uid(Uid::effective().as_raw()).expect("a name");
+            let around = Surroundings { home: &home, owner: &owner, family: Vec::new(), service: None };
+            let mut findings = Findings::default();
+            let directories = super::check(&entry, &around, &mut findings);
+            assert_eq!(directories, [home.logs(), home.logs()]);
+            findings.of(check)
+        }
+
+        fn fails(&self, bin: &str, check: &str, words: &[&str]) {
+            let found = self.checked(bin, check);
+            let [(Outcome::Failure, text)] = found.as_slice() else { panic!("{found:?}") };
+            words.iter().for_each(|word| assert!(text.contains(word), "{word}: {text}"));
+        }
+    }
+
+    #[test]
+    fn an_app_that_will_start() {
+        let scene = Scene::new();
+        let found = scene.checked("bin", "program");
+        assert!(matches!(found.as_slice(), [(Outcome::Ok, _)]), "{found:?}");
+        assert!(scene.checked("bin", "cwd").is_empty() && scene.checked("bin", "user").is_empty());
+    }
+
+    #[test]
+    fn a_version_that_its_manager_removed() {
+        let scene = Scene::new();
+        let there = scene.file("home/.nvm/versions/node/v22.1.0/bin/node", "", 0o755).display().to_string();
+        let gone = "home/.nvm/versions/node/v20.1.0/bin";
+        scene.fails(gone, "program", &["nvm no longer has", "v20.1.0", "interpreter = ", &there]);
+        scene.fails("empty", "program", &["web: `node` is not in its PATH", " => install it"]);
+    }
+
+    #[test]
+    fn what_is_gone_or_closed() {
+        let mut scene = Scene::new();
+        fs::remove_file(&scene.app.program.script).expect("removed");
+        scene.fails("bin", "program", &["app.js: No such file"]);
+        fs::remove_dir(&scene.app.cwd).expect("removed");
+        scene.fails("bin", "cwd", &["srv does not exist"]);
+        scene.app.user = Some("no-such-user-here".to_owned());
+        scene.fails("bin", "user", &["no user `no-such-user-here`"]);
+    }
+
+    #[test]
+    fn a_program_without_an_interpreter_needs_the_one_in_its_first_line() {
+        let mut scene = Scene::new();
+        scene.app.program.interpreter = None;
+        scene.fails("bin", "program", &["app.js", " => let `"]);
+        scene.file("srv/app.js", "#!/usr/bin/env node\n", 0o755);
+        assert!(matches!(scene.checked("bin", "program").as_slice(), [(Outcome::Ok, _)]));
+        scene.fails("empty", "program", &["`node` is not in its PATH"]);
+        scene.file("srv/app.js", "#!/no/such/shell\n", 0o755);
+        scene.fails("bin", "program", &["/no/such/shell does not exist"]);
+    }
+
+    #[test]
+    fn what_is_gone_after_a_boot() {
+        let scene = Scene::new();
+        let node = scene.dir.path().join("bin/node");
+        let shell = scene.dir.path().join("fnm_multishells/1_2/bin");
+        fs::create_dir_all(&shell).expect("directories");
+        std::os::unix::fs::symlink(&node, shell.join("node")).expect("a link");
+        let real = node.canonicalize().expect("there").display().to_string();
+        scene.fails("fnm_multishells/1_2/bin", "program", &["is gone after a boot", "interpreter = ", &real]);
+        assert!(
+            passing(Path::new("/run/user/1000/x")).is_some() && passing(Path::new("/usr/bin/x")).is_none()
+        );
+    }
+
+    #[test]
+    fn a_declaration_that_is_gone_or_wrong_is_a_warning() {
+        let mut scene = Scene::new();
+        let path = scene.dir.path().join("bin/node").display().to_string();
+        let text = format!("[[apps]]\nname = \"web\"\nscript = \"srv/app.js\"\ninterpreter = \"{path}\"\n");
+        let file = scene.file("ecosystem.toml", &text, 0o644);
+        scene.app.source = Some(Source { file: file.clone(), env_name: None });
+        let outcome = |scene: &Scene| scene.checked("bin", "declaration").remove(0);
+        assert_eq!(outcome(&scene).0, Outcome::Ok, "{}", outcome(&scene).1);
+        scene.file("ecosystem.toml", &text.replace("web", "api"), 0o644);
+        assert_eq!(outcome(&scene).0, Outcome::Warning);
+        scene.file("ecosystem.toml", &text.replace("script", "scrpt"), 0o644);
+        assert!(outcome(&scene).1.contains("ecosystem.toml:3: "), "{}", outcome(&scene).1);
+        fs::remove_file(file).expect("removed");
+        assert_eq!(outcome(&scene).0, Outcome::Warning);
+        scene.app.environment.layers =
+            vec![EnvironmentLayer { layer: Layer::EnvFile("/no/.env".into()), variables: BTreeMap::new() }];
+        assert!(outcome(&scene).1.contains("/no/.env"));
     }
 }

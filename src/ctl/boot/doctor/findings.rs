@@ -101,13 +101,12 @@ impl Findings {
                 output.line(format!("         remedy: {}", harmless(remedy)))?;
             }
         }
-        output.say(match (failures, warnings) {
-            (0, 0) => format!("{} checks: the next boot brings everything back", self.0.len()),
-            (0, _) => {
-                format!("{} checks, {warnings} warnings: the next boot brings everything back", self.0.len())
-            }
-            (_, _) => format!("{} checks, {failures} failures, {warnings} warnings", self.0.len()),
-        })?;
+        let verdict =
+            if failures == 0 { "the next boot brings everything back" } else { "not all of it comes back" };
+        output.say(format!(
+            "checks: {}, failures: {failures}, warnings: {warnings}; {verdict}",
+            self.0.len()
+        ))?;
         Ok(())
     }
 

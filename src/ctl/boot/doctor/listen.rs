@@ -53,3 +53,53 @@ fn path_in_the_way(path: &Path, around: &Surroundings<'_>) -> Option<(String, St
     let why = Who::of(around.owner).cannot(Wish::Write, directory)?;
     Some((why, format!("make {} a directory that `{}` may write to", directory.display(), around.owner.name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use nix::unistd::Uid;
+
+    use super::super::findings::Outcome;
+    use super::*;
+    use crate::ctl::boot::place::Owner;
+    use crate::home::Home;
+
+    fn check_as(family: Vec<i32>, address: &str) -> (Outcome, String) {
+        let home = Home::at(Path::new("/")).expect("a home");
+        let owner = Owner::of_uid(Uid::effective().as_raw()).expect("a name");
+        let around = Surroundings { home: &home, owner: &owner, family, service: None };
+        let mut findings = Findings::default();
+        check("web", &address.parse().expect("an address"), &around, &mut findings);
+        findings.of("port").remove(0)
+    }
+
+    #[test]
+    fn ports_are_free_ours_or_taken() {
+        let us = i32::try_from(std::process::id()).expect("a process id");
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("its address").to_string();
+        assert_eq!(check_as(vec![us], &address).0, Outcome::Ok);
+        let (outcome, text) = check_as(Vec::new(), &address);
+        assert_eq!(outcome, Outcome::Failure);
+        assert!(text.contains(&format!("held by process {us}")) && text.contains("another port"), "{text}");
+        assert_eq!(check_as(Vec::new(), "127.0.0.1:0").0, Outcome::Ok);
+    }
+
+    #[test]
+    fn socket_files_are_not_touched() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = dir.path().join("app.sock");
+        let address = at.display().to_string();
+        assert_eq!(check_as(Vec::new(), &address).0, Outcome::Ok);
+        assert!(!at.exists());
+        let taken = UnixListener::bind(&at).expect("a socket");
+        assert_eq!(check_as(Vec::new(), &address).0, Outcome::Failure);
+        let us = i32::try_from(std::process::id()).expect("a process id");
+        assert_eq!(check_as(vec![us], &address).0, Outcome::Ok);
+        drop(taken);
+        assert_eq!(check_as(Vec::new(), &address).0, Outcome::Ok, "nobody answers there any more");
+        assert!(check_as(Vec::new(), "/no/such/app.sock").1.contains("/no/such"));
+    }
+}
