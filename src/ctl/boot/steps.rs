@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Ended, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use supd_api::{Fault, FaultCode};
@@ -32,6 +33,8 @@ pub(crate) struct Systemd {
     scope: Scope,
     /// Where the user's systemd has its socket, when the caller's environment does not say.
     runtime: Option<PathBuf>,
+    /// When this command began, as journalctl(1) takes it.
+    since: String,
 }
 
 impl Systemd {
@@ -39,7 +42,8 @@ impl Systemd {
     pub(crate) fn new(scope: Scope, owner: &Owner) -> Self {
         let runtime = PathBuf::from(format!("/run/user/{}", owner.uid));
         let unsaid = scope == Scope::User && env::var_os("XDG_RUNTIME_DIR").is_none();
-        Self { scope, runtime: unsaid.then_some(runtime) }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { scope, runtime: unsaid.then_some(runtime), since: format!("@{}", now.as_secs()) }
     }
 
     /// Runs a program that talks to it, and waits. Its answer is text in no language but English.
@@ -66,14 +70,16 @@ impl Systemd {
         }
     }
 
-    /// The last lines that a unit's processes wrote.
+    /// The last lines that are logged for a unit since this command began.
     pub(crate) fn last_lines(&self, unit: &str) -> String {
         let which = match self.scope {
             Scope::System => vec!["journalctl", "--unit", unit],
             Scope::User => vec!["journalctl", "--user", "--unit", unit],
         };
-        let words = [which, vec!["--quiet", "--no-pager", "--output", "cat", "--lines", LOG_LINES]].concat();
-        self.run(&words).map(|ended| said(&ended.stdout)).unwrap_or_default()
+        let how = vec!["--quiet", "--output", "cat", "--lines", LOG_LINES, "--since", &self.since];
+        // What was said a moment ago may be on its way to the journal. Only root may wait for it.
+        let _ = self.run(&["journalctl", "--sync"]);
+        self.run(&[which, how].concat()).map(|ended| said(&ended.stdout)).unwrap_or_default()
     }
 }
 

@@ -62,8 +62,9 @@ pub(crate) async fn take_over(
             steps.tell("started", &text)
         }
         (Some(_), Some(_), Err(_)) if now => restart(place, client, steps).await,
-        (Some(_), Some(_), Err(_)) => later(place, steps),
-        (_, _, started) => Err(not_up(place, started.err(), &steps)),
+        (Some(_), Some(_), Err(why)) => later(place, why, steps),
+        (_, _, Err(why)) => Err(not_up(place, why, &steps)),
+        (_, None, Ok(())) => Err(not_up(place, silent(), &steps)),
     }
 }
 
@@ -80,18 +81,22 @@ fn is_of_unit(daemon: &DaemonView, place: &Place) -> bool {
         .is_some_and(|unit| unit.name == place.unit && unit.user == (place.scope == Scope::User))
 }
 
-/// The running daemon stays what it is until the machine is booted.
-fn later(place: &Place, mut steps: Steps<'_>) -> Result<(), Failure> {
-    let lines = steps.systemd().last_lines(&place.unit);
-    let why = lines.lines().rev().find_map(|line| Some(line.split_once(REFUSAL)?.1.to_owned()));
-    let why = why.unwrap_or_else(|| format!("the unit did not come up:\n{lines}"));
-    steps.systemctl(&["reset-failed", &place.unit])?;
+/// The running daemon stays what it is until the machine is booted; if the unit is any good.
+fn later(place: &Place, why: Failure, mut steps: Steps<'_>) -> Result<(), Failure> {
+    let unit = &place.unit;
+    let lines = steps.systemd().last_lines(unit);
+    let refusal = lines.lines().rev().find_map(|line| Some(line.split_once(REFUSAL)?.1));
+    let Some(refusal) = refusal else {
+        let failure = not_up(place, why, &steps);
+        // It would try for ever.
+        steps.systemctl(&["stop", unit])?;
+        return Err(failure);
+    };
+    steps.systemctl(&["reset-failed", unit])?;
     steps.output.warning(&format!(
-        "the running daemon goes on outside {}: {why}\n`supctl startup --now` restarts it and its apps under systemd",
-        place.unit
+        "the running daemon goes on outside {unit}: {refusal}\n`supctl startup --now` restarts it and its apps under systemd"
     ));
-    let text =
-        format!("{} starts the daemon of {} from the next boot on", place.unit, place.home.path().display());
+    let text = format!("{unit} starts the daemon of {} from the next boot on", place.home.path().display());
     steps.tell("at next boot", &text)
 }
 
@@ -109,15 +114,17 @@ async fn restart(place: &Place, client: &Client, mut steps: Steps<'_>) -> Result
         sleep(LOOK).await;
     }
     let started = steps.systemctl(&["start", &place.unit]);
-    if started.is_ok() && daemon(client).await?.is_some() {
-        let text = format!(
-            "{} starts the daemon of {} at boot, and has restarted it and its apps",
-            place.unit,
-            place.home.path().display()
-        );
-        return steps.tell("restarted", &text);
-    }
-    let failure = not_up(place, started.err(), &steps);
+    let why = match (started, daemon(client).await?) {
+        (Ok(()), Some(_)) => {
+            let (unit, home) = (&place.unit, place.home.path().display());
+            let text =
+                format!("{unit} starts the daemon of {home} at boot, and has restarted it and its apps");
+            return steps.tell("restarted", &text);
+        }
+        (Ok(()), None) => silent(),
+        (Err(why), _) => why,
+    };
+    let failure = not_up(place, why, &steps);
     // It may be trying again and again; there must be one daemon only.
     steps.systemctl(&["stop", &place.unit])?;
     bring_back(place)?;
@@ -125,11 +132,14 @@ async fn restart(place: &Place, client: &Client, mut steps: Steps<'_>) -> Result
     Err(failure)
 }
 
-fn not_up(place: &Place, why: Option<Failure>, steps: &Steps<'_>) -> Failure {
+fn silent() -> Failure {
+    Fault::new(FaultCode::Unreachable, "it started, but no daemon answers").into()
+}
+
+fn not_up(place: &Place, why: Failure, steps: &Steps<'_>) -> Failure {
     let why = match why {
-        Some(Failure::Fault(fault)) => fault.message,
-        Some(other @ (Failure::Told(_) | Failure::Output(_))) => return other,
-        None => "it started, but no daemon answers".to_owned(),
+        Failure::Fault(fault) => fault.message,
+        other @ (Failure::Told(_) | Failure::Output(_)) => return other,
     };
     let lines = steps.systemd().last_lines(&place.unit);
     Fault::new(FaultCode::Failed, format!("{} does not come up: {why}\n{lines}", place.unit))
