@@ -7,22 +7,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
     ("atomic", &[]),
     ("home", &["api"]),
     ("nearest", &[]),
+    ("printable", &[]),
     ("processes", &[]),
     ("resolve", &["api"]),
     ("config", &["api", "nearest", "resolve"]),
     ("logs", &["api", "keeper"]),
     ("cluster", &["api", "keeper"]),
+    ("probe", &["api", "keeper", "printable"]),
+    ("notify", &["api", "keeper", "printable"]),
     ("ctl", &["api", "atomic", "config", "cluster", "home", "nearest", "processes", "resolve"]),
     (
         "supervisor",
-        &["api", "core", "keeper", "config", "logs", "cluster", "home", "nearest", "atomic", "resolve"],
+        &[
+            "api", "core", "keeper", "config", "logs", "cluster", "probe", "notify", "home", "nearest",
+            "atomic", "resolve",
+        ],
     ),
     ("daemon", &["keeper", "home", "processes", "supervisor"]),
     ("bin", &["daemon", "ctl"]),
@@ -32,11 +38,14 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "atomic",
             "home",
             "nearest",
+            "printable",
             "processes",
             "resolve",
             "config",
             "logs",
             "cluster",
+            "probe",
+            "notify",
             "ctl",
             "supervisor",
             "daemon",

@@ -32,8 +32,9 @@ pub(super) fn hand_over(home: &Home, notifier: &Notifier) -> io::Result<i32> {
         .map_err(|error| io::Error::other(format!("it does not answer: {error}")))?;
     let own = i32::try_from(std::process::id()).ok().and_then(unit_of);
     let unit = own.ok_or_else(|| io::Error::other("/proc/self/cgroup names no unit that started us"))?;
-    if let Some(other) = unit_of(keeper).filter(|other| *other != unit && main_of(other) == Some(keeper)) {
-        return Err(io::Error::other(format!("it is the main process of {} already", other.name)));
+    // In our own unit it would be our parent or its: we are an app, not what the unit was started with.
+    if let Some(other) = unit_of(keeper).filter(|other| *other == unit || main_of(other) == Some(keeper)) {
+        return Err(io::Error::other(format!("it belongs to {} already", other.name)));
     }
     move_family(keeper, &unit)?;
     // Nobody has told that process where to send signs of life, so none may be waited for. All in one message: with

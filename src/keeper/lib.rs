@@ -6,6 +6,8 @@
 //! the wrapper here.
 
 mod clock;
+mod companion;
+mod datagram;
 mod keeper;
 mod leftovers;
 mod link;
@@ -21,6 +23,8 @@ mod supervisor;
 mod tree;
 
 pub use clock::monotonic_ns;
+pub use companion::{Companion, CompanionPlan};
+pub use datagram::{Datagram, look};
 pub use keeper::{Options, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;

@@ -10,8 +10,10 @@ mod answer;
 mod boot;
 mod call;
 mod channels;
+mod checks;
 mod control;
 mod environment;
+mod events;
 mod figures;
 mod inbox;
 mod keeper;
@@ -20,6 +22,8 @@ mod ledger;
 mod paths;
 mod perform;
 mod pid_files;
+mod pin;
+mod reload;
 mod requests;
 mod revision;
 mod snapshot;
@@ -68,6 +72,9 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivery) = inbox.deliveries.recv() => shell.on_delivery(delivery),
             Some(notice) = inbox.notices.recv() => shell.on_notice(notice),
             Some(saved) = inbox.saved.recv() => shell.on_saved(saved),
+            Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
+            Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
+            Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),

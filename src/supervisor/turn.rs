@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 
+use super::checks::Checks;
+use super::events::Events;
 use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
@@ -15,9 +18,10 @@ use super::ledger::{Saved, Writer};
 use super::now;
 use super::requests::Requests;
 use super::snapshot::Revisions;
-use crate::cluster::{Channel, PortKey, Ports, Receipt};
+use crate::cluster::{self, Channel, PortKey, Ports};
 use crate::home::Home;
 use crate::logs::{Logs, Notice};
+use crate::notify;
 
 /// A ledger that could not be written is tried again after so long.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
@@ -33,6 +37,8 @@ pub(super) struct KeeperFacts {
 /// Everything the supervisor has. Owned by the loop alone.
 pub(super) struct Shell {
     pub(super) home: Home,
+    /// What Node cluster workers load first; `None`: it could not be written.
+    pub(super) preload: Option<PathBuf>,
     pub(super) core: Supervisor,
     pub(super) revisions: Revisions,
     pub(super) next_revision: u64,
@@ -43,11 +49,13 @@ pub(super) struct Shell {
     pub(super) ports: Ports,
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
+    pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
+    pub(super) events: Events,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
-    /// Lines of channels that are handled once the next snapshot is out.
+    /// Words of workers that are handled once the next snapshot is out.
     pub(super) receipts: Vec<Receipt>,
     /// Something has changed since the last snapshot.
     pub(super) unsaved: bool,
@@ -55,6 +63,23 @@ pub(super) struct Shell {
     pub(super) save_again: Option<Mono>,
     /// Everything has been stopped; when to say goodbye.
     pub(super) quit_at: Option<Mono>,
+}
+
+/// For a word of a worker that has been handled.
+pub(super) enum Receipt {
+    /// A line of its channel.
+    Line(cluster::Receipt),
+    /// What it said over `NOTIFY_SOCKET`.
+    Notes(notify::Receipt),
+}
+
+impl Receipt {
+    pub(super) fn sign(self) {
+        match self {
+            Self::Line(receipt) => receipt.sign(),
+            Self::Notes(receipt) => receipt.sign(),
+        }
+    }
 }
 
 impl Shell {
@@ -81,6 +106,7 @@ impl Shell {
             Report::Spawned { run, pid } => {
                 self.write_pid_file(RunId(run.0), Pid(pid));
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
+                self.ask_whether_ready(RunId(run.0));
             }
             Report::SpawnFailed { run, step, errno } => {
                 let run = RunId(run.0);

@@ -23,6 +23,7 @@ mod races;
 mod ready;
 mod reboot;
 mod reload;
+mod reload_told;
 mod sample;
 mod scale;
 mod stop;
