@@ -30,11 +30,12 @@ pub(super) fn hand_over(home: &Home, notifier: &Notifier) -> io::Result<i32> {
     let keeper = keeper_of(home)?;
     UnixStream::connect(home.socket())
         .map_err(|error| io::Error::other(format!("it does not answer: {error}")))?;
-    let own = i32::try_from(std::process::id()).ok().and_then(unit_of);
-    let unit = own.ok_or_else(|| io::Error::other("/proc/self/cgroup names no unit that started us"))?;
-    // In our own unit it would be our parent or its: we are an app, not what the unit was started with.
-    if let Some(other) = unit_of(keeper).filter(|other| *other == unit || main_of(other) == Some(keeper)) {
-        return Err(io::Error::other(format!("it belongs to {} already", other.name)));
+    // A program further down in a unit may have been given a NOTIFY_SOCKET too, by whoever supervises it.
+    let own = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+    let unit = unit_of(own).filter(|unit| main_of(unit) == Some(own));
+    let unit = unit.ok_or_else(|| io::Error::other("we are not the main process of a unit"))?;
+    if let Some(other) = unit_of(keeper).filter(|other| main_of(other) == Some(keeper)) {
+        return Err(io::Error::other(format!("it is the main process of {} already", other.name)));
     }
     move_family(keeper, &unit)?;
     // Nobody has told that process where to send signs of life, so none may be waited for. All in one message: with

@@ -16,7 +16,7 @@ use crate::atomic;
 use crate::ctl::output::{Failure, Output};
 
 /// So many of a unit's last log lines go into an error.
-const LOG_LINES: &str = "15";
+const LOG_LINES: usize = 15;
 
 /// Carries steps out and tells them.
 pub(crate) struct Steps<'a> {
@@ -76,10 +76,13 @@ impl Systemd {
             Scope::System => vec!["journalctl", "--unit", unit],
             Scope::User => vec!["journalctl", "--user", "--unit", unit],
         };
-        let how = vec!["--quiet", "--output", "cat", "--lines", LOG_LINES, "--since", &self.since];
+        let how = vec!["--quiet", "--output", "cat", "--since", &self.since];
         // What was said a moment ago may be on its way to the journal. Only root may wait for it.
         let _ = self.run(&["journalctl", "--sync"]);
-        self.run(&[which, how].concat()).map(|ended| said(&ended.stdout)).unwrap_or_default()
+        let text = self.run(&[which, how].concat()).map(|ended| said(&ended.stdout)).unwrap_or_default();
+        // Not by `--lines`: together with `--since` these would be the first ones.
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 }
 
