@@ -28,3 +28,4 @@ pub use datagram::{Datagram, look};
 pub use keeper::{Options, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;
+pub use notify::Notifier;

@@ -11,6 +11,7 @@ mod wait;
 
 mod bad_clients;
 mod bad_declarations;
+mod doctor;
 mod environment;
 mod failed_start;
 mod flat;
