@@ -138,8 +138,6 @@ impl Phase {
             let kill_at = now + spec.kill_timeout;
             Step::Go(Self::Sweeping { kill_at }, Some(order))
         };
-        let late = || Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop);
-        let go = || Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop));
         match (self, fact) {
             (Self::Spawning { .. }, Spawned(_)) => Step::Go(Self::executed(now, spec, proof), None),
             (Self::Spawning { .. }, Drained | Hopeless | MoreTime(_)) => Step::Stay,
@@ -155,15 +153,12 @@ impl Phase {
             (Self::Starting { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Starting { .. }, Told) => Step::Go(Self::Ready { since: now }, None),
             (Self::Starting { .. }, Exited { survivors: true }) => ask(Order::Sweep),
-            (Self::Starting { .. }, Deadline) => match (spec.readiness, proof) {
-                (Readiness::Executed, _)
-                | (Readiness::Told { late: OnLate::Assume, .. }, Proof::Usual | Proof::Life) => {
-                    Step::Go(Self::Ready { since: now }, None)
-                }
-                (Readiness::Told { late: OnLate::Fail, .. }, _)
-                | (Readiness::Told { late: OnLate::Assume, .. }, Proof::Word) => late(),
-            },
-            (Self::Starting { .. }, Hopeless) => late(),
+            (Self::Starting { .. }, Deadline) if silence_is_consent(spec, proof) => {
+                Step::Go(Self::Ready { since: now }, None)
+            }
+            (Self::Starting { .. }, Deadline | Hopeless) => {
+                Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop)
+            }
             (Self::Starting { until }, MoreTime(more)) => {
                 Step::Go(Self::Starting { until: until.max(now + *more) }, None)
             }
@@ -177,7 +172,9 @@ impl Phase {
             (Self::Draining { .. }, Spawned(_) | Told | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Draining { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Draining { .. }, Exited { survivors: true }) => ask(Order::Sweep),
-            (Self::Draining { .. }, Drained | Deadline) => go(),
+            (Self::Draining { .. }, Drained | Deadline) => {
+                Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop))
+            }
 
             (Self::Stopping { .. }, Spawned(_) | Told | Drained | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Stopping { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
@@ -212,6 +209,16 @@ impl Phase {
             Some(grace) => Self::Starting { until: now + grace },
             None => Self::Ready { since: now },
         }
+    }
+}
+
+/// Whether a run that has not said in time that it is ready is taken as ready.
+fn silence_is_consent(spec: &Spec, proof: Proof) -> bool {
+    match (spec.readiness, proof) {
+        (Readiness::Executed, _) => true,
+        (Readiness::Told { late: OnLate::Assume, .. }, Proof::Usual | Proof::Life) => true,
+        (Readiness::Told { late: OnLate::Assume, .. }, Proof::Word)
+        | (Readiness::Told { late: OnLate::Fail, .. }, _) => false,
     }
 }
 

@@ -152,6 +152,9 @@ impl Shell {
             self.core.respecify(app, *id, spec::spec(&revision.declaration));
         }
         self.ports = snapshot.ports;
+        for (run, words) in snapshot.words {
+            self.checks.entry(run).or_default().words = words;
+        }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);

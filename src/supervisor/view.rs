@@ -53,10 +53,10 @@ impl Shell {
             let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
             let checks = seat.run.and_then(|run| self.checks.get(&run.run));
             let state =
-                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.state.clone());
+                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.words.state.clone());
             views.push(WorkerView {
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
-                message: checks.and_then(|checks| checks.message.clone()),
+                message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
                 ..view
