@@ -6,6 +6,7 @@
 //! the wrapper here.
 
 mod clock;
+mod handover;
 mod keeper;
 mod leftovers;
 mod link;
@@ -18,9 +19,13 @@ mod reap;
 mod runs;
 mod spawn;
 mod supervisor;
+mod table;
 mod tree;
+mod upgrade;
 
 pub use clock::monotonic_ns;
-pub use keeper::{Options, run};
+pub use handover::{Handover, handed_over};
+pub use keeper::{Options, go_on, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;
+pub use table::can_take_over;

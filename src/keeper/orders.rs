@@ -38,7 +38,7 @@ impl Keeper {
     fn read_order(&mut self) -> bool {
         let Some(link) = self.supervisor.link() else { return false };
         match link.try_recv() {
-            Ok(Some((order, attached))) => self.obey(order, attached),
+            Ok(Some((order, attached))) => self.hear(order, attached),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => say(format_args!("{error}")),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -50,7 +50,8 @@ impl Keeper {
         true
     }
 
-    fn obey(&mut self, order: Order, mut attached: Vec<OwnedFd>) {
+    /// Carries an order out.
+    pub(crate) fn obey(&mut self, order: Order, mut attached: Vec<OwnedFd>) {
         match order {
             Order::Spawn { run, plan, keep } => self.spawn(run, &plan, keep, attached),
             Order::Signal { run, signal, scope } => self.signal(run, signal, scope),
@@ -65,6 +66,9 @@ impl Keeper {
                 _ => say(format_args!("a snapshot came without its one descriptor")),
             },
             Order::Ready => self.supervisor_is_ready(),
+            Order::Failed { why } => say(format_args!("the supervisor cannot serve: {why}")),
+            Order::Rehearse => self.rehearse(),
+            Order::Upgrade { program, upgrade } => self.begin_upgrade(program, upgrade),
             Order::Pong => self.supervisor.answered(),
             Order::Quit { code } => self.end(code),
         }

@@ -147,9 +147,8 @@ fn send_raw(theatre: &Theatre, packet: &[u8], attached: &[OwnedFd]) {
 #[test]
 fn garbage_is_dropped_with_its_descriptors_and_work_goes_on() {
     let theatre = Theatre::open();
-    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", theatre.keeper_pid())).unwrap().count();
     theatre.settle();
-    let before = open_files();
+    let before = theatre.open_files();
     let null = || OwnedFd::from(File::open("/dev/null").unwrap());
     let huge = File::from(memfd::write(c"huge", b"").unwrap());
     huge.set_len(1 << 40).unwrap();
@@ -185,7 +184,7 @@ fn garbage_is_dropped_with_its_descriptors_and_work_goes_on() {
     theatre.order(&Order::Spawn { run: RunId(5), plan: Box::new(sh("exit")), keep: vec![] }, &[]);
     assert!(matches!(theatre.report(), Report::SpawnFailed { run: RunId(5), errno: libc::EBADF, .. }));
     theatre.settle();
-    assert_eq!(open_files(), before);
+    assert_eq!(theatre.open_files(), before);
     let (_, mut out) = theatre.start_sh(1, "echo fine");
     assert_eq!(line(&mut out), "fine");
 }
