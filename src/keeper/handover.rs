@@ -23,12 +23,12 @@ use nix::unistd::fexecve;
 
 use crate::keeper::{Keeper, Options, close_on_exec, say};
 use crate::memfd;
-use crate::protocol::{Order, Report, Upgrade};
+use crate::protocol::{Report, RunId, Upgrade};
 use crate::runs::{Phase, Run};
 use crate::spawn::{Failure, Pending};
 use crate::supervisor::{Present, Supervisor};
 use crate::table::{self, HeldOrder, PhaseEntry, RunEntry, Table};
-use crate::upgrade::Proven;
+use crate::upgrade::{Held, Proven};
 
 /// The variable: our process id, the number of the table's descriptor, that of the program to go back to, and, when this is
 /// that program, why.
@@ -143,7 +143,7 @@ fn execute(program: BorrowedFd<'_>, handover: &str) -> Errno {
 }
 
 impl Keeper {
-    /// Answers [`Order::Rehearse`].
+    /// Answers [`Order::Rehearse`](crate::protocol::Order::Rehearse).
     pub(crate) fn rehearse(&mut self) {
         match self.table(None, &[]).and_then(|table| write(&table)) {
             Ok(document) => self.supervisor.tell(Report::Rehearsal, vec![Rc::new(document)]),
@@ -176,10 +176,10 @@ impl Keeper {
         format!("the keeper cannot execute it: {errno}")
     }
 
-    fn table(&self, upgrade: Option<&Upgrade>, held: &[(Order, Vec<OwnedFd>)]) -> io::Result<Table> {
+    fn table(&self, upgrade: Option<&Upgrade>, held: &[Held]) -> io::Result<Table> {
         let supervisor = self.supervisor.written_down(Instant::now());
         let supervisor = supervisor.ok_or_else(|| io::Error::other("there is no supervisor"))?;
-        let held_order = |(order, attached): &(Order, Vec<OwnedFd>)| HeldOrder {
+        let held_order = |Held { order, attached }: &Held| HeldOrder {
             order: order.clone(),
             attached: attached.iter().map(AsRawFd::as_raw_fd).collect(),
         };
@@ -225,12 +225,7 @@ impl Keeper {
     }
 
     /// Makes everything in the table this keeper's own.
-    fn adopt(
-        mut self,
-        options: &Options,
-        table: Table,
-        now: Instant,
-    ) -> (Self, Option<Upgrade>, Vec<(Order, Vec<OwnedFd>)>) {
+    fn adopt(mut self, options: &Options, table: Table, now: Instant) -> (Self, Option<Upgrade>, Vec<Held>) {
         // SAFETY: all numbers are open and differ (`WayBack::read`); nobody else in this process owns them.
         let own = |number: RawFd| unsafe { OwnedFd::from_raw_fd(number) };
         let shared = |number: RawFd| Rc::new(own(number));
@@ -254,7 +249,12 @@ impl Keeper {
         self.terminate = table.terminate;
         self.home = table.home;
         let held = table.held.into_iter();
-        let held = held.map(|held| (held.order, held.attached.into_iter().map(own).collect())).collect();
+        let held = held
+            .map(|HeldOrder { order, attached }| Held {
+                order,
+                attached: attached.into_iter().map(own).collect(),
+            })
+            .collect();
         (self, table.upgrade, held)
     }
 }
@@ -264,7 +264,7 @@ fn write(table: &Table) -> io::Result<OwnedFd> {
 }
 
 impl Run {
-    fn written_down(&self, run: crate::protocol::RunId) -> RunEntry {
+    fn written_down(&self, run: RunId) -> RunEntry {
         let phase = match &self.phase {
             Phase::Spawning(pending) => PhaseEntry::Spawning { status: pending.as_fd().as_raw_fd() },
             Phase::Failing(Failure { step, errno }) => {

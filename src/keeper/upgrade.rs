@@ -29,12 +29,18 @@ enum Stage {
     Proving { until: Instant, evidence: Evidence },
 }
 
+/// An order that has not been carried out, and what was attached to it.
+pub(crate) struct Held {
+    pub(crate) order: Order,
+    pub(crate) attached: Vec<OwnedFd>,
+}
+
 /// What a supervisor on trial has said.
 #[derive(Default)]
 struct Evidence {
     /// The program it runs, when it is ready.
     image: Option<OwnedFd>,
-    held: Vec<(Order, Vec<OwnedFd>)>,
+    held: Vec<Held>,
     /// Why it cannot get ready.
     confession: Option<String>,
 }
@@ -53,7 +59,7 @@ impl Trial {
 pub(crate) struct Proven<'a> {
     pub(crate) upgrade: &'a Upgrade,
     pub(crate) image: &'a OwnedFd,
-    pub(crate) held: &'a [(Order, Vec<OwnedFd>)],
+    pub(crate) held: &'a [Held],
 }
 
 impl Keeper {
@@ -78,7 +84,7 @@ impl Keeper {
                 Some(image) => evidence.image = Some(image),
                 None => evidence.confession = Some("it does not show which program it runs".to_owned()),
             },
-            order => evidence.held.push((order, attached)),
+            order => evidence.held.push(Held { order, attached }),
         }
     }
 
@@ -134,9 +140,9 @@ impl Keeper {
     }
 
     /// This is the new program: what its supervisor has ordered counts from now on.
-    pub(crate) fn upgrade_is_done(&mut self, upgrade: Upgrade, held: Vec<(Order, Vec<OwnedFd>)>) {
+    pub(crate) fn upgrade_is_done(&mut self, upgrade: Upgrade, held: Vec<Held>) {
         say(format_args!("upgraded from {} to {}", upgrade.from, upgrade.to));
-        for (order, attached) in held {
+        for Held { order, attached } in held {
             self.obey(order, attached);
         }
         self.upgrade = Some(upgrade.clone());
