@@ -22,8 +22,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, SockType, getsockopt, recv, sendmsg, sockopt};
-use serde_json::Value;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 use supd_keeper::protocol::RunId;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -167,11 +166,14 @@ impl Conversation {
                 self.outbox.push(&message::answer(seq, &key, &data, Some(errno)));
             }
             ToWorker::Answer { seq, key, data, socket: Ok(socket) } => {
-                let datagram = getsockopt(&socket, sockopt::SockType) == Ok(SockType::Datagram);
-                self.outbox.push_socket(Parcel::new(seq, key, data, socket, datagram));
+                self.outbox.push_socket(Parcel::answer(seq, &key, &data, socket));
             }
+            ToWorker::Connection { socket } => self.outbox.push_socket(Parcel::connection(socket)),
             ToWorker::Disconnect => self.outbox.push(&message::disconnect()),
-            ToWorker::Shutdown => self.outbox.push(&Value::from("shutdown")),
+            ToWorker::Shutdown => self.outbox.push(&message::shutdown()),
+            ToWorker::DisconnectAndShutdown => {
+                self.outbox.push_together(&[message::disconnect(), message::shutdown()]);
+            }
             ToWorker::Message(message) => self.outbox.push(&message),
         }
         if self.outbox.waiting() > WAITING_MAX {
@@ -308,7 +310,7 @@ mod tests {
 
     use nix::cmsg_space;
     use nix::sys::socket::{ControlMessageOwned, SockaddrIn, getsockname, recvmsg};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::message::ServerData;
     use super::super::{Endpoint, PortKey};
@@ -485,6 +487,9 @@ mod tests {
         assert_eq!(talk.hears().await, json!("shutdown"));
         talk.send(ToWorker::Disconnect);
         assert_eq!(talk.hears().await["act"], "disconnect");
+        talk.send(ToWorker::DisconnectAndShutdown);
+        assert_eq!(talk.hears().await["act"], "disconnect");
+        assert_eq!(talk.hears().await, json!("shutdown"));
         talk.send(ToWorker::Message(json!({"type": "x\n"})));
         assert_eq!(talk.hears().await, json!({"type": "x\n"}));
         talk.say(r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":8}"#);

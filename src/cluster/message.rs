@@ -30,6 +30,8 @@ pub enum FromWorker {
     Ready,
     /// A Node cluster worker is up; its script has not run yet.
     Online,
+    /// [`preload`](super::preload) is at work in it. Comes before its script runs, so before any other word but `Online`.
+    Preloaded,
     /// A Node cluster worker wants to listen; to be answered by [`ToWorker::Answer`] with this `seq`.
     Query {
         /// Unique in this run.
@@ -86,7 +88,7 @@ impl fmt::Debug for ServerData {
 }
 
 /// What we tell a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum ToWorker {
     /// Answer to [`FromWorker::Query`].
     Answer {
@@ -99,10 +101,19 @@ pub enum ToWorker {
         /// The socket, or the error.
         socket: Result<Arc<OwnedFd>, Errno>,
     },
-    /// A Node cluster worker is to stop accepting, finish what is in flight, and leave.
+    /// A Node cluster worker is to stop accepting and to finish what is in flight. When its servers have closed it
+    /// closes its end ([`Ended::Closed`]); it exits when nothing else keeps it.
     Disconnect,
     /// The JSON string `"shutdown"` (PM2's `shutdown_with_message`).
     Shutdown,
+    /// Both in one piece: after [`ToWorker::Disconnect`] alone an idle worker would hear no `"shutdown"` any more.
+    DisconnectAndShutdown,
+    /// A connected TCP socket, to be served by the first HTTP server of a worker that is [`FromWorker::Preloaded`]. Sent
+    /// once; it is closed if the worker cannot take it or has no such server.
+    Connection {
+        /// Our duplicate is closed when it has left.
+        socket: OwnedFd,
+    },
     /// Any other message.
     Message(Value),
 }
@@ -152,6 +163,7 @@ fn internal(cmd: &str, text: &str) -> Incoming {
         "NODE_HANDLE" => Incoming::Descriptor,
         "NODE_HANDLE_ACK" => Incoming::SocketArrived,
         "NODE_HANDLE_NACK" => Incoming::SocketMissing,
+        "NODE_SUPD_PRELOADED" => Incoming::Event(FromWorker::Preloaded),
         "NODE_CLUSTER" if text.len() <= CLUSTER_MESSAGE_MAX => {
             serde_json::from_str(text).ok().and_then(ClusterMessage::incoming).unwrap_or(Incoming::Noise)
         }
@@ -262,6 +274,15 @@ pub(super) fn disconnect() -> Value {
     json!({ "cmd": "NODE_CLUSTER", "act": "disconnect" })
 }
 
+/// Understood by [`preload`](super::preload), to be wrapped by [`with_socket`].
+pub(super) fn connection() -> Value {
+    json!({ "cmd": "NODE_SUPD_CONNECTION" })
+}
+
+pub(super) fn shutdown() -> Value {
+    Value::from("shutdown")
+}
+
 pub(super) fn descriptor_arrived() -> Value {
     json!({ "cmd": "NODE_HANDLE_ACK" })
 }
@@ -329,6 +350,7 @@ mod tests {
             (r#"{"cmd":"NODE_HANDLE_ACK"}"#, Incoming::SocketArrived),
             (r#"{"cmd":"NODE_HANDLE_NACK"}"#, Incoming::SocketMissing),
             (r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{}}"#, Incoming::Descriptor),
+            (r#"{"cmd":"NODE_SUPD_PRELOADED"}"#, Incoming::Event(FromWorker::Preloaded)),
             (r#"{"cmd":"NODE_CLUSTER","act":"queryServer"}"#, Incoming::Noise),
             (r#"{"cmd":"NODE_CLUSTER","act":"queryServer","seq":1,"address":7}"#, Incoming::Noise),
             (r#"{"cmd":"NODE_CLUSTER","ack":1,"accepted":true}"#, Incoming::Noise),

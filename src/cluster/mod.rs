@@ -8,6 +8,7 @@
 //! * [`mod@bind`]: making such sockets, and [`mod@holder`]: who has the one we cannot get.
 //! * [`ports`]: which sockets an app has, and which run uses which.
 //! * [`channel`]: the conversation with one run; its words are in [`message`].
+//! * [`preload`]: what helps a Node worker to leave gently.
 
 pub mod bind;
 pub mod channel;
@@ -17,9 +18,12 @@ mod lines;
 pub mod message;
 mod outbox;
 pub mod ports;
+pub mod preload;
 
 #[cfg(test)]
 mod node_tests;
+#[cfg(test)]
+mod parent;
 
 pub use bind::{BindError, Bound, bind};
 pub use channel::{Channel, Delivery, Receipt};

@@ -1,26 +1,16 @@
-//! The module against the real thing: cluster workers of the `node` found in `PATH`. Without one these tests say so
-//! and pass, since supd itself does not need Node.
+//! The module against the real thing: cluster workers of a real Node (see [`parent`](super::parent)).
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use supd_api::{AppName, Balance};
+use supd_api::Balance;
 use supd_keeper::protocol::RunId;
-use tokio::sync::mpsc;
 
-use super::{
-    Asker, Bound, Channel, Decision, Delivery, Ended, FromWorker, PortKey, Ports, Seat, ServerQuery,
-    ToWorker, bind,
-};
-
-const LONG: Duration = Duration::from_secs(60);
+use super::parent::{LONG, Parent, parent};
+use super::{FromWorker, ToWorker};
 
 /// Answers each connection with its pid, tells the parent what became of each `open`.
 const PRELUDE: &str = "
@@ -34,179 +24,10 @@ const PRELUDE: &str = "
     };
 ";
 
-struct Worker {
-    process: Child,
-    channel: Option<Channel>,
-    /// What the keeper would hold.
-    kept: UnixStream,
-}
-
-/// A supervisor of the smallest kind.
-struct Parent {
-    directory: tempfile::TempDir,
-    app: AppName,
-    balance: Balance,
-    ports: Ports,
-    sockets: HashMap<PortKey, Arc<OwnedFd>>,
-    workers: HashMap<RunId, Worker>,
-    leaving: HashSet<RunId>,
-    sender: mpsc::UnboundedSender<Delivery>,
-    deliveries: mpsc::UnboundedReceiver<Delivery>,
-}
-
-impl Drop for Parent {
-    fn drop(&mut self) {
-        for worker in self.workers.values_mut() {
-            let _ = worker.process.kill();
-            let _ = worker.process.wait();
-        }
-    }
-}
-
-fn parent(balance: Balance) -> Option<Parent> {
-    if Command::new("node").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("not tested: there is no `node` in PATH");
-        return None;
-    }
-    let (sender, deliveries) = mpsc::unbounded_channel();
-    Some(Parent {
-        directory: tempfile::tempdir().expect("directory"),
-        app: AppName::new("web").expect("name"),
-        balance,
-        ports: Ports::default(),
-        sockets: HashMap::new(),
-        workers: HashMap::new(),
-        leaving: HashSet::new(),
-        sender,
-        deliveries,
-    })
-}
-
 impl Parent {
-    /// Starts `script` as run `run` in the seat of the same number, as a cluster worker or with a bare channel.
-    fn start(&mut self, run: u64, cluster: bool, script: &str) {
-        let file = self.directory.path().join("worker.js");
-        std::fs::write(&file, format!("{PRELUDE}{script}")).expect("script");
-        let (kept, theirs) = UnixStream::pair().expect("pair");
-        let mut command = Command::new("sh");
-        command.arg("-c").arg("exec node \"$0\" 3<&0 </dev/null").arg(file).stdin(OwnedFd::from(theirs));
-        command.current_dir(&self.directory);
-        command.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
-        if cluster {
-            command.env("NODE_UNIQUE_ID", run.to_string());
-        }
-        let process = command.spawn().expect("sh");
-        self.workers.insert(RunId(run), Worker { process, channel: None, kept });
-        self.reopen(run);
-    }
-
-    fn reopen(&mut self, run: u64) {
-        let worker = self.workers.get_mut(&RunId(run)).expect("known");
-        let end = worker.kept.try_clone().expect("duplicate").into();
-        worker.channel = Some(Channel::open(RunId(run), end, self.sender.clone()).expect("open"));
-    }
-
-    fn send(&self, run: u64, message: ToWorker) {
-        self.workers[&RunId(run)].channel.as_ref().expect("open").send(message);
-    }
-
-    fn disconnect(&mut self, run: u64) {
-        self.leaving.insert(RunId(run));
-        self.send(run, ToWorker::Disconnect);
-    }
-
-    async fn next(&mut self) -> Delivery {
-        tokio::time::timeout(LONG, self.deliveries.recv()).await.expect("in time").expect("open")
-    }
-
-    /// One event, handled.
-    async fn turn(&mut self) -> (u64, FromWorker) {
-        let Delivery { run, event, receipt } = self.next().await;
-        self.handle(run, &event);
-        receipt.sign();
-        (run.0, event)
-    }
-
-    fn handle(&mut self, run: RunId, event: &FromWorker) {
-        match event {
-            FromWorker::Query { seq, query } => self.answer(run, *seq, query),
-            FromWorker::Closed(_) if self.leaving.contains(&run) => {}
-            FromWorker::Closed(key) => {
-                if let Some(useless) = self.ports.closed(run, key) {
-                    self.sockets.remove(&useless);
-                }
-            }
-            FromWorker::Ended(_) => self.ports.release(run),
-            FromWorker::Ready
-            | FromWorker::Online
-            | FromWorker::Listening(_)
-            | FromWorker::ExitedAfterDisconnect
-            | FromWorker::Message(_) => {}
-        }
-    }
-
-    fn answer(&mut self, run: RunId, seq: u64, query: &ServerQuery) {
-        let seat = Seat(u32::try_from(run.0).expect("small"));
-        let asker = Asker { app: &self.app, seat, run, balance: self.balance };
-        let got = match self.ports.query(asker, seq, query) {
-            Decision::Have(key) => Ok(key),
-            Decision::Refuse(errno) => Err(errno),
-            Decision::Bind(claim) => bind(&claim.endpoint, claim.balance)
-                .map(|Bound { socket, endpoint }| {
-                    let key = self.ports.bound(claim, endpoint);
-                    self.sockets.insert(key.clone(), Arc::new(socket));
-                    key
-                })
-                .map_err(|error| error.errno),
-        };
-        let key = got.clone().unwrap_or_else(|_| PortKey::from(String::new()));
-        let data = self.ports.data(&key);
-        let socket = got.map(|key| self.sockets[&key].clone());
-        self.send(run.0, ToWorker::Answer { seq, key, data, socket });
-    }
-
-    /// Turns until this run has said something that satisfies `wanted`.
-    async fn until<T>(&mut self, run: u64, wanted: impl Fn(&FromWorker) -> Option<T>) -> T {
-        loop {
-            let (from, event) = self.turn().await;
-            if from == run
-                && let Some(found) = wanted(&event)
-            {
-                return found;
-            }
-            assert!(!matches!(event, FromWorker::Ended(_)) || from != run, "run {run} ended");
-        }
-    }
-
-    async fn listening(&mut self, run: u64) -> SocketAddr {
-        self.until(run, |event| match event {
-            FromWorker::Listening(endpoint) => endpoint.address(),
-            _ => None,
-        })
-        .await
-    }
-
-    /// What the script reports by `process.send`.
-    async fn told(&mut self, run: u64) -> Value {
-        self.until(run, |event| match event {
-            FromWorker::Message(text) => serde_json::from_str(text).ok(),
-            _ => None,
-        })
-        .await
-    }
-
-    async fn ended(&mut self, run: u64) -> Option<i32> {
-        let ended = self.until(run, |event| match event {
-            FromWorker::Ended(ended) => Some(*ended),
-            _ => None,
-        });
-        assert_eq!(ended.await, Ended::Closed);
-        let worker = self.workers.get_mut(&RunId(run)).expect("known");
-        worker.process.wait().expect("wait").code()
-    }
-
-    fn pid(&self, run: u64) -> String {
-        self.workers[&RunId(run)].process.id().to_string()
+    /// Starts a cluster worker that has the prelude.
+    fn begin(&mut self, run: u64, script: &str) {
+        self.start(run, true, &format!("{PRELUDE}{script}"));
     }
 }
 
@@ -240,9 +61,9 @@ fn told(name: &str, key: &str, value: &str) -> impl Fn(&FromWorker) -> Option<()
 #[tokio::test]
 async fn two_workers_share_a_port_and_one_leaves() {
     let Some(mut parent) = parent(Balance::Shared) else { return };
-    parent.start(1, true, "open('a', 0)");
+    parent.begin(1, "open('a', 0)");
     let first = parent.listening(1).await;
-    parent.start(2, true, "open('a', 0)");
+    parent.begin(2, "open('a', 0)");
     assert_eq!(parent.listening(2).await.port(), first.port());
     assert!([parent.pid(1), parent.pid(2)].contains(&ask(first.port())));
     parent.disconnect(1);
@@ -251,7 +72,7 @@ async fn two_workers_share_a_port_and_one_leaves() {
     parent.disconnect(2);
     assert_eq!(parent.ended(2).await, Some(0));
     let waiting = TcpStream::connect((Ipv4Addr::LOCALHOST, first.port())).expect("the port is still there");
-    parent.start(3, true, "open('a', 0)");
+    parent.begin(3, "open('a', 0)");
     parent.listening(3).await;
     assert_eq!(read(waiting), parent.pid(3));
 }
@@ -259,9 +80,9 @@ async fn two_workers_share_a_port_and_one_leaves() {
 #[tokio::test]
 async fn a_socket_per_worker() {
     let Some(mut parent) = parent(Balance::Reuseport) else { return };
-    parent.start(1, true, "open('a', 0)");
+    parent.begin(1, "open('a', 0)");
     let port = parent.listening(1).await.port();
-    parent.start(2, true, "open('a', 0)");
+    parent.begin(2, "open('a', 0)");
     assert_eq!(parent.listening(2).await.port(), port);
     assert_eq!(parent.sockets.len(), 2);
     let pids = [parent.pid(1), parent.pid(2)];
@@ -282,7 +103,7 @@ async fn every_kind_of_socket() {
         const udp = require('dgram').createSocket('udp4', (text, from) => udp.send(String(process.pid), from.port));
         udp.bind(0, () => process.send({ name: 'udp', address: udp.address() }));
     ";
-    parent.start(1, true, script);
+    parent.begin(1, script);
     let mut ports = HashMap::new();
     while ports.len() < 6 {
         let told = parent.told(1).await;
@@ -326,7 +147,7 @@ async fn a_port_that_cannot_be_had() {
         taken.port(),
         own_address(),
     );
-    parent.start(1, true, &script);
+    parent.begin(1, &script);
     let mut outcome = HashMap::new();
     while outcome.len() < 5 {
         let told = parent.told(1).await;
@@ -345,10 +166,10 @@ async fn a_port_that_cannot_be_had() {
 async fn a_worker_that_leaves_by_itself() {
     let Some(mut parent) = parent(Balance::Shared) else { return };
     let script = "open('a', 0).on('listening', () => require('cluster').worker.disconnect())";
-    parent.start(1, true, script);
+    parent.begin(1, script);
     parent.until(1, |event| (*event == FromWorker::ExitedAfterDisconnect).then_some(())).await;
     assert_eq!(parent.ended(1).await, Some(0));
-    parent.start(2, true, "require('cluster').worker.kill()");
+    parent.begin(2, "require('cluster').worker.kill()");
     parent.until(2, |event| (*event == FromWorker::ExitedAfterDisconnect).then_some(())).await;
     assert_eq!(parent.ended(2).await, Some(0));
 }
@@ -356,7 +177,7 @@ async fn a_worker_that_leaves_by_itself() {
 #[tokio::test]
 async fn a_supervisor_dies_before_its_answer() {
     let Some(mut parent) = parent(Balance::Shared) else { return };
-    parent.start(1, true, "open('a', 0)");
+    parent.begin(1, "open('a', 0)");
     loop {
         let delivery = parent.next().await;
         if matches!(delivery.event, FromWorker::Query { .. }) {
@@ -372,7 +193,7 @@ async fn a_supervisor_dies_before_its_answer() {
 #[tokio::test]
 async fn a_supervisor_dies_between_its_answer_and_the_end_of_its_turn() {
     let Some(mut parent) = parent(Balance::Shared) else { return };
-    parent.start(1, true, "open('a', 0); process.on('message', (text) => process.send({ name: text }))");
+    parent.begin(1, "open('a', 0); process.on('message', (text) => process.send({ name: text }))");
     let query = loop {
         let delivery = parent.next().await;
         if let FromWorker::Query { seq, query } = &delivery.event {
@@ -427,14 +248,14 @@ async fn a_worker_that_sends_us_a_socket_is_not_held_up() {
             process.send({ name: 'after' });
         });
     ";
-    parent.start(1, true, script);
+    parent.begin(1, script);
     parent.until(1, told("after", "name", "after")).await;
 }
 
 #[tokio::test]
 async fn many_servers_at_once() {
     let Some(mut parent) = parent(Balance::Shared) else { return };
-    parent.start(1, true, "for (let n = 0; n < 100; n++) open(String(n), 0)");
+    parent.begin(1, "for (let n = 0; n < 100; n++) open(String(n), 0)");
     let mut ports = HashSet::new();
     while ports.len() < 100 {
         ports.insert(parent.listening(1).await.port());

@@ -114,6 +114,9 @@ struct Use {
     inherited: bool,
     /// The number of the query, while the worker has not closed that server.
     asked: Option<u64>,
+    /// The run has been told to leave and closes everything.
+    #[serde(default)]
+    leaving: bool,
 }
 
 impl Use {
@@ -157,14 +160,19 @@ impl Ports {
         claim.key
     }
 
+    /// The run is being told to disconnect. That it closes its servers means nothing from now on: its successor is to
+    /// find its random ports again. It counts as their user until [`Ports::release`].
+    pub fn leave(&mut self, run: RunId) {
+        for usage in self.ports.values_mut().filter_map(|port| port.users.get_mut(&run)) {
+            usage.leaving = true;
+        }
+    }
+
     /// The worker has closed the server it had asked for. Returns the key when the socket has become useless: a
     /// random port nobody uses. It has left the table; its descriptor should be closed.
-    ///
-    /// Not to be called for a run that has been told to disconnect: it closes everything, and its successor is to
-    /// find its random ports again. [`Ports::release`] follows anyway.
     pub fn closed(&mut self, run: RunId, key: &PortKey) -> Option<PortKey> {
         let port = self.ports.get_mut(key)?;
-        let usage = port.users.get_mut(&run)?;
+        let usage = port.users.get_mut(&run).filter(|usage| !usage.leaving)?;
         usage.asked = None;
         if !usage.inherited {
             port.users.remove(&run);
@@ -200,6 +208,11 @@ impl Ports {
     /// The sockets a run uses.
     pub fn used_by(&self, run: RunId) -> impl Iterator<Item = &PortKey> {
         self.ports.iter().filter(move |(_, port)| port.users.contains_key(&run)).map(|(key, _)| key)
+    }
+
+    /// Where a socket is bound, if that was asked for: a free port that was found for it is not.
+    pub fn fixed(&self, key: &PortKey) -> Option<&Endpoint> {
+        self.ports.get(key).filter(|port| !port.asked.is_random()).map(|port| &port.bound)
     }
 
     /// The sockets of an app and where they are bound.
@@ -414,6 +427,17 @@ mod tests {
         assert_eq!(table.ports.closed(RunId(1), &first), None);
         table.ports.release(RunId(2));
         assert_eq!(table.ask(1, 3, 1, &query("[::]:0", 0)), Ok((first, false)), "a restart keeps the number");
+    }
+
+    #[test]
+    fn a_run_that_leaves_takes_no_random_port_along() {
+        let mut table = table(Balance::Shared);
+        let (key, _) = table.ask(0, 1, 1, &query("[::]:0", 0)).expect("first");
+        table.ports.leave(RunId(1));
+        assert_eq!(table.ports.closed(RunId(1), &key), None);
+        assert!(table.ports.take_unused(&table.app).is_empty(), "it has not ended yet");
+        table.ports.release(RunId(1));
+        assert_eq!(table.ask(0, 2, 1, &query("[::]:0", 0)), Ok((key, false)), "its successor");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The JSON schema of a declaration file, for editors.
 
 use schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::fields::{AppFields, NAMED, aliases, inert};
+use super::fields::{AppFields, NAMED, vocabulary};
+use super::probe_fields;
+use super::vocabulary::Vocabulary;
 
 /// Generated from the types; PM2's other names are included, those without effect as deprecated.
 pub(super) fn schema() -> Value {
@@ -19,13 +21,15 @@ pub(super) fn schema() -> Value {
             variables["description"] = description;
             variables
         });
-        for (alias, name) in aliases() {
-            if let Some(mut field) = properties.get(*name).cloned() {
-                field["description"] = format!("Another name of `{name}`.").into();
-                properties.insert((*alias).to_owned(), field);
+        add_aliases(properties, vocabulary());
+        for (name, field) in properties.iter_mut() {
+            let Some(names) = probe_fields::table(name) else { continue };
+            let shapes = field["anyOf"].as_array_mut().into_iter().flatten();
+            for members in shapes.filter_map(|shape| shape.get_mut("properties")?.as_object_mut()) {
+                add_aliases(members, names);
             }
         }
-        for (name, why) in inert() {
+        for (name, why) in vocabulary().inert {
             let field = json!({ "description": format!("No effect: {why}."), "deprecated": true });
             properties.insert((*name).to_owned(), field);
         }
@@ -45,6 +49,15 @@ pub(super) fn schema() -> Value {
         },
         "definitions": { "app": app }
     })
+}
+
+fn add_aliases(properties: &mut Map<String, Value>, names: &Vocabulary) {
+    for (alias, name) in names.aliases {
+        if let Some(mut field) = properties.get(*name).cloned() {
+            field["description"] = format!("Another name of `{name}`.").into();
+            properties.insert((*alias).to_owned(), field);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,5 +96,14 @@ mod tests {
         }
         assert_eq!(app["patternProperties"]["^env_.+$"]["type"], json!("object"));
         assert!(app["properties"].get(NAMED).is_none());
+        for table in ["ready", "startup", "live"] {
+            let shapes = app["properties"][table]["anyOf"].as_array().unwrap();
+            let shape = shapes.iter().find(|shape| shape["type"] == json!("object")).unwrap();
+            assert_eq!(shape["additionalProperties"], json!(false));
+            let members = shape["properties"].as_object().unwrap();
+            assert_eq!(members.contains_key("watchdog"), table == "live");
+            assert!(members.contains_key("period"), "an alias");
+            assert!(members.values().all(|member| member["description"].is_string()));
+        }
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use supd_api::ScaleTo;
+use supd_api::{Millis, ScaleTo};
 
 use super::fields::FieldFlags;
-use crate::config::Format;
+use crate::config::{self, Format};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,7 +70,10 @@ pub(crate) enum Command {
     Restart(ActArgs),
     /// Replace workers one by one, each old one only after its replacement is ready
     #[command(after_help = RELOAD_EXAMPLES)]
-    Reload(ActArgs),
+    Reload(ReloadArgs),
+    /// Return apps to their previous revision, as gently as `reload`
+    #[command(after_help = "Examples:\n  supctl rollback web\n  supctl rollback web --timeout 2m")]
+    Rollback(RollbackArgs),
     /// Stop apps and forget them
     #[command(visible_alias = "del", after_help = "Examples:\n  supctl delete web\n  supctl delete all")]
     Delete(ActArgs),
@@ -96,6 +99,9 @@ pub(crate) enum Command {
     /// Show the last lines of output and follow
     #[command(visible_alias = "log", after_help = LOG_EXAMPLES)]
     Logs(LogArgs),
+    /// Show what has happened to apps, and follow
+    #[command(after_help = EVENT_EXAMPLES)]
+    Events(EventArgs),
     /// Empty log files
     #[command(after_help = "Examples:\n  supctl flush web\n  supctl flush           all apps")]
     Flush(OptionalTargets),
@@ -157,7 +163,15 @@ replacement does not get ready, the old workers stay and the exit code is not 0.
 
 Examples:
   supctl reload web
-  supctl reload ecosystem.toml --only web,api";
+  supctl reload ecosystem.toml --only web,api
+  supctl reload web --timeout 2m     back to the old version if it takes longer
+  supctl reload web --no-wait        return at once; `supctl events web` shows how it goes";
+
+const EVENT_EXAMPLES: &str = "\
+Examples:
+  supctl events                     all apps, the last 15, then follow
+  supctl events web 3 --nostream    all that is remembered of these
+  supctl events --json | jq 'select(.kind == \"rolled_back\")'";
 
 const LOG_EXAMPLES: &str = "\
 Examples:
@@ -229,7 +243,7 @@ pub(crate) struct StartArgs {
     pub(crate) args: Vec<String>,
 }
 
-/// `stop`, `restart`, `reload`, `delete`.
+/// `stop`, `restart`, `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct ActArgs {
     /// Names, ids, namespaces, /regex/, `all`, a declaration file, or `-` for one on standard input
@@ -238,6 +252,50 @@ pub(crate) struct ActArgs {
     /// How a file is read.
     #[command(flatten)]
     pub(crate) selection: Selection,
+}
+
+/// `reload`.
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// What is reloaded.
+    #[command(flatten)]
+    pub(crate) act: ActArgs,
+    /// How long it may take.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// Names, ids, namespaces, /regex/ or `all`; the whole app of a worker is meant
+    #[arg(value_name = "TARGET", required = true)]
+    pub(crate) targets: Vec<String>,
+    /// How long it may take.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// For how long somebody waits, and for how long the daemon tries.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Patience {
+    /// Return when it has begun
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Go back to the version before when it has not ended by then: 10s, 500ms, 2m
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    pub(crate) timeout: Option<Millis>,
+}
+
+/// As the fields of a declaration, but with a unit: who types `--timeout 30` hardly means milliseconds.
+fn span(text: &str) -> Result<Millis, String> {
+    match config::span(text)? {
+        Millis(0) => Err("expected more than nothing".to_owned()),
+        _ if text.trim().bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err("expected a unit: ms, s, m or h, as in 30s".to_owned())
+        }
+        span => Ok(span),
+    }
 }
 
 /// One or more targets.
@@ -320,6 +378,23 @@ pub(crate) struct LogArgs {
     /// The bytes as the app wrote them, without prefixes and titles
     #[arg(long)]
     pub(crate) raw: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventArgs {
+    /// Names, ids, namespaces, /regex/ or `all` [default: all]
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// How many of the last ones to show first [default: 15; all with --nostream]
+    #[arg(long, value_name = "N")]
+    pub(crate) lines: Option<u32>,
+    /// Show what is remembered and end
+    #[arg(long, overrides_with = "follow")]
+    pub(crate) nostream: bool,
+    /// Follow (the default)
+    #[arg(short, long, overrides_with = "nostream")]
+    pub(crate) follow: bool,
 }
 
 /// `signal`.

@@ -8,14 +8,21 @@ mod cells;
 mod client;
 mod commands;
 mod declare;
+mod events;
 #[cfg(test)]
 mod fake;
 mod fields;
+mod follow;
 mod home;
+mod ink;
 mod jlist;
+mod last_lines;
 mod launch;
 mod logs;
+mod order;
 mod output;
+mod policy;
+mod progress;
 mod table;
 
 use std::process::ExitCode;
@@ -25,7 +32,8 @@ use supd_api::{Fault, FaultCode};
 
 use args::{Cli, Command, Global};
 use client::Client;
-use commands::{act, check, daemon, describe, env, ids, init, list, logs as log_command, start};
+use commands::{act, check, daemon, describe, env, ids, init, list, reload, start};
+use commands::{events as event_command, logs as log_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
 
@@ -73,16 +81,18 @@ fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
 async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::Start(args) => start::start(*args, session).await,
-        Command::Stop(args) => act::act(act::Verb::Stop, args, session).await,
-        Command::Restart(args) => act::act(act::Verb::Restart, args, session).await,
-        Command::Reload(args) => act::act(act::Verb::Reload, args, session).await,
-        Command::Delete(args) => act::act(act::Verb::Delete, args, session).await,
+        Command::Stop(args) => act::stop(args, session).await,
+        Command::Restart(args) => act::restart(args, session).await,
+        Command::Reload(args) => reload::reload(args, session).await,
+        Command::Rollback(args) => reload::rollback(args, session).await,
+        Command::Delete(args) => act::delete(args, session).await,
         Command::Scale(args) => act::scale(&args, session).await,
         Command::Signal(args) => act::signal(args, session).await,
         Command::Flush(args) => act::flush(args, session).await,
         Command::List => list::list(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,
+        Command::Events(args) => event_command::events(&args, session).await,
         Command::Logs(args) => log_command::logs(&args, session).await,
         Command::Env(args) => env::env(args.target, session).await,
         Command::Id(args) => ids::ids(args.target, session).await,

@@ -3,23 +3,31 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RevisionId, RunId, Supervisor};
+use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
 
+use super::accept::accept_again;
+use super::events::Events;
 use super::figures::Figures;
 use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
 use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
 use super::requests::Requests;
+use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::{control, spec};
-use crate::cluster::{PortKey, Ports};
+use crate::cluster::{PortKey, Ports, preload};
 use crate::home::Home;
 use crate::logs::{Logs, new_journal};
+
+/// Where a daemon of root puts what everybody may read.
+const SHARED: &str = "/run/supd";
 
 /// What the keeper handed over.
 struct Handover {
@@ -37,6 +45,8 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     let kept = handover.descriptors.remove(&DescriptorName::Control);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
+        events: Events::default(),
+        preload: preload(&home),
         core: Supervisor::default(),
         revisions: Revisions::new(),
         next_revision: 0,
@@ -67,6 +77,17 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
     control::serve(listener, outlets.calls)?;
     shell.keeper.order(Order::Ready, Vec::new());
     Ok((shell, inbox))
+}
+
+/// Workers of other users must be able to read it, and a home is for its owner only.
+fn preload(home: &Home) -> Option<PathBuf> {
+    let directory = if nix::unistd::geteuid().is_root() { Path::new(SHARED) } else { home.path() };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let installed = made.and_then(|()| preload::install(directory));
+    let failed = |error: &io::Error| {
+        tracing::warn!("{}: Node workers will drain less gently: {error}", directory.display())
+    };
+    installed.inspect_err(failed).ok()
 }
 
 async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
@@ -126,6 +147,9 @@ impl Shell {
             .map_err(|version| io::Error::other(format!("the core's snapshot has version {version}")))?;
         self.revisions =
             snapshot.revisions.into_iter().map(|(app, id, revision)| ((app, id), revision)).collect();
+        for ((app, id), revision) in &self.revisions {
+            self.core.respecify(app, *id, spec::spec(&revision.declaration));
+        }
         self.ports = snapshot.ports;
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.take_sockets(&handover.descriptors);
@@ -174,14 +198,20 @@ impl Shell {
         for entry in ledger.apps {
             let seats = entry.seats();
             let app = AppName(entry.revision.declaration.name.to_string());
-            let spec = spec::spec(&entry.revision.declaration);
-            self.next_revision += 1;
-            let revision = RevisionId(self.next_revision);
-            self.revisions.insert((app.clone(), revision), entry.revision);
-            self.turn(Event::Recall { app, revision, spec, seats });
+            let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));
+            let (revision, spec) = self.add_revision(&app, as_it_is_now(entry.revision));
+            self.turn(Event::Recall { app, revision, spec, seats, previous });
         }
         tracing::info!("supervisor started; {count} apps brought back from the ledger");
         Ok(())
+    }
+}
+
+/// A release that was cleared away meanwhile is looked for where the declaration leads now.
+fn as_it_is_now(revision: Arc<Revision>) -> Arc<Revision> {
+    match &revision.pin {
+        Some(pin) if pin.exists() => revision,
+        _ => accept_again(&revision).map_or(revision, Arc::new),
     }
 }
 

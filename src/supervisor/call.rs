@@ -1,8 +1,11 @@
 //! What the control API asks of the loop. Each call is answered exactly once.
 
+use std::time::Duration;
+
 use supd_api::{Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, WorkerView};
 use tokio::sync::oneshot;
 
+use super::events::Follower;
 use super::revision::Revision;
 use crate::logs::Subscription;
 
@@ -15,7 +18,6 @@ pub(super) enum Verb {
     Start,
     Stop,
     Restart,
-    Reload,
     Delete,
 }
 
@@ -25,13 +27,62 @@ pub(super) enum Call {
     Workers(Vec<String>, Reply<Vec<WorkerView>>),
     Apps(Vec<String>, Reply<Vec<AppView>>),
     Environment(u32, Reply<EnvironmentView>),
-    Apply { revisions: Vec<Revision>, gently: bool, reply: Reply<Accepted> },
+    Apply {
+        revisions: Vec<Revision>,
+        gently: bool,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
+    Reload {
+        targets: Vec<String>,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
+    /// A reload, after it was found out where each app's links lead now.
+    Found {
+        apps: Vec<(supd_core::AppName, Option<Revision>)>,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
+    Rollback {
+        targets: Vec<String>,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
     Act(Verb, Vec<String>, Reply<Accepted>),
     Scale(AppName, ScaleTo, Reply<Accepted>),
-    Signal { targets: Vec<String>, signal: i32, reply: Reply<Accepted> },
+    Signal {
+        targets: Vec<String>,
+        signal: i32,
+        reply: Reply<Accepted>,
+    },
     Flush(Vec<String>, Reply<Accepted>),
-    Logs { query: LogQuery, reply: Reply<Subscription> },
+    Events {
+        query: EventQuery,
+        reply: Reply<Follower>,
+    },
+    Logs {
+        query: LogQuery,
+        reply: Reply<Subscription>,
+    },
     Stop(Reply<Accepted>),
+}
+
+/// How a reload is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Answer when it has begun.
+    pub(super) no_wait: bool,
+    /// After so long it goes back.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Which events a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventQuery {
+    pub(super) targets: Vec<String>,
+    pub(super) lines: usize,
+    pub(super) follow: bool,
 }
 
 /// Which lines a reader wants.

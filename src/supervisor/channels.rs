@@ -48,6 +48,7 @@ impl Shell {
             }
             FromWorker::Ready
             | FromWorker::Online
+            | FromWorker::Preloaded
             | FromWorker::ExitedAfterDisconnect
             | FromWorker::Message(_) => {}
         }

@@ -25,6 +25,9 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) revision: Arc<Revision>,
+    /// The version before, for a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<Arc<Revision>>,
     workers: Vec<Seat>,
 }
 
@@ -55,12 +58,12 @@ pub(super) struct Writer {
 }
 
 impl Entry {
-    pub(super) fn new(revision: Arc<Revision>, seats: &[Recalled]) -> Self {
+    pub(super) fn new(revision: Arc<Revision>, previous: Option<Arc<Revision>>, seats: &[Recalled]) -> Self {
         let workers = seats
             .iter()
             .map(|seat| Seat { id: seat.worker.0, instance: seat.instance, up: seat.up })
             .collect();
-        Self { revision, workers }
+        Self { revision, previous, workers }
     }
 
     pub(super) fn seats(&self) -> Vec<Recalled> {

@@ -34,6 +34,8 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
+            Effect::Watch { run: _ } => {}
+            Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
             Effect::Sweep { run } => self.signal_tree(run, self.stop_signal(run)),
             Effect::Kill { run } => self.signal_tree(run, Signal::SIGKILL),
@@ -42,6 +44,7 @@ impl Shell {
             Effect::DropRevision { app, revision } => {
                 self.revisions.remove(&(app, revision));
             }
+            Effect::Tell(happening) => self.events.tell(happening),
             Effect::Idle { app } => self.close_unused_sockets(&app),
             Effect::Answer { request, results } => {
                 self.close_sockets_of_settled(&results);
@@ -60,11 +63,11 @@ impl Shell {
         let now = now();
         let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker).ok_or(lost)?;
         let decided = self.core.run(start.run).map(|(_, _, _, view)| view);
-        let place = Place::new(app, &seat, decided, now.wall);
+        let place = Place::new(app, &seat, decided, now.wall, self.preload.as_deref());
         let channel = place.channel;
         let variables = environment(&self.home, &revision, &place);
         let run = protocol::RunId(start.run.0);
-        let made = launch(run, app, variables, sockets, channel).map_err(|error| {
+        let made = launch(run, &revision, variables, sockets, channel).map_err(|error| {
             format!("pipes for its output: {}", Errno::try_from(error).unwrap_or(Errno::UnknownErrno).desc())
         })?;
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
@@ -93,6 +96,20 @@ impl Shell {
                 Ok(channel) => drop(self.channels.insert(run, channel)),
                 Err(error) => tracing::error!("run {run}: its channel cannot be opened: {error}"),
             }
+        }
+    }
+
+    /// Tells a run to accept nothing more. One that cannot be told any more has nothing to finish.
+    fn drain(&mut self, run: RunId) -> Option<Event> {
+        match self.channels.get(&run) {
+            Some(channel) => {
+                let by_message =
+                    self.revision_of(run).is_some_and(|it| it.declaration.stop.shutdown_with_message);
+                let word = if by_message { ToWorker::DisconnectAndShutdown } else { ToWorker::Disconnect };
+                channel.send(word);
+                None
+            }
+            None => Some(Event::Drained { run }),
         }
     }
 
@@ -168,9 +185,10 @@ impl Shell {
     // ---- what is entrusted -----------------------------------------------------------------------------------
 
     pub(super) fn entrusted(&self) -> Ledger {
-        let entries = self.core.entrusted().filter_map(|(app, id, seats)| {
+        let entries = self.core.entrusted().filter_map(|(app, id, previous, seats)| {
             let revision = self.revision(app, id)?;
-            Some(Entry::new(Arc::clone(revision), &seats))
+            let previous = previous.and_then(|id| self.revision(app, id)).map(Arc::clone);
+            Some(Entry::new(Arc::clone(revision), previous, &seats))
         });
         Ledger::new(entries.collect())
     }

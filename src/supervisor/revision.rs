@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use supd_api::{AppDeclaration, EnvironmentLayer};
 
+use super::pin::Pin;
+
 /// A declaration and what belongs to it. Written into ledger and snapshot: fields may be added with a default only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Revision {
@@ -12,6 +14,9 @@ pub(super) struct Revision {
     pub(super) base: EnvironmentLayer,
     /// Name of the user it runs as.
     pub(super) user: String,
+    /// Where the links of its paths lead.
+    #[serde(default)]
+    pub(super) pin: Option<Pin>,
     /// `version` of the nearest `package.json`, as PM2 shows it.
     pub(super) version: Option<String>,
 }

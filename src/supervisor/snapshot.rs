@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_core::{AppName, RevisionId};
+use supd_core::{AppName, RevisionId, Spec};
 use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
 use super::revision::Revision;
+use super::spec::spec;
 use super::turn::Shell;
 use crate::cluster::Ports;
 
@@ -49,6 +50,15 @@ impl Snapshot {
 }
 
 impl Shell {
+    /// Keeps a version of an app's declaration under a new number.
+    pub(super) fn add_revision(&mut self, app: &AppName, revision: Arc<Revision>) -> (RevisionId, Box<Spec>) {
+        self.next_revision += 1;
+        let id = RevisionId(self.next_revision);
+        let spec = Box::new(spec(&revision.declaration));
+        self.revisions.insert((app.clone(), id), revision);
+        (id, spec)
+    }
+
     /// Hands the present state to the keeper. Sent before the orders that carry a decision out, so that a successor
     /// knows what was wanted.
     pub(super) fn keep(&mut self) {

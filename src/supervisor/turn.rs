@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 
+use super::events::Events;
 use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
@@ -33,6 +35,8 @@ pub(super) struct KeeperFacts {
 /// Everything the supervisor has. Owned by the loop alone.
 pub(super) struct Shell {
     pub(super) home: Home,
+    /// What Node cluster workers load first; `None`: it could not be written.
+    pub(super) preload: Option<PathBuf>,
     pub(super) core: Supervisor,
     pub(super) revisions: Revisions,
     pub(super) next_revision: u64,
@@ -44,6 +48,7 @@ pub(super) struct Shell {
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
     pub(super) requests: Requests,
+    pub(super) events: Events,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,

@@ -13,7 +13,7 @@ const READY: &str = "printf '\"ready\"\\n' >&$NODE_CHANNEL_FD; exec sleep 1000";
 
 /// An app that shares an address and says when it is ready, running with two workers.
 fn serving(daemon: &Daemon) -> Value {
-    let fields = json!({ "listen": [daemon.address(8175)], "instances": 2, "wait_ready": true, "listen_timeout": "60s" });
+    let fields = json!({ "listen": [daemon.address(8175)], "instances": 2, "wait_ready": true, "ready_timeout": "60s" });
     with(shell("app", READY), fields)
 }
 

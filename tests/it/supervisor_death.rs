@@ -82,7 +82,7 @@ fn a_worker_gets_ready_under_the_next_supervisor() {
         "late",
         "until [ -e go ]; do sleep 0.01; done; printf '\"ready\"\\n' >&$NODE_CHANNEL_FD; exec sleep 1000",
     );
-    let file = daemon.declare(&json!([with(late, json!({ "wait_ready": true, "listen_timeout": "60s" }))]));
+    let file = daemon.declare(&json!([with(late, json!({ "wait_ready": true, "ready_timeout": "60s" }))]));
     let mut start = daemon.spawn(&["start", &file]);
     let before =
         until("the launch", || daemon.list().first().filter(|worker| worker["pid"].is_number()).cloned());

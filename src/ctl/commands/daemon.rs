@@ -45,7 +45,8 @@ pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
             session.client.post("/v1/daemon/stop", &json!({})).await?
         }
     };
-    let outcome = session.output.outcome("stopped", &accepted);
+    let told = session.output.done("stopped", &accepted).map_err(Failure::from);
+    let outcome = told.and_then(|()| session.output.troubles(&accepted));
     let gone = async {
         while let Dialled::Open(_) = dial(&home).await? {
             sleep(LOOK).await;

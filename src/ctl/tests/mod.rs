@@ -6,6 +6,7 @@ mod document;
 mod launching;
 mod orders;
 mod queries;
+mod reloads;
 
 use super::fake::Answers;
 use serde_json::{Value, json};

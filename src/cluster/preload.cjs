@@ -1,0 +1,91 @@
+'use strict';
+// supd loads this into Node's cluster workers. Until the worker is told to leave it only listens on the IPC channel.
+//
+// `disconnect` makes the cluster module close every server. What it leaves open are kept-alive connections, or (since
+// Node 19) it cuts the silent ones at once, perhaps under a request that is on its way. So from then on each next answer
+// says `Connection: close`, and a connection is cut only after it has been silent for about a second.
+
+if (typeof process.send !== 'function' || process.versions.bun || process.versions.deno) return; // Or a worker thread.
+
+const LOOK_EVERY = 250;
+const LOOKS_IN_SILENCE = 4;
+
+const ours = `/${__filename.slice(__filename.lastIndexOf('/') + 1)}"`;
+const options = (process.env.NODE_OPTIONS ?? '').replace(/--require "(?:[^"\\]|\\.)*" ?/g,
+    (option) => option.trimEnd().endsWith(ours) ? '' : option);
+if (options === '') delete process.env.NODE_OPTIONS; // Child processes are none of our business.
+else process.env.NODE_OPTIONS = options;
+
+const isServer = (handle) => handle.listening === true && typeof handle.listenerCount === 'function'
+    && handle.listenerCount('request') + handle.listenerCount('stream') > 0;
+const servers = () => process._getActiveHandles().filter(isServer);
+
+// Neither TLS nor HTTP/2.
+const isPlain = (server) => 'keepAliveTimeout' in server && !('setSecureContext' in server);
+
+// Node's own list of a server's connections; there is none before Node 18.
+const list = (server) => server[Object.getOwnPropertySymbols(server)
+    .find(({ description }) => description === 'http.server.connections')];
+const listed = (of, kind) => of.flatMap((server) => list(server)?.[kind]() ?? []).map(({ socket }) => socket);
+
+// What is behind TLS is found in the lists only. An upgraded connection has no parser any more.
+const connections = (of) => [...new Set([...process._getActiveHandles(), ...listed(of, 'all')])]
+    .filter((socket) => socket?.server && socket.parser);
+
+// Neither is an answer due nor has a part of a request come.
+function silent(of) {
+    const receiving = new Set(listed(of, 'active').filter((socket) => socket?.bytesRead > 0));
+    return connections(of).filter((socket) => !socket._httpMessage && !receiving.has(socket));
+}
+
+function makeLast(response) {
+    const { writeHead } = response;
+    response.shouldKeepAlive = false;
+    response.writeHead = function (...given) {
+        const result = writeHead.apply(this, given);
+        if (this._last || !this._header) return result;
+        const header = this._header.replace(/^connection: *keep-alive *$/im, 'Connection: close');
+        if (header !== this._header) this._last = true; // The app insists on keeping it alive, as proxies do.
+        this._header = header;
+        return result;
+    };
+}
+
+function drain() {
+    const closing = servers();
+    for (const server of closing) {
+        if (server.closeIdleConnections) server.closeIdleConnections = () => {}; // close() calls it.
+        if (server.listenerCount('stream') > 0) server.prependListener('stream', ({ session }) => session?.close());
+    }
+    for (const { _httpMessage: response } of connections(closing)) {
+        if (response && !response.headersSent) makeLast(response);
+    }
+    const requests = require('diagnostics_channel').channel('http.server.request.start');
+    requests.subscribe(({ response }) => makeLast(response));
+    // The cluster module is next and closes those that came from the parent.
+    setImmediate(() => closing.filter(isServer).forEach((server) => server.close()));
+
+    let before = new Map();
+    const looking = setInterval(() => {
+        const now = new Map();
+        for (const socket of silent(closing)) {
+            const { bytesRead } = socket;
+            const seen = before.get(socket);
+            const looks = seen?.bytesRead === bytesRead ? seen.looks + 1 : 0;
+            if (looks < LOOKS_IN_SILENCE) now.set(socket, { bytesRead, looks });
+            else socket.destroySoon();
+        }
+        before = now;
+        if (!process.connected) clearInterval(looking); // All servers are closed.
+    }, LOOK_EVERY).unref();
+}
+
+process.prependListener('internalMessage', ({ cmd, act }, handle) => {
+    if (cmd === 'NODE_CLUSTER' && act === 'disconnect') drain();
+    if (cmd === 'NODE_SUPD_CONNECTION' && handle) {
+        const server = servers().find(isPlain);
+        if (server) server._handle.onconnection(0, handle);
+        else handle.close();
+    }
+});
+process.send({ cmd: 'NODE_SUPD_PRELOADED' }, () => {});
