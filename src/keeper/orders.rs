@@ -37,8 +37,13 @@ impl Keeper {
     /// Whether there may be another one.
     fn read_order(&mut self) -> bool {
         let Some(link) = self.supervisor.link() else { return false };
-        match link.try_recv() {
-            Ok(Some((order, attached))) => self.hear(order, attached),
+        let received = if self.is_trying() {
+            link.try_recv().map(|message| message.map(|(order, attached)| self.weigh(order, attached)))
+        } else {
+            link.try_recv().map(|message| message.map(|(order, attached)| self.obey(order, attached)))
+        };
+        match received {
+            Ok(Some(())) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => say(format_args!("{error}")),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,

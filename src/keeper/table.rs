@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::protocol::{DescriptorName, Exit, Order, RunId, Step, Upgrade};
+use crate::protocol::{DescriptorName, Exit, RunId, Step, Upgrade};
 
 /// Version of the document.
 pub(crate) const VERSION: u32 = 1;
@@ -76,10 +77,10 @@ pub(crate) struct SupervisorEntry {
     pub(crate) short_lives: u32,
 }
 
-/// An order that has not been carried out.
+/// An order that has not been carried out, as its sender wrote it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HeldOrder {
-    pub(crate) order: Order,
+    pub(crate) order: Value,
     pub(crate) attached: Vec<RawFd>,
 }
 

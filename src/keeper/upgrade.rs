@@ -8,6 +8,9 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use crate::keeper::{Keeper, say};
 use crate::protocol::{Order, Report, Upgrade};
 
@@ -31,7 +34,7 @@ enum Stage {
 
 /// An order that has not been carried out, and what was attached to it.
 pub(crate) struct Held {
-    pub(crate) order: Order,
+    pub(crate) order: Value,
     pub(crate) attached: Vec<OwnedFd>,
 }
 
@@ -72,19 +75,22 @@ impl Keeper {
         self.supervisor.hang_up();
     }
 
-    /// Takes an order from the supervisor.
-    pub(crate) fn hear(&mut self, order: Order, mut attached: Vec<OwnedFd>) {
-        let Some(Trial { stage: Stage::Proving { evidence, .. }, .. }) = &mut self.trial else {
-            return self.obey(order, attached);
-        };
-        match order {
-            Order::Pong => self.supervisor.answered(),
-            Order::Failed { why } => evidence.confession = Some(why),
-            Order::Ready => match attached.pop() {
+    /// Whether the supervisor is on trial.
+    pub(crate) fn is_trying(&self) -> bool {
+        matches!(self.trial, Some(Trial { stage: Stage::Proving { .. }, .. }))
+    }
+
+    /// Takes an order of a supervisor on trial. What is held back may be in words that only the new program knows.
+    pub(crate) fn weigh(&mut self, order: Value, mut attached: Vec<OwnedFd>) {
+        let Some(Trial { stage: Stage::Proving { evidence, .. }, .. }) = &mut self.trial else { return };
+        match Order::deserialize(&order) {
+            Ok(Order::Pong) => self.supervisor.answered(),
+            Ok(Order::Failed { why }) => evidence.confession = Some(why),
+            Ok(Order::Ready) => match attached.pop() {
                 Some(image) => evidence.image = Some(image),
                 None => evidence.confession = Some("it does not show which program it runs".to_owned()),
             },
-            order => evidence.held.push(Held { order, attached }),
+            Ok(_) | Err(_) => evidence.held.push(Held { order, attached }),
         }
     }
 
@@ -143,7 +149,10 @@ impl Keeper {
     pub(crate) fn upgrade_is_done(&mut self, upgrade: Upgrade, held: Vec<Held>) {
         say(format_args!("upgraded from {} to {}", upgrade.from, upgrade.to));
         for Held { order, attached } in held {
-            self.obey(order, attached);
+            match Order::deserialize(order) {
+                Ok(order) => self.obey(order, attached),
+                Err(error) => say(format_args!("an order is not understood: {error}")),
+            }
         }
         self.upgrade = Some(upgrade.clone());
         self.supervisor.tell(Report::Upgraded { upgrade }, Vec::new());

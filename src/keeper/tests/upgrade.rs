@@ -44,6 +44,8 @@ fn a_new_program_takes_over_everything_there_is() {
     theatre.signal(1, libc::SIGKILL, Scope::Tree);
     theatre.order(&Order::Forget { run: RunId(2) }, &[]);
     let mut out = theatre.order_sh(4, "echo $PPID");
+    // A word of tomorrow: it costs itself, and nothing else.
+    theatre.link().try_send(&serde_json::json!({ "order": "dance", "run": 1 }), &[]).unwrap();
     assert_ne!(theatre.image(), program);
     theatre.nothing_reported();
     theatre.prove(&program);
