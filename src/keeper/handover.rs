@@ -147,7 +147,10 @@ impl Keeper {
     pub(crate) fn rehearse(&mut self) {
         match self.table(None, &[]).and_then(|table| write(&table)) {
             Ok(document) => self.supervisor.tell(Report::Rehearsal, vec![Rc::new(document)]),
-            Err(error) => say(format_args!("the table cannot be written down: {error}")),
+            Err(error) => {
+                say(format_args!("the table cannot be written down: {error}"));
+                self.supervisor.tell(Report::Rehearsal, Vec::new());
+            }
         }
     }
 

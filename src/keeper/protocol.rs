@@ -155,7 +155,7 @@ pub enum Report {
     /// Prove that the loop turns, by [`Order::Pong`].
     Ping,
     /// Attached, in a memfd: the document that a new program would have to read to become the keeper. To be shown to it
-    /// (`can_take_over`) before anything is given up for it.
+    /// (`can_take_over`) before anything is given up for it. Without it, it could not be written.
     Rehearsal,
     /// The keeper runs the new program too; what was held back has been carried out.
     Upgraded {

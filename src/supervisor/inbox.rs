@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::ledger::Saved;
+use super::upgrade::Step;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
 
@@ -16,6 +17,7 @@ pub(super) struct Inbox {
     pub(super) deliveries: mpsc::UnboundedReceiver<Delivery>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) saved: mpsc::UnboundedReceiver<Saved>,
+    pub(super) steps: mpsc::UnboundedReceiver<Step>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -25,6 +27,7 @@ pub(super) struct Outlets {
     pub(super) deliveries: mpsc::UnboundedSender<Delivery>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) saved: mpsc::UnboundedSender<Saved>,
+    pub(super) steps: mpsc::UnboundedSender<Step>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -32,6 +35,13 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (deliveries, deliveries_in) = mpsc::unbounded_channel();
     let (notices, notices_in) = mpsc::unbounded_channel();
     let (saved, saved_in) = mpsc::unbounded_channel();
-    let inbox = Inbox { calls: calls_in, deliveries: deliveries_in, notices: notices_in, saved: saved_in };
-    (Outlets { calls, deliveries, notices, saved }, inbox)
+    let (steps, steps_in) = mpsc::unbounded_channel();
+    let inbox = Inbox {
+        calls: calls_in,
+        deliveries: deliveries_in,
+        notices: notices_in,
+        saved: saved_in,
+        steps: steps_in,
+    };
+    (Outlets { calls, deliveries, notices, saved, steps }, inbox)
 }
