@@ -46,6 +46,8 @@ impl Keeper {
             Ok(Some(())) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => say(format_args!("{error}")),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It ended without reading all reports, which is said once and before its last orders (unix(7)).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Ok(None) | Err(_) => {
                 self.supervisor.hang_up();

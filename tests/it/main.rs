@@ -27,4 +27,5 @@ mod scale;
 mod stop;
 mod supervisor_death;
 mod targets;
+mod upgrade;
 mod worker_death;

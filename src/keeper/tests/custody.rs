@@ -76,6 +76,21 @@ fn orders_of_a_supervisor_that_died_meanwhile_are_carried_out() {
 }
 
 #[test]
+fn orders_of_a_supervisor_that_died_without_reading_are_carried_out() {
+    let mut theatre = Theatre::open();
+    let _out = theatre.order_sh(1, "exec sleep 1000");
+    await_readable(theatre.link().as_fd());
+    theatre.stop_keeper();
+    let _out = theatre.order_sh(2, "exec sleep 1000");
+    let supervisor = theatre.supervisor_pid();
+    // The report about the first run is never read, which makes the end of the link a reset.
+    theatre.kill_supervisor();
+    await_end(supervisor);
+    kill(theatre.keeper_pid(), libc::SIGCONT);
+    assert_eq!(theatre.meet().runs.len(), 2);
+}
+
+#[test]
 fn the_latest_snapshot_is_in_the_next_welcome() {
     let mut theatre = Theatre::open();
     for text in ["first", "second"] {
