@@ -15,6 +15,9 @@ use super::turn::Shell;
 /// From the last answer to our end: the answer has to reach the client first.
 const GOODBYE: Duration = Duration::from_millis(100);
 
+/// More outcomes than these are not kept for clients that do not come for them.
+const LEFT_MAX: usize = 256;
+
 /// Several requests of the core that are one for the client.
 struct Client {
     reply: Reply<Accepted>,
@@ -90,8 +93,9 @@ impl Requests {
 
     /// Leaves everything that clients wait for to a successor, and tells them so.
     pub(super) fn hand_over(&mut self) {
-        // What nobody has come for since the last time nobody will.
-        self.handed_over.retain(|_, outcome| outcome.is_none());
+        if self.handed_over.len() > LEFT_MAX {
+            self.handed_over.retain(|_, outcome| outcome.is_none());
+        }
         for (id, mut client) in std::mem::take(&mut self.clients) {
             let pending = self.requests.iter().filter(|(_, waiting)| **waiting == id);
             let pending: Vec<RequestId> = pending.map(|(request, _)| *request).collect();
