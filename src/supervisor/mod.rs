@@ -25,6 +25,8 @@ mod pin;
 mod reload;
 mod requests;
 mod revision;
+#[cfg(test)]
+mod skew;
 mod snapshot;
 mod sockets;
 mod spec;

@@ -24,6 +24,7 @@ mod reboot;
 mod reload;
 mod sample;
 mod scale;
+mod skew;
 mod stop;
 mod supervisor_death;
 mod targets;
