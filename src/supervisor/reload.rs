@@ -138,7 +138,7 @@ impl Shell {
         reply: Reply<Accepted>,
     ) {
         if pace.no_wait {
-            return drop(reply.send(Ok(Accepted { workers: Vec::new(), warnings })));
+            return drop(reply.send(Ok(Accepted { warnings, ..Accepted::default() })));
         }
         self.requests.wait(requests, warnings, reply);
     }

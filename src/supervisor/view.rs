@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use supd_api::{
     AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Progress, Status,
-    Stream, WorkerView,
+    Stream, UpgradeView, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -33,6 +33,12 @@ impl Shell {
             home: self.home.path().to_owned(),
             apps: count(apps.len()),
             workers,
+            last_upgrade: self.keeper_facts.upgrade.clone().map(|upgrade| UpgradeView {
+                attempt: upgrade.attempt,
+                from: upgrade.from,
+                to: upgrade.to,
+                failure: upgrade.failure,
+            }),
         }
     }
 

@@ -300,7 +300,8 @@ pub fn pid_of(worker: &Value) -> i32 {
         .unwrap_or_else(|| panic!("no process: {worker:#}"))
 }
 
-fn run(command: &mut Command, input: &[u8]) -> Output {
+/// Runs a command to its end.
+pub fn run(command: &mut Command, input: &[u8]) -> Output {
     attempt(command, input).unwrap_or_else(|why| panic!("{why}"))
 }
 

@@ -76,6 +76,21 @@ fn orders_of_a_supervisor_that_died_meanwhile_are_carried_out() {
 }
 
 #[test]
+fn orders_of_a_supervisor_that_died_without_reading_are_carried_out() {
+    let mut theatre = Theatre::open();
+    let _out = theatre.order_sh(1, "exec sleep 1000");
+    await_readable(theatre.link().as_fd());
+    theatre.stop_keeper();
+    let _out = theatre.order_sh(2, "exec sleep 1000");
+    let supervisor = theatre.supervisor_pid();
+    // The report about the first run is never read, which makes the end of the link a reset.
+    theatre.kill_supervisor();
+    await_end(supervisor);
+    kill(theatre.keeper_pid(), libc::SIGCONT);
+    assert_eq!(theatre.meet().runs.len(), 2);
+}
+
+#[test]
 fn the_latest_snapshot_is_in_the_next_welcome() {
     let mut theatre = Theatre::open();
     for text in ["first", "second"] {
@@ -147,9 +162,8 @@ fn send_raw(theatre: &Theatre, packet: &[u8], attached: &[OwnedFd]) {
 #[test]
 fn garbage_is_dropped_with_its_descriptors_and_work_goes_on() {
     let theatre = Theatre::open();
-    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", theatre.keeper_pid())).unwrap().count();
     theatre.settle();
-    let before = open_files();
+    let before = theatre.open_files();
     let null = || OwnedFd::from(File::open("/dev/null").unwrap());
     let huge = File::from(memfd::write(c"huge", b"").unwrap());
     huge.set_len(1 << 40).unwrap();
@@ -185,7 +199,7 @@ fn garbage_is_dropped_with_its_descriptors_and_work_goes_on() {
     theatre.order(&Order::Spawn { run: RunId(5), plan: Box::new(sh("exit")), keep: vec![] }, &[]);
     assert!(matches!(theatre.report(), Report::SpawnFailed { run: RunId(5), errno: libc::EBADF, .. }));
     theatre.settle();
-    assert_eq!(open_files(), before);
+    assert_eq!(theatre.open_files(), before);
     let (_, mut out) = theatre.start_sh(1, "echo fine");
     assert_eq!(line(&mut out), "fine");
 }
