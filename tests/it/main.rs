@@ -3,6 +3,8 @@
 //! Each test has a daemon of its own in a directory of its own, and every story ends with the proof that nothing of it
 //! is left. Nothing here sleeps to let something happen: it waits until it has happened.
 
+mod apps;
+mod crowd;
 mod daemon;
 mod http;
 mod interpreter;
@@ -22,6 +24,8 @@ mod races;
 mod ready;
 mod reboot;
 mod reload;
+mod reload_fails;
+mod reload_node;
 mod reload_told;
 mod sample;
 mod scale;
