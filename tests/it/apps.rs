@@ -1,11 +1,15 @@
 //! The sample apps of `tests/apps`, declared for a test.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
+use crate::http::{self, Connection};
 use crate::interpreter::is_there;
+use crate::wait::until_true;
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(name)
@@ -47,6 +51,24 @@ pub fn express(port: u16, variables: &Value) -> Option<Value> {
 /// Where the apps of this daemon listen.
 pub fn address(daemon: &Daemon) -> String {
     daemon.address(8175)
+}
+
+/// Whether this version is all that serves: every worker has answered, and no other version has.
+pub fn serves(daemon: &Daemon, wanted: &str) -> bool {
+    let (mut seen, workers) = (BTreeMap::new(), daemon.pids());
+    until_true("an answer of each worker", || {
+        let (pid, version) = version(&address(daemon)).expect("an answer");
+        seen.insert(pid, version);
+        workers.iter().all(|pid| seen.contains_key(pid))
+    });
+    seen.into_values().all(|version| version == wanted)
+}
+
+/// Which process answers, and of which version it is.
+fn version(address: &str) -> io::Result<(i32, String)> {
+    let reply = Connection::open(address)?.send("GET", "/", "connection: close\r\n", b"")?;
+    let version = reply.json()["version"].as_str().expect("a version").to_owned();
+    Ok((http::answered_by(&reply)?, version))
 }
 
 fn parts(daemon: &Daemon) -> (String, u16) {

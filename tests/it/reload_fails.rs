@@ -1,15 +1,13 @@
 //! Reloads that cannot succeed, under load: the old version serves all the while and afterwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 
 use serde_json::{Value, json};
 
 use crate::apps;
 use crate::crowd::Crowd;
 use crate::daemon::{Daemon, finish, with};
-use crate::http::Connection;
 use crate::process;
 use crate::wait::{until, until_true};
 
@@ -62,23 +60,6 @@ fn old(daemon: &Daemon) -> Option<Value> {
     Some(with(apps::node(daemon, &json!({ "VERSION": "old" }))?, json!({ "kill_timeout": "5s" })))
 }
 
-/// The version of each worker that answers.
-fn versions(daemon: &Daemon) -> BTreeMap<i32, String> {
-    let (mut seen, workers) = (BTreeMap::new(), daemon.pids());
-    until_true("an answer of each worker", || {
-        let (pid, version) = version(&apps::address(daemon)).expect("an answer");
-        seen.insert(pid, version);
-        workers.iter().all(|pid| seen.contains_key(pid))
-    });
-    seen
-}
-
-fn version(address: &str) -> io::Result<(i32, String)> {
-    let reply = Connection::open(address)?.send("GET", "/", "connection: close\r\n", b"")?.json();
-    let version = reply["version"].as_str().expect("a version").to_owned();
-    Ok((i32::try_from(reply["pid"].as_i64().expect("a pid")).expect("a pid"), version))
-}
-
 #[test]
 fn the_new_one_throws_at_boot() {
     let Some(stage) = Stage::set() else { return };
@@ -110,9 +91,7 @@ fn the_new_one_is_killed_while_it_starts() {
     let known = stage.processes();
     stage.declare(&json!({ "FAULT": "silent" }), json!({}));
     let reload = stage.daemon.spawn(&["reload", "web"]);
-    process::kill(until("a replacement", || {
-        stage.processes().into_iter().find(|pid| !known.contains(pid))
-    }));
+    process::kill(until("a replacement", || stage.processes().into_iter().find(|pid| !known.contains(pid))));
     finish(reload).expect(1).says(&["killed by SIGKILL", "the old workers stay"]);
     stage.nothing_was_noticed();
 }
@@ -153,7 +132,7 @@ fn the_second_one_fails_and_the_first_goes_back() {
         list.iter().all(|worker| worker["status"] == "online" && worker["reason"] == "ready")
     });
     assert_eq!(stage.daemon.pid(1), stage.before[1], "this one never left");
-    assert!(versions(&stage.daemon).values().all(|version| version == "old"));
+    assert!(apps::serves(&stage.daemon, "old"));
     stage.crowd.disperse().complete();
 }
 
@@ -166,7 +145,7 @@ fn the_new_one_crashes_as_soon_as_it_is_ready() {
         let list = stage.daemon.list();
         list.iter().all(|worker| worker["status"] == "online" && worker["reason"] == "ready")
     });
-    assert!(versions(&stage.daemon).values().all(|version| version == "old"));
+    assert!(apps::serves(&stage.daemon, "old"));
     // What the one that crashed had accepted is lost with it, and nothing else.
     let tally = stage.crowd.disperse();
     assert!(tally.lost.keys().all(|kind| kind.contains("not answered")), "{tally:#?}");

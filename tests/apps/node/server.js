@@ -2,7 +2,7 @@
 const fs = require('node:fs');
 const http = require('node:http');
 
-const { BOOT_MS, CRASH_FILE, FAULT, HOST, NODE_APP_INSTANCE, PORT, SICK_FILE, VERSION } = process.env;
+const { BOOT_MS, CRASH_FILE, FAULT, HOST, NODE_APP_INSTANCE, PORT, SICK_FILE, START_FILE, VERSION } = process.env;
 
 const answer = (response) => response.end(JSON.stringify({ pid: process.pid, version: VERSION ?? '' }));
 const isThere = (file) => file !== undefined && fs.existsSync(file);
@@ -67,5 +67,10 @@ const boots = {
   elsewhere: () => listen(Number(PORT) + 1),
 };
 
-setTimeout(boots[FAULT] ?? (() => listen(PORT)), Number(BOOT_MS ?? 0));
+const boot = () => {
+  if (START_FILE && !isThere(START_FILE)) return setTimeout(boot, 20);
+  (boots[FAULT] ?? (() => listen(PORT)))();
+};
+
+setTimeout(boot, Number(BOOT_MS ?? 0));
 if (CRASH_FILE) setInterval(() => isThere(CRASH_FILE) && crash('the file is there'), 20);
