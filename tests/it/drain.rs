@@ -40,7 +40,7 @@ impl Pending {
     }
 
     #[track_caller]
-    fn is_answered(self) {
+    fn answered(self) {
         let reply = self.asking.join().expect("a client").expect("an answer");
         assert_eq!(answered_by(&reply).expect("a pid"), self.pid);
     }
@@ -53,14 +53,14 @@ fn a_request_in_flight_is_answered_whatever_the_command() {
     daemon.run(&json!([app]));
     let pending = Pending::ask(&daemon, 2000);
     daemon.ok(&["reload", "web"]);
-    pending.is_answered();
+    pending.answered();
     for command in ["restart", "stop"] {
         let pending = Pending::ask(&daemon, 2000);
         let pid = pending.pid;
         let ending = daemon.spawn(&[command, "web"]);
         let stopping = |worker: &Value| worker["status"] == "stopping" && worker["pid"] == pid;
         until_true("it drains", || daemon.list().iter().any(stopping));
-        pending.is_answered();
+        pending.answered();
         finish(ending).expect(0);
         assert!(!process::is_alive(pid));
     }
