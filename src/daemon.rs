@@ -97,6 +97,8 @@ fn supervise(home: Home) -> ExitCode {
         .with_ansi(false)
         .with_target(false)
         .with_writer(io::stderr)
+        // By default it tells of a line that it cannot write with `eprintln`, which panics where nothing can be written.
+        .log_internal_errors(false)
         .init();
     supervisor::run(home)
 }
