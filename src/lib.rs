@@ -13,4 +13,6 @@ pub mod nearest;
 pub mod notify;
 pub mod printable;
 pub mod probe;
+pub mod processes;
+pub mod resolve;
 pub mod supervisor;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
@@ -15,20 +15,22 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("home", &["api"]),
     ("nearest", &[]),
     ("printable", &[]),
-    ("config", &["api", "nearest"]),
+    ("processes", &[]),
+    ("resolve", &["api"]),
+    ("config", &["api", "nearest", "resolve"]),
     ("logs", &["api", "keeper"]),
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
-    ("ctl", &["api", "config", "home", "nearest"]),
+    ("ctl", &["api", "atomic", "config", "cluster", "home", "nearest", "processes", "resolve"]),
     (
         "supervisor",
         &[
             "api", "core", "keeper", "config", "logs", "cluster", "probe", "notify", "home", "nearest",
-            "atomic",
+            "atomic", "resolve",
         ],
     ),
-    ("daemon", &["keeper", "home", "supervisor"]),
+    ("daemon", &["keeper", "home", "processes", "supervisor"]),
     ("bin", &["daemon", "ctl"]),
     (
         "lib",
@@ -37,6 +39,8 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "home",
             "nearest",
             "printable",
+            "processes",
+            "resolve",
             "config",
             "logs",
             "cluster",

@@ -126,6 +126,9 @@ pub(crate) enum Command {
     /// Stop all workers and end the daemon
     #[command(after_help = "Examples:\n  supctl kill            apps come back with the next start of supd")]
     Kill,
+    /// Let a new supd take over from the running one; apps and connections do not notice
+    #[command(after_help = UPGRADE_EXAMPLES)]
+    Upgrade(UpgradeArgs),
     /// Print the versions of supctl and of the daemon, if one runs
     #[command(after_help = "Examples:\n  supctl version --json")]
     Version,
@@ -138,6 +141,17 @@ pub(crate) enum Command {
     /// Write a sample ecosystem.toml
     #[command(visible_alias = "ecosystem", after_help = "Examples:\n  supctl init\n  supctl init ./deploy")]
     Init(InitArgs),
+    /// Have the daemon started at boot by systemd, without restarting what runs
+    #[command(after_help = STARTUP_EXAMPLES)]
+    Startup(StartupArgs),
+    /// Undo startup; what runs goes on
+    #[command(after_help = "Examples:\n  supctl unstartup\n  sudo supctl unstartup -u deploy")]
+    Unstartup(BootArgs),
+    /// Check everything that the next boot depends on
+    #[command(
+        after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
+    )]
+    Doctor,
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(
@@ -172,6 +186,23 @@ Examples:
   supctl events                     all apps, the last 15, then follow
   supctl events web 3 --nostream    all that is remembered of these
   supctl events --json | jq 'select(.kind == \"rolled_back\")'";
+
+const STARTUP_EXAMPLES: &str = "\
+As root: a unit of the machine, which runs supd as root or as the user given with -u. Otherwise: a unit of your own,
+which runs from boot on because it lets you linger.
+
+Examples:
+  supctl startup                  the apps of this user
+  sudo supctl startup -u deploy   the apps of `deploy`, by a unit of the machine
+  supctl startup --now            restart the apps if they cannot be taken over as they run";
+
+const UPGRADE_EXAMPLES: &str = "\
+The new program first shows that it can read the present state. If it does not get ready, the old one goes on and the
+exit code is not 0.
+
+Examples:
+  supctl upgrade                  to the supd beside this supctl, after both were installed anew
+  supctl upgrade ./target/release/supd";
 
 const LOG_EXAMPLES: &str = "\
 Examples:
@@ -257,12 +288,12 @@ pub(crate) struct ActArgs {
 /// `reload`.
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
+    /// How long it may take. First, so that it is not listed under what concerns files.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
     /// What is reloaded.
     #[command(flatten)]
     pub(crate) act: ActArgs,
-    /// How long it may take.
-    #[command(flatten)]
-    pub(crate) patience: Patience,
 }
 
 /// `rollback`.
@@ -407,6 +438,14 @@ pub(crate) struct SignalArgs {
     pub(crate) targets: Vec<String>,
 }
 
+/// `upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// The new supd [default: the one beside supctl]
+    #[arg(value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+}
+
 /// `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -429,6 +468,37 @@ pub(crate) struct InitArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `startup`.
+#[derive(Debug, Args)]
+pub(crate) struct StartupArgs {
+    /// Whose daemon.
+    #[command(flatten)]
+    pub(crate) boot: BootArgs,
+    /// Restart daemon and apps if systemd cannot take over what runs
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Overwrite a unit that supctl did not write
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `unstartup`, and what it shares with `startup`.
+#[derive(Debug, Args)]
+pub(crate) struct BootArgs {
+    /// What starts this machine's services; only `systemd` is supported [default: found out]
+    #[arg(value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// The user whose daemon it is [default: you]
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// The user's home directory; the daemon's is `.supd` in it
+    #[arg(long, value_name = "DIR", conflicts_with = "home")]
+    pub(crate) hp: Option<PathBuf>,
+    /// Name of the unit [default: supd, or supd-USER for another user's daemon]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_name: Option<String>,
 }
 
 /// `completions`.

@@ -119,7 +119,7 @@ struct Lines {
 
 impl Lines {
     fn after(&mut self, happening: &Happening) -> Option<String> {
-        let progress = happening.progress.filter(|_| happening.kind != HappeningKind::ReloadFailed)?;
+        let progress = happening.progress?;
         let before = self.told.insert(happening.app.clone(), progress);
         let Progress { done, of } = progress;
         (before != Some(progress)).then(|| format!("{}: {done}/{of} {}", happening.app, self.done))

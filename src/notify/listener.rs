@@ -228,3 +228,41 @@ async fn deadline(watchdog: Option<Watchdog>) {
         Some(None) | None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    use super::*;
+
+    /// The loop mostly sees the message first; it must not matter.
+    #[tokio::test]
+    async fn what_waits_in_the_socket_is_no_silence() {
+        let (name, socket) = super::super::open(RunId(1)).unwrap();
+        let socket = UnixDatagram::from_std(socket.into()).unwrap();
+        let (deliveries, mut delivered) = mpsc::unbounded_channel();
+        let (errands, _incoming) = mpsc::unbounded_channel();
+        let long_ago = Instant::now();
+        let limit = Duration::from_millis(1);
+        let mut ear = Ear {
+            run: RunId(1),
+            socket,
+            speakers: [Some(geteuid()), None, None],
+            deliveries,
+            errands: errands.downgrade(),
+            unhandled: None,
+            watchdog: Some(Watchdog { limit, fed: long_ago }),
+            is_over: false,
+        };
+        let worker = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        let address = SocketAddr::from_abstract_name(name.trim_start_matches('@')).unwrap();
+        worker.send_to_addr(b"WATCHDOG=1", &address).unwrap();
+        ear.time_is_over();
+        assert!(
+            delivered.try_recv().is_err() && ear.watchdog.is_some_and(|watchdog| watchdog.fed > long_ago)
+        );
+        ear.time_is_over();
+        assert_eq!(delivered.try_recv().unwrap().notes, [Note::Silent(limit)]);
+    }
+}

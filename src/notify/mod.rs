@@ -7,7 +7,9 @@
 //! Every run has a socket of its own, so that it is clear who speaks however the message was sent. It stays open in the
 //! keeper while supervisors change.
 //!
-//! * [`socket`]: making such a socket; * [`listener`]: listening to it; * [`message`]: what a datagram says.
+//! * `socket`: making such a socket.
+//! * `listener`: listening to it.
+//! * `message`: what a datagram says.
 
 mod listener;
 mod message;

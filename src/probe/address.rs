@@ -236,14 +236,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_on_one_ip_version_only_is_found() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(Address::parse(&port.to_string()).unwrap().connect().await.is_ok());
-        drop(listener);
-        let Ok(listener) = tokio::net::TcpListener::bind(("::1", port)).await else { return };
-        assert!(Address::parse(&port.to_string()).unwrap().connect().await.is_ok());
-        drop(listener);
-        let error = Address::parse(&port.to_string()).unwrap().connect().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            // A machine may have no IPv6.
+            let Ok(listener) = tokio::net::TcpListener::bind(local).await else { continue };
+            let port = listener.local_addr().unwrap().port();
+            assert!(Address::parse(&port.to_string()).unwrap().connect().await.is_ok(), "{local}");
+        }
     }
 }

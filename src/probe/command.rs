@@ -154,3 +154,35 @@ fn verdict(exit: Exit, said: &[u8]) -> Result<String, String> {
     let said = printable(said, SEEN_MAX);
     Err(if said.is_empty() { how } else { format!("{how}: {said}") })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use supd_keeper::protocol::RunId;
+
+    use super::super::{Reach, Role};
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_never_more_than_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = Target {
+            run: RunId(1),
+            role: Role::Live,
+            reach: Reach::Port,
+            environment: Vec::new(),
+            cwd: directory.path().to_str().unwrap().to_owned(),
+            user: None,
+            group: None,
+        };
+        let mut command = Command::new(&["/usr/bin/touch".to_owned(), "ran".to_owned()], &target).unwrap();
+        let (last, end) = oneshot::channel();
+        command.running = Some(Running { companion: Arc::default(), end });
+        let early = tokio::time::timeout(Duration::from_millis(50), command.run()).await;
+        assert!(early.is_err() && !directory.path().join("ran").exists());
+        last.send(Ok(Exit::Signal(9))).unwrap();
+        assert_eq!(command.run().await.as_deref(), Ok("exit code 0"));
+        assert!(directory.path().join("ran").exists());
+    }
+}

@@ -16,12 +16,32 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) async fn pair() -> io::Result<(TcpStream, OwnedFd)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let ours = TcpStream::connect(listener.local_addr()?).await?;
+    let accepted = accept(&listener, &ours).await?;
+    Ok((ours, accepted.into_std()?.into()))
+}
+
+/// The other end of `ours`. Anybody else may have connected meanwhile.
+async fn accept(listener: &TcpListener, ours: &TcpStream) -> io::Result<TcpStream> {
     let us = ours.local_addr()?;
     loop {
         let (accepted, peer) = listener.accept().await?;
-        // Anybody may have connected meanwhile.
         if peer == us {
-            return Ok((ours, accepted.into_std()?.into()));
+            return Ok(accepted);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stranger_is_not_handed_to_the_worker() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _stranger = TcpStream::connect(address).await.unwrap();
+        let ours = TcpStream::connect(address).await.unwrap();
+        let accepted = accept(&listener, &ours).await.unwrap();
+        assert_eq!(accepted.peer_addr().unwrap(), ours.local_addr().unwrap());
     }
 }

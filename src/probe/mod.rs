@@ -8,8 +8,8 @@
 //! up, starting a command) is done by a thread that lives for that check alone, so that one app's slow disk or name
 //! server does not hold up another app's probes.
 //!
-//! * [`tally`]: how many answers make a finding.
-//! * [`question`]: what is asked where; [`address`], [`http`], [`hand_over`] and [`command`] do the asking.
+//! * `tally`: how many answers make a finding.
+//! * `question`: what is asked where; `address`, `http`, `hand_over` and `command` do the asking.
 
 mod address;
 mod command;

@@ -16,7 +16,7 @@ use super::turn::Shell;
 use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
 use crate::logs::Source;
-use crate::notify;
+use crate::{notify, resolve};
 
 /// What is to be started.
 pub(super) struct Start {
@@ -177,6 +177,10 @@ impl Shell {
                 if program.contains('/') && std::path::Path::new(program).exists() =>
             {
                 format!("{program}: the interpreter in its first line does not exist")
+            }
+            (Step::Exec, Errno::ENOENT) => {
+                let path = resolve::search_path(&revision.base, &app.environment);
+                resolve::missing(program, path, &app.cwd).to_string()
             }
             (Step::Exec, errno) => format!("{program}: {}", errno.desc()),
             (Step::Credentials, errno) => {

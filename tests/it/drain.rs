@@ -27,21 +27,20 @@ struct Pending {
 
 impl Pending {
     /// A request that takes so many milliseconds; returns once the app has it.
-    fn ask(daemon: &Daemon, ms: u32) -> Self {
+    fn ask(daemon: &Daemon, takes: u32) -> Self {
         let address = apps::address(daemon);
         // The one who answers on this connection is the one who gets the next request on it.
         let mut connection = Connection::open(&address).expect("a connection");
         let first = connection.get("/").expect("an answer");
         let pid = answered_by(&first).expect("a pid");
         let known = daemon.read("logs/web-out.log").len();
-        let asking = thread::spawn(move || connection.get(&format!("/slow?ms={ms}")));
+        let asking = thread::spawn(move || connection.get(&format!("/slow?ms={takes}")));
         until_true("it has the request", || daemon.read("logs/web-out.log").len() > known);
         Self { asking, pid }
     }
 
     #[track_caller]
-    fn is_answered(self) {
-        assert!(!self.asking.is_finished(), "it was in flight all the while");
+    fn answered(self) {
         let reply = self.asking.join().expect("a client").expect("an answer");
         assert_eq!(answered_by(&reply).expect("a pid"), self.pid);
     }
@@ -54,14 +53,14 @@ fn a_request_in_flight_is_answered_whatever_the_command() {
     daemon.run(&json!([app]));
     let pending = Pending::ask(&daemon, 2000);
     daemon.ok(&["reload", "web"]);
-    pending.is_answered();
+    pending.answered();
     for command in ["restart", "stop"] {
         let pending = Pending::ask(&daemon, 2000);
         let pid = pending.pid;
         let ending = daemon.spawn(&[command, "web"]);
         let stopping = |worker: &Value| worker["status"] == "stopping" && worker["pid"] == pid;
         until_true("it drains", || daemon.list().iter().any(stopping));
-        pending.is_answered();
+        pending.answered();
         finish(ending).expect(0);
         assert!(!process::is_alive(pid));
     }
@@ -72,10 +71,10 @@ fn a_stop_waits_no_longer_than_kill_timeout() {
     let daemon = Daemon::start();
     let Some(app) = node(&daemon, json!({ "kill_timeout": "300ms" })) else { return };
     daemon.run(&json!([app]));
-    let pending = Pending::ask(&daemon, 20_000);
+    let pending = Pending::ask(&daemon, 60_000);
     let begin = Instant::now();
     daemon.ok(&["stop", "web"]);
-    assert!(begin.elapsed().as_millis() >= 300, "it gets the time it was promised");
+    assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
     assert!(pending.asking.join().expect("a client").is_err());
 }
 

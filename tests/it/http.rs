@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an answer may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that is kept.
 pub struct Connection<S: Read + Write>(BufReader<S>);

@@ -13,6 +13,7 @@ mod wait;
 
 mod bad_clients;
 mod bad_declarations;
+mod doctor;
 mod drain;
 mod environment;
 mod failed_start;
@@ -35,7 +36,9 @@ mod reload_told;
 mod rollback;
 mod sample;
 mod scale;
+mod skew;
 mod stop;
 mod supervisor_death;
 mod targets;
+mod upgrade;
 mod worker_death;

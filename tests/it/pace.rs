@@ -61,7 +61,7 @@ fn where_two_cannot_run_together_one_goes_before_one_comes() {
     let daemon = Daemon::start();
     let own = json!({ "listen": [], "instances": 3 });
     daemon.run(&json!([slow(&daemon, own.clone())]));
-    daemon.ok(&["reload", "web"]).says(&["its reload is a restart"]);
+    daemon.ok(&["reload", "web"]).says(&["the reload of web is a restart"]);
     assert_eq!(peaks(&daemon), (1, 1));
     daemon.declare(&json!([slow(&daemon, with(own, json!({ "max_parallel": 2 })))]));
     daemon.ok(&["reload", "web"]);

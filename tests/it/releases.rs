@@ -82,12 +82,21 @@ fn until_the_reload_a_crash_and_a_reboot_start_the_release_that_served() {
     site.switch("2");
     site.crash(0);
     assert!(site.is_at("1"));
-    site.daemon.ok(&["restart", "web"]);
-    assert!(site.is_at("1"));
+    site.daemon.ok(&["restart", "0"]);
+    assert!(site.is_at("1"), "one worker stays with the others");
     site.daemon.pull_the_plug();
     site.daemon.ok(&["ping"]);
     (0..2).for_each(|worker| drop(site.daemon.until_status(worker, "online")));
     assert!(site.is_at("1"));
+}
+
+#[test]
+fn a_restart_of_the_whole_app_follows_the_link() {
+    let Some(site) = Site::set() else { return };
+    site.release("2", "");
+    site.switch("2");
+    site.daemon.ok(&["restart", "web"]);
+    assert!(site.is_at("2"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The supervisor dies: nobody but it notices.
 
+use std::process::Command;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -28,6 +30,20 @@ fn killing_the_supervisor_five_times_loses_no_request_and_no_worker() {
     assert_eq!(answers.into_keys().collect::<Vec<_>>(), before, "both have answered, and nobody else");
     assert!(daemon.list().iter().all(|worker| worker["restarts"] == 0 && worker["status"] == "online"));
     assert_eq!(daemon.json(&["ping"])["supervisor_restarts"], 5);
+}
+
+#[test]
+fn a_supervisor_whose_words_nobody_can_write_down_lives() {
+    let daemon = Daemon::empty();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let mut supd = Command::new(env!("CARGO_BIN_EXE_supd"));
+    let mut supd = supd.env("SUPD_HOME", daemon.home()).stderr(full).spawn().expect("supd");
+    until_true("the daemon", || daemon.home().join("supd.sock").exists());
+    daemon.run(&json!([sleeper("app")]));
+    daemon.ok(&["restart", "app"]);
+    assert_eq!(daemon.json(&["ping"])["supervisor_restarts"], 0);
+    daemon.ok(&["kill"]);
+    supd.wait().expect("its end");
 }
 
 #[test]
