@@ -14,7 +14,7 @@ use crate::wait::until_true;
 
 /// Two cluster workers whose health is asked for, under load.
 fn watched(daemon: &Daemon) -> Option<Crowd> {
-    let live = json!({ "http": "/health", "interval": "200ms", "timeout": "400ms", "failure_threshold": 2 });
+    let live = json!({ "http": "/health", "interval": "200ms", "timeout": "1s", "failure_threshold": 2 });
     let app = with(apps::node(daemon, &json!({}))?, json!({ "live": live, "kill_timeout": "500ms" }));
     daemon.run(&json!([app]));
     Some(Crowd::gather(&apps::address(daemon), &[(Habit::Keep, 4), (Habit::Once, 4)], &["/"]))
@@ -82,7 +82,7 @@ fn a_worker_that_falls_silent_is_replaced() {
     let daemon = Daemon::start();
     let mute = daemon.file("mute");
     let Some(app) = apps::python(&daemon, &json!({ "MUTE_FILE": mute })) else { return };
-    let fields = json!({ "wait_ready": true, "live": { "watchdog": "600ms" }, "instances": 1 });
+    let fields = json!({ "wait_ready": true, "live": { "watchdog": "1s" }, "instances": 1 });
     daemon.run(&json!([with(app, fields)]));
     let before = daemon.pid(0);
     let crowd = Crowd::gather(&apps::address(&daemon), &[(Habit::Once, 4)], &["/"]);
@@ -94,7 +94,7 @@ fn a_worker_that_falls_silent_is_replaced() {
     // It was well in truth, and finished what it had.
     crowd.disperse().complete();
     let told = daemon.ok(&["events", "--nostream"]).out;
-    assert!(told.contains("to be replaced: no WATCHDOG=1 for 600 ms"), "{told}");
+    assert!(told.contains("to be replaced: no WATCHDOG=1 for 1 s"), "{told}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::wait::until_true;
 /// Six workers that take their time to get ready and to go.
 fn slow(daemon: &Daemon, fields: Value) -> Value {
     let script = "trap 'sleep 0.4; exit 0' TERM; sleep 0.2; printf '\"ready\"\\n' >&$NODE_CHANNEL_FD; \
-        while :; do sleep 0.02; done";
+        while :; do sleep 0.05; done";
     let own =
         json!({ "listen": [apps::address(daemon)], "instances": 6, "wait_ready": true, "treekill": false });
     with(with(shell("web", script), own), fields)

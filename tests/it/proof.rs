@@ -36,12 +36,14 @@ fn each_cluster_worker_is_asked_for_its_health() {
     let other = daemon.file("other");
     fs::write(&other, "").expect("a file");
     let next = apps::node(&daemon, &json!({ "SICK_FILE": other, "VERSION": "2" })).expect("Node");
-    daemon.declare(&json!([with(with(next, ready), json!({ "ready_timeout": "1s" }))]));
+    let next = with(next, ready);
+    daemon.declare(&json!([with(next.clone(), json!({ "ready_timeout": "1s" }))]));
     daemon.ctl(&["reload", "web"]).expect(1).says(&["was not ready within", "the old workers stay"]);
     assert_eq!(daemon.pids(), before);
     crowd.disperse().complete();
 
     fs::remove_file(&other).expect("removed");
+    daemon.declare(&json!([next]));
     daemon.ok(&["reload", "web"]);
     assert!(apps::serves(&daemon, "2"));
 }

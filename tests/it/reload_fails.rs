@@ -139,7 +139,9 @@ fn the_second_one_fails_and_the_first_goes_back() {
 #[test]
 fn the_new_one_crashes_as_soon_as_it_is_ready() {
     let Some(stage) = Stage::set() else { return };
-    stage.declare(&json!({ "FAULT": "crashes", "VERSION": "new" }), json!({}));
+    // The second holds the reload up until the first has crashed.
+    let fault = json!({ "FAULT": "crashes in the first, silent in the second", "VERSION": "new" });
+    stage.declare(&fault, json!({}));
     stage.fails(&["exited with code 3", "fatal: out of luck"]);
     until_true("both are back", || {
         let list = stage.daemon.list();
