@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use supd_keeper::{Handover, Notifier, Options};
 
-use supd_keeper::{Handover, Options};
+mod handover;
 
 use crate::home::Home;
 use crate::supervisor;
@@ -107,11 +108,7 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
     make(home)?;
     let Some(lock) = lock(home)? else {
         // Whoever waits for a detached daemon takes the other one for it.
-        if !detached {
-            eprintln!("error: another supd serves {}", home.path().display());
-            eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
-        }
-        return Ok(ExitCode::from(TAKEN));
+        return Ok(if detached { ExitCode::from(TAKEN) } else { beside_another(home) });
     };
     let left = supd_keeper::end_leftovers(&format!("SUPD_HOME={}", home.path().display()));
     if left > 0 {
@@ -146,6 +143,24 @@ fn options(home: &Home) -> Options {
 fn tidy_up(home: &Home) {
     // It names nobody any more; a leftover would do no harm.
     let _ = std::fs::remove_file(home.pid_file());
+}
+
+/// Another daemon serves this home. A unit takes it over; without one we are superfluous.
+fn beside_another(home: &Home) -> ExitCode {
+    let shown = home.path().display();
+    let notifier = Notifier::from_env();
+    if notifier.is_listened_to() {
+        match handover::hand_over(home, &notifier) {
+            Ok(keeper) => {
+                eprintln!("supd: process {keeper} serves {shown} and belongs to this unit from now on");
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => eprintln!("error: the daemon of {shown} cannot be taken over: {error}"),
+        }
+    }
+    eprintln!("error: another supd serves {shown}");
+    eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+    ExitCode::from(TAKEN)
 }
 
 fn make(home: &Home) -> io::Result<()> {

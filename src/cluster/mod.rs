@@ -21,11 +21,15 @@ pub mod ports;
 pub mod preload;
 
 #[cfg(test)]
+mod drain_tests;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod node_tests;
 #[cfg(test)]
 mod parent;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, first_unprivileged_port};
 pub use channel::{Channel, Delivery, Receipt};
 pub use endpoint::Endpoint;
 pub use holder::{Holder, holder};

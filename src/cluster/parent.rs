@@ -34,8 +34,8 @@ pub(super) struct Worker {
 /// A supervisor of the smallest kind.
 pub(super) struct Parent {
     pub(super) directory: tempfile::TempDir,
-    /// Workers get the preload.
-    pub(super) preload: bool,
+    /// Workers get the preload, beside these options of the user.
+    pub(super) preload: Option<&'static str>,
     app: AppName,
     balance: Balance,
     ports: Ports,
@@ -58,6 +58,13 @@ fn node() -> String {
     std::env::var("SUPD_TEST_NODE").unwrap_or_else(|_| "node".to_owned())
 }
 
+/// The first number of its version.
+pub(super) fn major() -> u32 {
+    let version = Command::new(node()).arg("--version").output().expect("node").stdout;
+    let version = String::from_utf8(version).expect("text");
+    version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok()).expect("a version")
+}
+
 pub(super) fn parent(balance: Balance) -> Option<Parent> {
     if Command::new(node()).arg("--version").stdout(Stdio::null()).status().is_err() {
         eprintln!("not tested: there is no `node` in PATH");
@@ -66,7 +73,7 @@ pub(super) fn parent(balance: Balance) -> Option<Parent> {
     let (sender, deliveries) = mpsc::unbounded_channel();
     Some(Parent {
         directory: tempfile::tempdir().expect("directory"),
-        preload: false,
+        preload: None,
         app: AppName::new("web").expect("name"),
         balance,
         ports: Ports::default(),
@@ -99,10 +106,11 @@ impl Parent {
         if cluster {
             command.env("NODE_UNIQUE_ID", run.to_string());
         }
-        if self.preload {
-            let file = preload::install(self.directory.path()).expect("installed");
-            let existing = std::env::var("NODE_OPTIONS").ok();
-            command.env("NODE_OPTIONS", preload::node_options(existing.as_deref(), &file));
+        if let Some(existing) = self.preload {
+            let odd = self.directory.path().join("a \"b\" \\c");
+            std::fs::create_dir_all(&odd).expect("directory");
+            let file = preload::install(&odd).expect("installed");
+            command.env("NODE_OPTIONS", preload::node_options(Some(existing), &file));
         }
         let process = command.spawn().expect("sh");
         self.workers.insert(RunId(run), Worker { process, channel: None, kept });

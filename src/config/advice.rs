@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use supd_api::{AppDeclaration, Check, ExecMode, ListenAddress, Millis, Probe, Secret};
+use supd_api::{AppDeclaration, Check, ExecMode, ListenAddress, Millis, Probe, ReadyPolicy, Secret};
 
 use super::environment::lookup;
 use super::probes::longest;
@@ -78,9 +78,20 @@ impl Advice<'_> {
     /// Whether the times that readiness may take fit together.
     fn patience(&mut self) {
         let ready = &self.declared.ready;
-        if ready.probe.is_some() && self.app.fields.listen_timeout.is_some() {
-            let hint = Some("`ready_timeout` limits the time until the probe passes");
-            self.warn("listen_timeout", "the field has no effect with `ready`", hint);
+        let fields = &self.app.fields;
+        let instead = match ready {
+            ReadyPolicy { probe: Some(_), .. } => Some("ready"),
+            ReadyPolicy { wait_ready: true, .. } => fields.ready_timeout.as_ref().map(|_| "ready_timeout"),
+            ReadyPolicy { startup: Some(_), .. } => Some("startup"),
+            ReadyPolicy { .. } => None,
+        };
+        if let (Some(instead), Some(_)) = (instead, &fields.listen_timeout) {
+            let message = format!("the field has no effect with `{instead}`");
+            self.warn(
+                "listen_timeout",
+                message,
+                Some("`ready_timeout` limits how long it may take to be up"),
+            );
         }
         let within = ready.timeout;
         if ready.startup.as_ref().is_some_and(|startup| longest(startup) > within) {

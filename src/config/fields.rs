@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Listen, Mode, Port, SignalName, Span, Text,
-    Texts, Variables, Words,
+    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Limit, Listen, Mode, Port, SignalName, Span,
+    Text, Texts, Threshold, Variables, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -96,12 +96,12 @@ pub(super) struct AppFields {
     pub(super) shutdown_with_message: Option<Flag>,
     /// A worker is up once it has sent `ready` on the IPC channel. Default: `false`.
     pub(super) wait_ready: Option<Flag>,
-    /// How long `wait_ready`, or the first `listen` of a Node cluster worker, may take. Milliseconds, or a text.
-    /// Default: 3 s.
+    /// How long a worker of a Node cluster may take until it listens; later it counts as up. With `wait_ready`: as
+    /// `ready_timeout`. Milliseconds, or a text. Default: 3 s.
     pub(super) listen_timeout: Option<Span>,
-    /// How long a worker may take to be up with `ready` or `startup`, and in any reload. Milliseconds, or a text.
-    /// Default: 60 s, and what `startup` may take on top.
-    pub(super) ready_timeout: Option<Span>,
+    /// How long a worker may take to prove that it is up, by `ready`, `startup` or `wait_ready`, and in any reload.
+    /// Milliseconds, or a text. Default: 60 s, or `listen_timeout` with `wait_ready`; on top of it what `startup` may take.
+    pub(super) ready_timeout: Option<Limit>,
     /// A worker is up once this probe passes: a table, a path to GET, or a port to connect to.
     #[schemars(schema_with = "table_or_check::<ProbeFields>")]
     pub(super) ready: Option<ProbeFields>,
@@ -114,10 +114,10 @@ pub(super) struct AppFields {
     #[schemars(schema_with = "table_or_check::<LiveFields>")]
     pub(super) live: Option<LiveFields>,
     /// How many replacements may be starting beside the full number of workers in a reload. Default: 1.
-    pub(super) max_surge: Option<Count>,
-    /// How many workers may be on the move in a reload, those whose predecessor still drains included. Default: 2; 1
-    /// where a worker can have one process only.
-    pub(super) max_parallel: Option<Count>,
+    pub(super) max_surge: Option<Threshold>,
+    /// How many workers may be on the move in a reload, those whose predecessor still drains included. Default: 2, or
+    /// `max_surge` if that is more; 1 where a worker can have one process only.
+    pub(super) max_parallel: Option<Threshold>,
     /// If the new version falls into a crash loop so soon after a reload, the old one comes back. Milliseconds, or a
     /// text. 0: it does not. Default: 30 s.
     pub(super) rollback_window: Option<Span>,

@@ -9,7 +9,7 @@ use super::probe_fields::ProbeFields;
 use super::problem::{Report, shown};
 use super::read::App;
 use super::resolve::{flag, span};
-use super::value::{Threshold, Words};
+use super::value::{LONGEST, Threshold, Words};
 
 /// PM2's default.
 const LISTEN_TIMEOUT: Millis = Millis(3_000);
@@ -35,12 +35,17 @@ pub(super) fn ready(app: &App, places: &Places, report: &mut Report) -> ReadyPol
     let ready = fields.ready.as_ref().and_then(|ready| probe("ready", ready, &READY, app, places, report));
     let startup =
         fields.startup.as_ref().and_then(|startup| probe("startup", startup, &STARTUP, app, places, report));
+    let wait_ready = flag(&fields.wait_ready, false);
+    let listen_timeout = span(&fields.listen_timeout);
+    // PM2's field limits the wait for `ready`. Its default does not: to PM2 running out is no failure, so that 3 s are
+    // enough there.
+    let alone = listen_timeout.filter(|_| wait_ready).unwrap_or(ReadyPolicy::default_timeout());
     let patience = startup.as_ref().map_or(Millis(0), longest);
-    let default = Millis(ReadyPolicy::default_timeout().0.saturating_add(patience.0));
+    let default = Millis(alone.0.saturating_add(patience.0)).min(LONGEST);
     ReadyPolicy {
-        wait_ready: flag(&fields.wait_ready, false),
-        listen_timeout: span(&fields.listen_timeout).unwrap_or(LISTEN_TIMEOUT),
-        timeout: span(&fields.ready_timeout).unwrap_or(default),
+        wait_ready,
+        listen_timeout: listen_timeout.unwrap_or(LISTEN_TIMEOUT),
+        timeout: fields.ready_timeout.as_ref().map_or(default, |limit| limit.0),
         probe: ready,
         startup,
     }

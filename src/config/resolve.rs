@@ -113,7 +113,7 @@ pub(super) fn app(
     Some(declaration)
 }
 
-/// Reports what [`validate`] finds. A field that has been reported counts as not given, so that only conclusions
+/// Reports what [`validate()`] finds. A field that has been reported counts as not given, so that only conclusions
 /// from several fields must be held back.
 fn check(declaration: &AppDeclaration, app: &App, report: &mut Report) -> bool {
     let problems = validate::validate(declaration);
@@ -203,7 +203,7 @@ fn reload(app: &App) -> ReloadPolicy {
     ReloadPolicy {
         max_surge: fields.max_surge.as_ref().map_or(default.max_surge, |count| count.0),
         max_parallel: fields.max_parallel.as_ref().map(|count| count.0),
-        watch_window: span(&fields.rollback_window).unwrap_or(default.watch_window),
+        rollback_window: span(&fields.rollback_window).unwrap_or(default.rollback_window),
         reuse_port: flag(&fields.reuse_port, default.reuse_port),
     }
 }

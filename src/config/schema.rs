@@ -78,6 +78,18 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_names_every_field_and_every_other_name() {
+        let reference = include_str!("../../packaging/docs/ecosystem.md");
+        let tables = ["ready", "live"].into_iter().filter_map(probe_fields::table);
+        for names in tables.chain([vocabulary()]) {
+            for name in names.names().chain(names.aliases.iter().map(|(alias, _)| *alias)) {
+                let row = |line: &str| line.starts_with('|') && line.contains(&format!("`{name}`"));
+                assert!(reference.lines().any(row), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn every_field_has_a_description_and_a_type() {
         let schema = schema();
         let app = &schema["definitions"]["app"];

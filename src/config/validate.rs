@@ -177,7 +177,7 @@ impl Check<'_> {
             ("kill_timeout", Some(app.stop.kill_timeout)),
             ("drain_timeout", Some(app.stop.drain_timeout)),
             ("listen_timeout", Some(app.ready.listen_timeout)),
-            ("rollback_window", Some(app.reload.watch_window)),
+            ("rollback_window", Some(app.reload.rollback_window)),
         ] {
             if span.is_some_and(|span: Millis| span > LONGEST) {
                 self.fail(field, "expected at most a year");

@@ -126,6 +126,13 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
+    /// Fact: a run that is starting asks for so much time from now on.
+    MoreTime {
+        /// The run.
+        run: RunId,
+        /// How much.
+        more: Duration,
+    },
     /// Fact: a run that was told to accept nothing more has finished what it had.
     Drained {
         /// The run.
@@ -349,8 +356,8 @@ pub enum What {
     Waiting(Duration),
     /// It is not started again, and why.
     GivenUp(String),
-    /// A rollout has begun.
-    ReloadBegan,
+    /// A rollout of so many workers has begun.
+    ReloadBegan(u32),
     /// So many workers of so many are where they shall be.
     ReloadMoved(u32, u32),
     /// A rollout has ended well.

@@ -146,6 +146,7 @@ impl Supervisor {
             }
             Event::Ready { run } => self.fact(turn, run, &Fact::Ready, None),
             Event::Unfit { run, why } => self.unfit(turn, run, why),
+            Event::MoreTime { run, more } => self.fact(turn, run, &Fact::MoreTime(more), None),
             Event::Drained { run } => self.fact(turn, run, &Fact::Drained, None),
             Event::Exited { run, exit, survivors } => {
                 self.fact(turn, run, &Fact::Exited { survivors }, Some(exit));
@@ -294,6 +295,6 @@ fn stray(turn: &mut Turn<'_>, run: RunId, fact: &Fact) {
         Fact::NotStarted | Fact::Gone | Fact::Exited { survivors: false } => {
             turn.effects.push(Effect::Forget { run });
         }
-        Fact::Deadline | Fact::Hopeless => {}
+        Fact::Deadline | Fact::Hopeless | Fact::MoreTime(_) => {}
     }
 }

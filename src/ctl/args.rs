@@ -141,6 +141,17 @@ pub(crate) enum Command {
     /// Write a sample ecosystem.toml
     #[command(visible_alias = "ecosystem", after_help = "Examples:\n  supctl init\n  supctl init ./deploy")]
     Init(InitArgs),
+    /// Have the daemon started at boot by systemd, without restarting what runs
+    #[command(after_help = STARTUP_EXAMPLES)]
+    Startup(StartupArgs),
+    /// Undo startup; what runs goes on
+    #[command(after_help = "Examples:\n  supctl unstartup\n  sudo supctl unstartup -u deploy")]
+    Unstartup(BootArgs),
+    /// Check everything that the next boot depends on
+    #[command(
+        after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
+    )]
+    Doctor,
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(
@@ -183,6 +194,15 @@ exit code is not 0.
 Examples:
   supctl upgrade                  to the supd beside this supctl, after both were installed anew
   supctl upgrade ./target/release/supd";
+
+const STARTUP_EXAMPLES: &str = "\
+As root: a unit of the machine, which runs supd as root or as the user given with -u. Otherwise: a unit of your own,
+which runs from boot on because it lets you linger.
+
+Examples:
+  supctl startup                  the apps of this user
+  sudo supctl startup -u deploy   the apps of `deploy`, by a unit of the machine
+  supctl startup --now            restart the apps if they cannot be taken over as they run";
 
 const LOG_EXAMPLES: &str = "\
 Examples:
@@ -268,12 +288,12 @@ pub(crate) struct ActArgs {
 /// `reload`.
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
+    /// How long it may take. First, so that it is not listed under what concerns files.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
     /// What is reloaded.
     #[command(flatten)]
     pub(crate) act: ActArgs,
-    /// How long it may take.
-    #[command(flatten)]
-    pub(crate) patience: Patience,
 }
 
 /// `rollback`.
@@ -448,6 +468,37 @@ pub(crate) struct InitArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `startup`.
+#[derive(Debug, Args)]
+pub(crate) struct StartupArgs {
+    /// Whose daemon.
+    #[command(flatten)]
+    pub(crate) boot: BootArgs,
+    /// Restart daemon and apps if systemd cannot take over what runs
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Overwrite a unit that supctl did not write
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `unstartup`, and what it shares with `startup`.
+#[derive(Debug, Args)]
+pub(crate) struct BootArgs {
+    /// What starts this machine's services; only `systemd` is supported [default: found out]
+    #[arg(value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// The user whose daemon it is [default: you]
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// The user's home directory; the daemon's is `.supd` in it
+    #[arg(long, value_name = "DIR", conflicts_with = "home")]
+    pub(crate) hp: Option<PathBuf>,
+    /// Name of the unit [default: supd, or supd-USER for another user's daemon]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_name: Option<String>,
 }
 
 /// `completions`.

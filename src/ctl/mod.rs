@@ -4,6 +4,7 @@
 //! types of `supd-api`; declarations are read here, as the calling user.
 
 mod args;
+mod boot;
 mod cells;
 mod client;
 mod commands;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use supd_api::{Fault, FaultCode};
 
-use args::{Cli, Command, Global};
+use args::{Cli, Command, Global, StartupArgs};
 use client::Client;
 use commands::{act, check, daemon, describe, env, ids, init, list, reload, start, upgrade};
 use commands::{events as event_command, logs as log_command};
@@ -61,10 +62,17 @@ pub fn run() -> ExitCode {
 fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
     let launcher = match command {
         Command::Kill | Command::Version => None,
+        Command::Startup(_) | Command::Unstartup(_) | Command::Doctor => None,
         _ => Some(Launcher::new(!global.silent)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let started = home::find(global.home.as_deref()).and_then(|home| match runtime {
+    let home = match &command {
+        Command::Startup(StartupArgs { boot: args, .. }) | Command::Unstartup(args) => {
+            boot::home(args, global.home.as_deref())
+        }
+        _ => home::find(global.home.as_deref()),
+    };
+    let started = home.and_then(|home| match runtime {
         Ok(runtime) => Ok((home, runtime)),
         Err(error) => Err(Fault::new(FaultCode::Internal, format!("no event loop: {error}"))),
     });
@@ -101,6 +109,9 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Kill => daemon::kill(session).await,
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,
+        Command::Startup(args) => boot::startup(&args, session).await,
+        Command::Unstartup(args) => boot::unstartup(&args, session),
+        Command::Doctor => boot::doctor(session).await,
         Command::Check(args) => check::check(&args, &mut session.output),
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),

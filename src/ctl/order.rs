@@ -39,6 +39,8 @@ enum Kind {
     Starting,
     /// It moves apps to another version, which takes its time.
     Moving(Move, Vec<AppName>),
+    /// The same, but its answer comes at once.
+    Beginning(Move, Vec<AppName>),
 }
 
 /// Which way an app is moved.
@@ -65,13 +67,11 @@ impl Move {
         }
     }
 
-    /// What was done to the workers, or is being done when nobody waits for the end.
-    pub(crate) const fn done(self, patience: Patience) -> &'static str {
-        match (self, patience.no_wait) {
-            (Self::Reload, false) => "reloaded",
-            (Self::Reload, true) => "reloading",
-            (Self::Rollback, false) => "rolled back",
-            (Self::Rollback, true) => "rolling back",
+    /// What has been done to a worker then.
+    pub(crate) const fn done(self) -> &'static str {
+        match self {
+            Self::Reload => "reloaded",
+            Self::Rollback => "rolled back",
         }
     }
 }
@@ -116,7 +116,7 @@ impl Order {
 
 impl Kind {
     fn moving(way: Move, apps: Vec<AppName>, patience: Patience) -> Self {
-        if patience.no_wait { Self::Plain } else { Self::Moving(way, apps) }
+        if patience.no_wait { Self::Beginning(way, apps) } else { Self::Moving(way, apps) }
     }
 }
 
@@ -178,24 +178,32 @@ async fn carry_out(
             culprits.suspect(&accepted);
             Ok(accepted)
         }
+        Kind::Beginning(way, apps) => {
+            let accepted = client.post(&order.path, &order.body).await?;
+            output
+                .say(format!("the {}; `supctl events` shows how it ends", going(*way, apps, "has begun")))?;
+            Ok(accepted)
+        }
         Kind::Moving(way, apps) => {
-            let mut watch = Watch::new(way.done(Patience::default()), apps.clone(), output.style);
+            let mut watch = Watch::new(way.done(), apps.clone(), output.style);
             let accepted = attend(order, &mut watch, client, output, interrupt).await;
             watch.end();
             let Some(accepted) = accepted? else {
-                let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
-                output.note(&format!(
-                    "interrupted: the {} of {} goes on; `supctl events` shows how it ends",
-                    way.noun(),
-                    names.join(", ")
-                ));
+                let going = going(*way, apps, "goes on");
+                output.note(&format!("interrupted: the {going}; `supctl events` shows how it ends"));
                 return Err(Failure::Interrupted);
             };
-            culprits.extend(watch.failed());
+            culprits.extend(watch.suspects());
             culprits.suspect(&accepted);
             Ok(accepted)
         }
     }
+}
+
+/// `reload of web, api has begun`.
+fn going(way: Move, apps: &[AppName], how: &str) -> String {
+    let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
+    format!("{} of {} {how}", way.noun(), names.join(", "))
 }
 
 /// Sends an order and shows what happens until it is answered; `None`: interrupted before that.

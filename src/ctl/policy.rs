@@ -4,22 +4,18 @@ use supd_api::{AppDeclaration, Check, ExecMode, LivePolicy, Probe, ReadyPolicy, 
 
 use super::cells::duration;
 
-/// When a worker counts as up, the most telling proof first.
+/// When a worker counts as up.
 pub(crate) fn readiness(app: &AppDeclaration) -> String {
     let ReadyPolicy { wait_ready, listen_timeout, timeout, probe: proof, startup } = &app.ready;
-    let cluster = app.exec_mode == ExecMode::Cluster;
-    let (early, late) = (duration(*listen_timeout), duration(*timeout));
-    let proven = match (proof, wait_ready) {
-        (Some(proof), _) => format!("{}, within {late}", probe(proof)),
-        (None, true) => format!("\"ready\" or READY=1, within {early} (in a reload {late})"),
-        (None, false) if cluster => {
-            format!("it listens, or after {early} (in a reload it listens within {late})")
+    let told = || wait_ready.then(|| "\"ready\" or READY=1".to_owned());
+    let proofs: Vec<String> =
+        startup.iter().map(probe).chain(proof.as_ref().map(probe).or_else(told)).collect();
+    match (proofs.is_empty(), app.exec_mode) {
+        (false, _) => format!("{}, within {}", proofs.join(", then "), duration(*timeout)),
+        (true, ExecMode::Cluster) => {
+            format!("it listens, or after {} (in a reload {})", duration(*listen_timeout), duration(*timeout))
         }
-        (None, false) => "it runs".to_owned(),
-    };
-    match startup {
-        Some(startup) => format!("{}, then {proven}", probe(startup)),
-        None => proven,
+        (true, ExecMode::Fork) => "it runs".to_owned(),
     }
 }
 
@@ -46,7 +42,7 @@ pub(crate) fn stop(app: &AppDeclaration) -> String {
 
 /// How workers are moved to another version.
 pub(crate) fn reload(app: &AppDeclaration) -> String {
-    let ReloadPolicy { max_surge, max_parallel, watch_window, reuse_port } = &app.reload;
+    let ReloadPolicy { max_surge, max_parallel, rollback_window, reuse_port } = &app.reload;
     let overlaps = *reuse_port || app.exec_mode == ExecMode::Cluster || !app.listen.is_empty();
     let pace = if overlaps {
         format!("new before old, max_surge {max_surge}")
@@ -54,7 +50,7 @@ pub(crate) fn reload(app: &AppDeclaration) -> String {
         "a restart, old before new".to_owned()
     };
     let parallel = max_parallel.map(|most| format!(", max_parallel {most}")).unwrap_or_default();
-    format!("{pace}{parallel}, on probation for {}", duration(*watch_window))
+    format!("{pace}{parallel}, on probation for {}", duration(*rollback_window))
 }
 
 /// `http /health every 10 s, 3 failures`.
@@ -114,15 +110,17 @@ mod tests {
     #[test]
     fn readiness_by_the_strongest_proof() {
         let mut app = declaration("web");
-        assert_eq!(readiness(&app), "it listens, or after 3 s (in a reload it listens within 1 min)");
+        assert_eq!(readiness(&app), "it listens, or after 3 s (in a reload 1 min)");
         app.exec_mode = ExecMode::Fork;
         assert_eq!(readiness(&app), "it runs");
         app.ready.wait_ready = true;
-        assert_eq!(readiness(&app), "\"ready\" or READY=1, within 3 s (in a reload 1 min)");
+        assert_eq!(readiness(&app), "\"ready\" or READY=1, within 1 min");
         app.ready.probe = Some(health());
         assert_eq!(readiness(&app), "http /health every 10 s, 3 failures, timeout 1 s, within 1 min");
         app.ready.startup = Some(Probe { failure_threshold: 30, ..health() });
         assert!(readiness(&app).starts_with("http /health every 10 s, 30 failures, timeout 1 s, then http"));
+        (app.ready.probe, app.ready.wait_ready) = (None, false);
+        assert_eq!(readiness(&app), "http /health every 10 s, 30 failures, timeout 1 s, within 1 min");
     }
 
     #[test]

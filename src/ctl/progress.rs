@@ -12,6 +12,10 @@ use super::output::{Output, Style};
 /// A longer name is cut, so that a bar and a step fit beside it on a line of 80 characters.
 const NAME_MAX: usize = 20;
 
+/// A bar before and after it is known how many workers there are.
+const BEGUN: &str = "{prefix}  [{bar:20}]  {wide_msg}";
+const COUNTED: &str = "{prefix}  [{bar:20}]  {pos}/{len}  {wide_msg}";
+
 /// Drawn at once: there are far fewer happenings than frames.
 const FRAMES: u8 = 60;
 
@@ -20,7 +24,8 @@ pub(crate) struct Watch {
     apps: Vec<AppName>,
     /// Those that have begun and not ended.
     moving: BTreeSet<AppName>,
-    failed: BTreeMap<AppName, u32>,
+    /// Whose fault it is should the reload fail.
+    suspects: BTreeMap<AppName, u32>,
     look: Look,
 }
 
@@ -40,7 +45,7 @@ impl Watch {
             }
             _ => Look::Lines(Lines { done, told: BTreeMap::new() }),
         };
-        Self { apps, moving: BTreeSet::new(), failed: BTreeMap::new(), look }
+        Self { apps, moving: BTreeSet::new(), suspects: BTreeMap::new(), look }
     }
 
     /// Shows what has happened, if it belongs to one of the reloads.
@@ -65,9 +70,9 @@ impl Watch {
         !self.moving.is_empty()
     }
 
-    /// The worker of each app that made its reload fail.
-    pub(crate) fn failed(&self) -> BTreeMap<AppName, u32> {
-        self.failed.clone()
+    /// The worker of each app that has made its reload fail, if it has failed.
+    pub(crate) fn suspects(&self) -> BTreeMap<AppName, u32> {
+        self.suspects.clone()
     }
 
     /// Takes what is shown away, as far as it is not meant to stay.
@@ -87,17 +92,15 @@ impl Watch {
             }
             Kind::ReloadFailed => {
                 self.moving.remove(app);
-                self.failed.extend(worker.map(|worker| (app.clone(), worker)));
+                self.suspects.extend(worker.map(|worker| (app.clone(), worker)));
             }
-            // The last of these before a reload fails is the reason, if the daemon does not name one.
-            Kind::Failed | Kind::GivenUp | Kind::Unfit if self.moving.contains(app) => {
-                self.failed.extend(worker.map(|worker| (app.clone(), worker)));
+            // Unless the daemon names it: who failed last, or, when time ran out, who was started last.
+            Kind::Started | Kind::Failed | Kind::GivenUp | Kind::Unfit => {
+                if self.moving.contains(app) {
+                    self.suspects.extend(worker.map(|worker| (app.clone(), worker)));
+                }
             }
-            Kind::Failed
-            | Kind::GivenUp
-            | Kind::Unfit
-            | Kind::Started
-            | Kind::Ready
+            Kind::Ready
             | Kind::Draining
             | Kind::Stopping
             | Kind::Killed
@@ -116,7 +119,7 @@ struct Lines {
 
 impl Lines {
     fn after(&mut self, happening: &Happening) -> Option<String> {
-        let progress = happening.progress.filter(|_| happening.kind != HappeningKind::ReloadFailed)?;
+        let progress = happening.progress?;
         let before = self.told.insert(happening.app.clone(), progress);
         let Progress { done, of } = progress;
         (before != Some(progress)).then(|| format!("{}: {done}/{of} {}", happening.app, self.done))
@@ -140,8 +143,13 @@ impl Bars {
     fn see(&mut self, happening: &Happening) {
         if let Some(Progress { done, of }) = happening.progress {
             let bar = self.bar(&happening.app);
-            bar.set_length(of.into());
-            bar.set_position(done.into());
+            bar.set_style(look(COUNTED));
+            bar.update(|state| {
+                state.set_len(of.into());
+                state.set_pos(done.into());
+            });
+        } else if happening.kind == HappeningKind::ReloadBegan {
+            self.bar(&happening.app).set_message("begins");
         }
         if let (Some(bar), Some(step)) = (self.of.get(&happening.app), step(happening)) {
             bar.set_message(step);
@@ -152,7 +160,7 @@ impl Bars {
         if let Some(bar) = self.of.get(app) {
             return bar.clone();
         }
-        let bar = self.all.add(ProgressBar::new(0).with_style(look()));
+        let bar = self.all.add(ProgressBar::new(1).with_style(look(BEGUN)));
         bar.set_prefix(format!("{:width$}", cut(app.as_str()), width = self.name_width));
         self.of.insert(app.clone(), bar.clone());
         bar
@@ -161,14 +169,12 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        // A terminal that takes nothing more needs no cleaning.
-        let _ = self.all.clear();
+        self.of.values().for_each(ProgressBar::finish_and_clear);
     }
 }
 
-fn look() -> ProgressStyle {
-    let template = "{prefix}  [{bar:20}]  {pos}/{len}  {wide_msg}";
-    // The template is a constant, so the default look is never seen.
+fn look(template: &str) -> ProgressStyle {
+    // The templates are constants, so the default look is never seen.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("=> ")
 }

@@ -6,6 +6,8 @@
 //! the wrapper here.
 
 mod clock;
+mod companion;
+mod datagram;
 mod handover;
 mod keeper;
 mod leftovers;
@@ -24,8 +26,11 @@ mod tree;
 mod upgrade;
 
 pub use clock::monotonic_ns;
+pub use companion::{Companion, CompanionPlan};
+pub use datagram::{Datagram, look};
 pub use handover::{Handover, handed_over};
 pub use keeper::{Options, go_on, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;
+pub use notify::Notifier;
 pub use table::can_take_over;

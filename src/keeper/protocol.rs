@@ -241,6 +241,8 @@ pub enum DescriptorName {
     Err(RunId),
     /// The supervisor's end of a run's IPC channel.
     Ipc(RunId),
+    /// The datagram socket that a run knows as `NOTIFY_SOCKET`.
+    Notify(RunId),
     /// The memfd in which the log thread notes what it is about to write.
     LogJournal,
 }
@@ -250,7 +252,7 @@ impl DescriptorName {
     pub fn run(&self) -> Option<RunId> {
         match self {
             Self::Control | Self::Port(_) | Self::LogJournal => None,
-            Self::Out(run) | Self::Err(run) | Self::Ipc(run) => Some(*run),
+            Self::Out(run) | Self::Err(run) | Self::Ipc(run) | Self::Notify(run) => Some(*run),
         }
     }
 }

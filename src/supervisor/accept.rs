@@ -37,7 +37,7 @@ pub(super) fn accept(declaration: AppDeclaration) -> Result<Revision, Fault> {
     let base = EnvironmentLayer { layer: Layer::Base, variables: base(&user) };
     let version = version_of(&declaration);
     let pin = Some(Pin::new(&declaration));
-    Ok(Revision { declaration, base, user: user.name, pin, version })
+    Ok(Revision { declaration, base, uid: Some(user.uid.as_raw()), user: user.name, pin, version })
 }
 
 /// The same version as its links lead now; `None`: as before.

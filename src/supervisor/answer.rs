@@ -31,7 +31,7 @@ impl Shell {
             Call::Apply { revisions, gently, pace, reply } => self.apply(revisions, gently, pace, reply),
             Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
             Call::Reload { targets, pace, reply } => self.reload(&targets, pace, reply),
-            Call::Found { apps, pace, reply } => self.reload_found(apps, pace, reply),
+            Call::Found { apps, then, reply } => self.go_on(apps, then, reply),
             Call::Rollback { targets, pace, reply } => self.rollback(&targets, pace, reply),
             Call::Events { query, reply } => drop(reply.send(self.follow_events(&query))),
             Call::Scale(app, to, reply) => self.scale(&app, to, reply),
@@ -56,8 +56,14 @@ impl Shell {
         self.wait(&requests, warnings, pace, reply);
         for (request, revision) in requests.into_iter().zip(revisions) {
             let app = supd_core::AppName(revision.declaration.name.to_string());
-            let (revision, spec) = self.add_revision(&app, Arc::new(revision));
             let timeout = pace.timeout;
+            let current = self.core.revision(&app).and_then(|id| self.revision(&app, id));
+            if gently && current.is_some_and(|current| **current == revision) {
+                // Nothing new: a rollback shall still lead to what was different, and a changed scale stays.
+                self.turn(Event::Reload { request, app, timeout });
+                continue;
+            }
+            let (revision, spec) = self.add_revision(&app, Arc::new(revision));
             self.turn(Event::Apply { request, app, revision, spec, gently, timeout });
         }
     }
@@ -68,6 +74,9 @@ impl Shell {
             Ok(workers) => workers.into_iter().map(WorkerId).collect(),
             Err(fault) => return drop(reply.send(Err(fault))),
         };
+        if verb == Verb::Restart {
+            return self.restart(workers, reply);
+        }
         let request = self.new_request();
         let event = match verb {
             Verb::Start => Event::Start { request, workers },

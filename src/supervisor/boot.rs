@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, Supervisor};
+use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, RunView, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
 use tokio::sync::watch;
 
@@ -52,6 +52,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
+        checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
         revisions: Revisions::new(),
@@ -184,6 +185,9 @@ impl Shell {
             self.core.respecify(app, *id, spec::spec(&revision.declaration));
         }
         self.ports = snapshot.ports;
+        for (run, words) in snapshot.words {
+            self.checks.entry(run).or_default().words = words;
+        }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
@@ -192,6 +196,8 @@ impl Shell {
         self.ledger.change();
         let runs = handover.runs.len();
         self.turn(Event::Resync { known: handover.runs.into_iter().map(known).collect() });
+        let runs_left: Vec<RunView> = self.core.runs().map(|(_, _, _, run)| run).collect();
+        runs_left.into_iter().for_each(|run| self.take_up_checks(run));
         self.begin_to_quit();
         tracing::info!("supervisor {} took over {runs} runs", self.keeper_facts.restarts + 1);
         Ok(())
@@ -220,8 +226,8 @@ impl Shell {
                 continue;
             };
             let Some(revision) = self.revision_of(run) else { continue };
-            let ends = Ends { out, err, channel: end(DescriptorName::Ipc(kept)) };
-            self.attach(run, worker, &revision, &ends);
+            let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
+            self.attach(run, worker, &revision, &Ends { out, err, channel, notify });
         }
     }
 

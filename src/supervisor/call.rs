@@ -6,6 +6,7 @@ use std::time::Duration;
 use supd_api::{
     Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, UpgradeBegun, WorkerView,
 };
+use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
 use super::events::Follower;
@@ -41,10 +42,10 @@ pub(super) enum Call {
         pace: Pace,
         reply: Reply<Accepted>,
     },
-    /// A reload, after it was found out where each app's links lead now.
+    /// A reload or restart, after it was found out where each app's links lead now.
     Found {
-        apps: Vec<(supd_core::AppName, Option<Revision>)>,
-        pace: Pace,
+        apps: Vec<Found>,
+        then: Then,
         reply: Reply<Accepted>,
     },
     Rollback {
@@ -73,6 +74,17 @@ pub(super) enum Call {
     Upgrade(PathBuf, Reply<UpgradeBegun>),
     /// The outcome of what a predecessor could not answer any more.
     Await(Vec<u64>, Reply<Accepted>),
+}
+
+/// An app, and its new version if its links lead somewhere else than before.
+pub(super) type Found = (supd_core::AppName, Option<Revision>);
+
+/// What is to be done with apps that have been looked at.
+pub(super) enum Then {
+    /// Move them.
+    Reload(Pace),
+    /// Restart these workers; those of apps that were looked at are all of them.
+    Restart(Vec<WorkerId>),
 }
 
 /// How a reload is waited for.

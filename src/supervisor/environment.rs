@@ -33,11 +33,18 @@ pub(super) struct Place {
     pub(super) sockets: usize,
     /// The number of its IPC channel, if it has one.
     pub(super) channel: Option<i32>,
+    /// Where it may speak about itself.
+    pub(super) notify: Option<String>,
     /// What its Node loads first.
     pub(super) preload: Option<PathBuf>,
 }
 
 impl Place {
+    /// The place of a command that belongs to a run and has none of its descriptors.
+    pub(super) fn without_descriptors(self) -> Self {
+        Self { sockets: 0, channel: None, notify: None, preload: None, ..self }
+    }
+
     /// The place of a run; `None`: of the next one, if it were started now.
     pub(super) fn new(
         app: &AppDeclaration,
@@ -56,6 +63,7 @@ impl Place {
             run: run.map_or(RunId(0), |run| run.run),
             sockets,
             channel: channel_number(app, sockets),
+            notify: None,
             preload: preload.filter(|_| loads(app)).map(Path::to_owned),
         }
     }
@@ -114,6 +122,12 @@ fn own(home: &Home, app: &AppDeclaration, place: &Place) -> Vec<(String, String)
             app.listen.iter().map(|address| address.to_string().replace(':', ".")).collect();
         own.push(("LISTEN_FDS".to_owned(), place.sockets.to_string()));
         own.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
+    }
+    // sd_notify(3), sd_watchdog_enabled(3).
+    if let Some(name) = &place.notify {
+        own.push(("NOTIFY_SOCKET".to_owned(), name.clone()));
+        let limit = app.live.watchdog.map(|limit| limit.duration().as_micros().to_string());
+        own.extend(limit.map(|micros| ("WATCHDOG_USEC".to_owned(), micros)));
     }
     if let Some(number) = place.channel {
         own.push(("NODE_CHANNEL_FD".to_owned(), number.to_string()));

@@ -1,5 +1,6 @@
 //! Everything that can wake the loop, apart from the keeper and the clock.
 
+use supd_core::RunId;
 use tokio::sync::mpsc;
 
 use super::call::Call;
@@ -7,6 +8,7 @@ use super::ledger::Saved;
 use super::upgrade::Step;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
+use crate::{notify, probe};
 
 /// So many calls may wait; further clients wait for their turn.
 const CALLS_WAITING: usize = 256;
@@ -18,6 +20,9 @@ pub(super) struct Inbox {
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) saved: mpsc::UnboundedReceiver<Saved>,
     pub(super) steps: mpsc::UnboundedReceiver<Step>,
+    pub(super) notes: mpsc::UnboundedReceiver<notify::Delivery>,
+    pub(super) answers: mpsc::UnboundedReceiver<probe::Outgoing>,
+    pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -28,6 +33,10 @@ pub(super) struct Outlets {
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) saved: mpsc::UnboundedSender<Saved>,
     pub(super) steps: mpsc::UnboundedSender<Step>,
+    pub(super) notes: mpsc::UnboundedSender<notify::Delivery>,
+    pub(super) answers: mpsc::UnboundedSender<probe::Outgoing>,
+    /// Runs to look at again.
+    pub(super) doubts: mpsc::UnboundedSender<RunId>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -36,12 +45,18 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (notices, notices_in) = mpsc::unbounded_channel();
     let (saved, saved_in) = mpsc::unbounded_channel();
     let (steps, steps_in) = mpsc::unbounded_channel();
+    let (notes, notes_in) = mpsc::unbounded_channel();
+    let (answers, answers_in) = mpsc::unbounded_channel();
+    let (doubts, doubts_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
         notices: notices_in,
         saved: saved_in,
         steps: steps_in,
+        notes: notes_in,
+        answers: answers_in,
+        doubts: doubts_in,
     };
-    (Outlets { calls, deliveries, notices, saved, steps }, inbox)
+    (Outlets { calls, deliveries, notices, saved, steps, notes, answers, doubts }, inbox)
 }

@@ -20,6 +20,8 @@ pub(super) struct Ends {
     pub(super) out: Arc<OwnedFd>,
     pub(super) err: Arc<OwnedFd>,
     pub(super) channel: Option<Arc<OwnedFd>>,
+    /// Where it speaks; `None`: its run began under a supervisor that did not listen.
+    pub(super) notify: Option<Arc<OwnedFd>>,
 }
 
 /// Everything an order to spawn needs.
@@ -54,6 +56,7 @@ pub(super) fn launch(
     variables: Vec<VariableView>,
     sockets: Vec<Arc<OwnedFd>>,
     channel: Option<i32>,
+    notify: OwnedFd,
 ) -> io::Result<Launch> {
     let app = &revision.declaration;
     let (out, out_child) = pipe2(OFlag::O_CLOEXEC)?;
@@ -72,13 +75,15 @@ pub(super) fn launch(
     descriptors.extend((FIRST_SOCKET..).take(sockets.len()));
     attached.extend(sockets);
 
+    let notify = Arc::new(notify);
     let ends = Ends {
         out: Arc::new(out),
         err: Arc::new(err),
         channel: pair.as_ref().map(|(_, ours, _)| Arc::clone(ours)),
+        notify: Some(Arc::clone(&notify)),
     };
-    let mut keep = vec![DescriptorName::Out(run), DescriptorName::Err(run)];
-    let mut kept = vec![Arc::clone(&ends.out), Arc::clone(&ends.err)];
+    let mut keep = vec![DescriptorName::Out(run), DescriptorName::Err(run), DescriptorName::Notify(run)];
+    let mut kept = vec![Arc::clone(&ends.out), Arc::clone(&ends.err), notify];
     if let Some((number, ours, theirs)) = pair {
         descriptors.push(number);
         attached.push(theirs);
@@ -88,14 +93,13 @@ pub(super) fn launch(
     attached.extend(kept);
 
     let (program, argv) = command(revision);
-    let cwd = revision.pin.as_ref().map_or(&app.cwd, |pin| &pin.cwd);
     let env =
         variables.into_iter().map(|variable| (variable.name, variable.value.reveal().to_owned())).collect();
     let plan = ExecPlan {
         program,
         argv,
         env,
-        cwd: cwd.to_string_lossy().into_owned(),
+        cwd: revision.cwd().to_string_lossy().into_owned(),
         user: app.user.clone(),
         group: app.group.clone(),
         descriptors,

@@ -10,6 +10,7 @@ mod answer;
 mod boot;
 mod call;
 mod channels;
+mod checks;
 mod control;
 mod environment;
 mod events;
@@ -83,6 +84,9 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(notice) = inbox.notices.recv() => shell.on_notice(notice),
             Some(saved) = inbox.saved.recv() => shell.on_saved(saved),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
+            Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
+            Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
+            Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),

@@ -16,6 +16,7 @@ use super::turn::Shell;
 use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
 use crate::logs::Source;
+use crate::{notify, resolve};
 
 /// What is to be started.
 pub(super) struct Start {
@@ -34,10 +35,13 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
-            Effect::Watch { run: _ } => {}
+            Effect::Watch { run } => self.ask_whether_alive(run),
             Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
-            Effect::Sweep { run } => self.signal_tree(run, self.stop_signal(run)),
+            Effect::Sweep { run } => {
+                self.signal_tree(run, self.stop_signal(run));
+                self.signal_tree(run, Signal::SIGCONT);
+            }
             Effect::Kill { run } => self.signal_tree(run, Signal::SIGKILL),
             Effect::Forget { run } => self.forget(run),
             Effect::Save => self.requests.save(self.ledger.change()),
@@ -64,12 +68,13 @@ impl Shell {
         let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker).ok_or(lost)?;
         let decided = self.core.run(start.run).map(|(_, _, _, view)| view);
         let place = Place::new(app, &seat, decided, now.wall, self.preload.as_deref());
+        let (name, notify) = notify::open(protocol::RunId(start.run.0)).map_err(|error| no_ends(&error))?;
+        let place = Place { notify: Some(name), ..place };
         let channel = place.channel;
         let variables = environment(&self.home, &revision, &place);
         let run = protocol::RunId(start.run.0);
-        let made = launch(run, &revision, variables, sockets, channel).map_err(|error| {
-            format!("pipes for its output: {}", Errno::try_from(error).unwrap_or(Errno::UnknownErrno).desc())
-        })?;
+        let made =
+            launch(run, &revision, variables, sockets, channel, notify).map_err(|error| no_ends(&error))?;
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
         self.attach(start.run, start.worker, &revision, &made.ends);
         Ok(())
@@ -88,6 +93,7 @@ impl Shell {
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }
+        self.listen_to(run, revision, ends);
         if let Some(end) = &ends.channel {
             let opened = end
                 .try_clone()
@@ -101,6 +107,7 @@ impl Shell {
 
     /// Tells a run to accept nothing more. One that cannot be told any more has nothing to finish.
     fn drain(&mut self, run: RunId) -> Option<Event> {
+        self.ask_no_more(run);
         match self.channels.get(&run) {
             Some(channel) => {
                 let by_message =
@@ -115,6 +122,7 @@ impl Shell {
 
     /// Asks a run to go, in the way its declaration says.
     fn stop(&mut self, run: RunId) {
+        self.ask_no_more(run);
         let Some(revision) = self.revision_of(run) else { return self.signal_tree(run, Signal::SIGTERM) };
         let policy = &revision.declaration.stop;
         let scope = if policy.treekill { Scope::Tree } else { Scope::Main };
@@ -122,6 +130,8 @@ impl Shell {
             Some(channel) => channel.send(ToWorker::Shutdown),
             None => self.signal(run, self.stop_signal(run), scope),
         }
+        // One that was stopped (SIGSTOP) hears of it only when it goes on, as systemd.kill(5) does it too.
+        self.signal(run, Signal::SIGCONT, scope);
     }
 
     fn stop_signal(&self, run: RunId) -> Signal {
@@ -143,6 +153,7 @@ impl Shell {
         let kept = protocol::RunId(run.0);
         self.logs.release(kept);
         self.channels.remove(&run);
+        self.checks.remove(&run);
         self.ports.release(kept);
         self.figures.forget(run);
         self.keeper.order(Order::Forget { run: kept }, Vec::new());
@@ -166,6 +177,10 @@ impl Shell {
                 if program.contains('/') && std::path::Path::new(program).exists() =>
             {
                 format!("{program}: the interpreter in its first line does not exist")
+            }
+            (Step::Exec, Errno::ENOENT) => {
+                let path = resolve::search_path(&revision.base, &app.environment);
+                resolve::missing(program, path, &app.cwd).to_string()
             }
             (Step::Exec, errno) => format!("{program}: {}", errno.desc()),
             (Step::Credentials, errno) => {
@@ -208,4 +223,10 @@ impl Shell {
     pub(super) fn store(&mut self, name: DescriptorName, socket: &Arc<std::os::fd::OwnedFd>) {
         self.keeper.order(Order::Store { name }, vec![Arc::clone(socket)]);
     }
+}
+
+/// Why its pipes and sockets could not be made: most likely there is no room for descriptors (EMFILE).
+fn no_ends(error: &std::io::Error) -> String {
+    let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    format!("pipes for its output: {}", errno.desc())
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use supd_api::{Accepted, Fault, FaultCode, Instances};
 use supd_core::{AppName, Event, RequestId, WorkerId};
 
 use super::accept::accept_again;
-use super::call::{Call, Pace, Reply};
+use super::call::{Call, Found, Pace, Reply, Then};
 use super::now;
 use super::requests::internal;
 use super::revision::Revision;
@@ -15,12 +16,24 @@ use super::spec::overlaps;
 use super::turn::Shell;
 
 impl Shell {
-    /// First finds out, beside the loop, where each app's links lead now.
     pub(super) fn reload(&mut self, targets: &[String], pace: Pace, reply: Reply<Accepted>) {
-        let apps = match self.apps_of(targets) {
-            Ok(apps) => apps,
-            Err(fault) => return drop(reply.send(Err(fault))),
-        };
+        match self.apps_of(targets) {
+            Ok(apps) => self.look(apps, Then::Reload(pace), reply),
+            Err(fault) => drop(reply.send(Err(fault))),
+        }
+    }
+
+    /// An app all of whose workers are restarted follows its links; one of which some workers stay does not.
+    pub(super) fn restart(&mut self, workers: Vec<WorkerId>, reply: Reply<Accepted>) {
+        let seats: Vec<_> = self.core.view(now().mono).map(|seat| (seat.app.clone(), seat.worker)).collect();
+        let stays =
+            |app: &AppName| seats.iter().any(|(other, worker)| other == app && !workers.contains(worker));
+        let apps = seats.iter().map(|(app, _)| app).filter(|app| !stays(app)).cloned().collect();
+        self.look(apps, Then::Restart(workers), reply);
+    }
+
+    /// Finds out, beside the loop, where each app's links lead now.
+    fn look(&self, apps: BTreeSet<AppName>, then: Then, reply: Reply<Accepted>) {
         let current = |app: AppName| {
             let revision = self.core.revision(&app).and_then(|id| self.revision(&app, id)).cloned()?;
             Some((app, revision))
@@ -32,22 +45,24 @@ impl Shell {
             let found = tokio::task::spawn_blocking(move || current.into_iter().map(look).collect());
             match found.await {
                 // The loop may have ended.
-                Ok(apps) => drop(calls.send(Call::Found { apps, pace, reply }).await),
+                Ok(apps) => drop(calls.send(Call::Found { apps, then, reply }).await),
                 Err(_) => drop(reply.send(Err(internal("a release could not be looked at")))),
             }
         });
     }
 
-    /// The second half of [`Shell::reload`].
-    pub(super) fn reload_found(
-        &mut self,
-        apps: Vec<(AppName, Option<Revision>)>,
-        pace: Pace,
-        reply: Reply<Accepted>,
-    ) {
+    /// Does what [`Shell::look`] was for.
+    pub(super) fn go_on(&mut self, apps: Vec<Found>, then: Then, reply: Reply<Accepted>) {
         if let Err(fault) = self.refuse_while_halting() {
             return drop(reply.send(Err(fault)));
         }
+        match then {
+            Then::Reload(pace) => self.reload_found(apps, pace, reply),
+            Then::Restart(workers) => self.restart_found(apps, workers, reply),
+        }
+    }
+
+    fn reload_found(&mut self, apps: Vec<Found>, pace: Pace, reply: Reply<Accepted>) {
         let current = apps.iter().filter_map(|(app, _)| self.revision(app, self.core.revision(app)?));
         let warnings = reloads_that_are_restarts(current.map(Arc::as_ref));
         let requests: Vec<RequestId> = apps.iter().map(|_| self.new_request()).collect();
@@ -56,14 +71,43 @@ impl Shell {
         for (request, (app, moved)) in requests.into_iter().zip(apps) {
             match moved {
                 None => self.turn(Event::Reload { request, app, timeout }),
-                Some(mut revision) => {
-                    // As many as there are now, whatever the declaration said.
-                    revision.declaration.instances = Instances::Count(self.seats_of(&app));
-                    let (revision, spec) = self.add_revision(&app, Arc::new(revision));
-                    self.turn(Event::Apply { request, app, revision, spec, gently: true, timeout });
-                }
+                Some(revision) => self.apply_found(request, app, revision, true, timeout),
             }
         }
+    }
+
+    fn restart_found(&mut self, apps: Vec<Found>, mut workers: Vec<WorkerId>, reply: Reply<Accepted>) {
+        let moved: Vec<_> = apps.into_iter().filter_map(|(app, moved)| Some((app, moved?))).collect();
+        let of_moved: Vec<WorkerId> = self
+            .core
+            .view(now().mono)
+            .filter(|seat| moved.iter().any(|(app, _)| app == seat.app))
+            .map(|seat| seat.worker)
+            .collect();
+        workers.retain(|worker| !of_moved.contains(worker));
+        let requests: Vec<RequestId> = (0..=moved.len()).map(|_| self.new_request()).collect();
+        self.requests.wait(&requests, Vec::new(), reply);
+        let mut requests = requests.into_iter();
+        for ((app, revision), request) in moved.into_iter().zip(&mut requests) {
+            self.apply_found(request, app, revision, false, None);
+        }
+        for request in requests {
+            self.turn(Event::Restart { request, workers: std::mem::take(&mut workers) });
+        }
+    }
+
+    fn apply_found(
+        &mut self,
+        request: RequestId,
+        app: AppName,
+        mut revision: Revision,
+        gently: bool,
+        timeout: Option<Duration>,
+    ) {
+        // As many as there are now, whatever the declaration said.
+        revision.declaration.instances = Instances::Count(self.seats_of(&app));
+        let (revision, spec) = self.add_revision(&app, Arc::new(revision));
+        self.turn(Event::Apply { request, app, revision, spec, gently, timeout });
     }
 
     pub(super) fn rollback(&mut self, targets: &[String], pace: Pace, reply: Reply<Accepted>) {
@@ -120,7 +164,7 @@ pub(super) fn reloads_that_are_restarts<'a>(revisions: impl Iterator<Item = &'a 
     let text = |revision: &Revision| {
         let name = &revision.declaration.name;
         format!(
-            "{name} opens its port itself, so its reload is a restart, one worker at a time; `listen`, cluster mode or `reuse_port` avoids the gap"
+            "the reload of {name} is a restart, one worker at a time: in fork mode without `listen`, old and new cannot share a port; declare `listen`, use cluster mode, or set `reuse_port` if it needs no port or shares it itself"
         )
     };
     alone.map(text).collect()

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_core::{AppName, RequestId, RevisionId, SNAPSHOT_VERSION, Spec, Supervisor, WorkerResult};
+use supd_core::{AppName, RequestId, RevisionId, RunId, SNAPSHOT_VERSION, Spec, Supervisor, WorkerResult};
 use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
+use super::checks::Words;
 use super::revision::Revision;
 use super::spec::spec;
 use super::turn::Shell;
@@ -27,6 +28,8 @@ pub(super) struct Snapshot {
     pub(super) core: supd_core::Snapshot,
     pub(super) revisions: Vec<(AppName, RevisionId, Arc<Revision>)>,
     pub(super) ports: Ports,
+    #[serde(default)]
+    pub(super) words: Vec<(RunId, Words)>,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -105,6 +108,7 @@ impl Shell {
                 .map(|((app, id), revision)| (app.clone(), *id, Arc::clone(revision)))
                 .collect(),
             ports: self.ports.clone(),
+            words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

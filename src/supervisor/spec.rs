@@ -34,7 +34,7 @@ pub(super) fn spec(app: &AppDeclaration) -> Spec {
         drain: drains(app).then(|| app.stop.drain_timeout.duration()).filter(|limit| !limit.is_zero()),
         settle: if overlap { patience } else { patience.min(SETTLED) },
         reload_within: app.ready.timeout.duration(),
-        watch: app.reload.watch_window.duration(),
+        watch: app.reload.rollback_window.duration(),
     }
 }
 

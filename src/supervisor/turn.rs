@@ -10,6 +10,7 @@ use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 use tokio::sync::watch;
 
+use super::checks::Checks;
 use super::events::Events;
 use super::figures::Figures;
 use super::inbox::Outlets;
@@ -19,9 +20,10 @@ use super::now;
 use super::requests::Requests;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
-use crate::cluster::{Channel, PortKey, Ports, Receipt};
+use crate::cluster::{self, Channel, PortKey, Ports};
 use crate::home::Home;
 use crate::logs::{Logs, Notice};
+use crate::notify;
 
 /// A ledger that could not be written is tried again after so long.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
@@ -53,12 +55,13 @@ pub(super) struct Shell {
     pub(super) ports: Ports,
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
+    pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
     pub(super) events: Events,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
-    /// Lines of channels that are handled once the next snapshot is out.
+    /// Words of workers that are handled once the next snapshot is out.
     pub(super) receipts: Vec<Receipt>,
     /// Something has changed since the last snapshot.
     pub(super) unsaved: bool,
@@ -70,6 +73,23 @@ pub(super) struct Shell {
     pub(super) upgrade: Stage,
     /// `true` closes them: no further clients.
     pub(super) doors: watch::Sender<bool>,
+}
+
+/// For a word of a worker that has been handled.
+pub(super) enum Receipt {
+    /// A line of its channel.
+    Line(cluster::Receipt),
+    /// What it said over `NOTIFY_SOCKET`.
+    Notes(notify::Receipt),
+}
+
+impl Receipt {
+    pub(super) fn sign(self) {
+        match self {
+            Self::Line(receipt) => receipt.sign(),
+            Self::Notes(receipt) => receipt.sign(),
+        }
+    }
 }
 
 impl Shell {
@@ -96,6 +116,7 @@ impl Shell {
             Report::Spawned { run, pid } => {
                 self.write_pid_file(RunId(run.0), Pid(pid));
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
+                self.ask_whether_ready(RunId(run.0));
             }
             Report::SpawnFailed { run, step, errno } => {
                 let run = RunId(run.0);

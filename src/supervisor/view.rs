@@ -57,8 +57,12 @@ impl Shell {
             let usage = usage.unwrap_or_default();
             let view = worker(&self.home, revision, &seat, now);
             let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
+            let checks = seat.run.and_then(|run| self.checks.get(&run.run));
+            let state =
+                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.words.state.clone());
             views.push(WorkerView {
-                reason: if usage.held { held() } else { view.reason.clone() },
+                reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
+                message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
                 ..view
@@ -102,6 +106,8 @@ impl Shell {
         let (revision, seat) =
             found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
         let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
+        let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
+        let place = Place { notify, ..place };
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 

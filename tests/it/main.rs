@@ -11,6 +11,7 @@ mod wait;
 
 mod bad_clients;
 mod bad_declarations;
+mod doctor;
 mod environment;
 mod failed_start;
 mod flat;
@@ -22,6 +23,7 @@ mod races;
 mod ready;
 mod reboot;
 mod reload;
+mod reload_told;
 mod sample;
 mod scale;
 mod skew;

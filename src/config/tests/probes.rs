@@ -117,6 +117,18 @@ fn a_startup_probe_gets_the_time_it_asks_for() {
 }
 
 #[test]
+fn with_wait_ready_pm2s_listen_timeout_is_the_limit() {
+    let site = Site::new();
+    let timeout = |fields| json_of(&app(&site, fields).unwrap())["ready"]["timeout"].clone();
+    assert_eq!(timeout(json!({"wait_ready": true, "listen_timeout": 200})), json!(200));
+    assert_eq!(timeout(json!({"wait_ready": true})), json!(60_000));
+    assert_eq!(timeout(json!({"listen_timeout": 200})), json!(60_000));
+    assert_eq!(timeout(json!({"wait_ready": true, "listen_timeout": 200, "ready_timeout": 9})), json!(9));
+    let startup = json!({"wait_ready": true, "listen_timeout": 200, "startup": 80});
+    assert_eq!(timeout(startup), json!(60_200));
+}
+
+#[test]
 fn the_same_in_every_format() {
     let site = Site::new();
     let toml = "[[apps]]\nscript = 'app.js'\nready_timeout = '2m'\nport = 1\nready = 8080\n\
@@ -252,6 +264,7 @@ fn no_advice_where_all_is_well() {
         json!({"reuse_port": true, "max_surge": 2, "live": "/x", "increment_var": "PORT"}),
         json!({"live": {"exec": ["sh", "-c", "echo $PORT | cat"]}}),
         json!({"startup": "/x", "wait_ready": true, "listen_timeout": 5}),
+        json!({"listen_timeout": 5, "ready_timeout": 9}),
     ] {
         assert_eq!(warnings(&site, fields.clone()), Vec::<String>::new(), "{fields}");
     }

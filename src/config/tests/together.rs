@@ -141,7 +141,7 @@ fn the_daemon_checks_what_it_is_sent() {
         ("exec_mode", |app| app.exec_mode = supd_api::ExecMode::Cluster),
         ("uid", |app| app.user = Some("a\n".to_owned())),
         ("drain_timeout", |app| app.stop.drain_timeout = Millis(u64::MAX)),
-        ("rollback_window", |app| app.reload.watch_window = Millis(u64::MAX)),
+        ("rollback_window", |app| app.reload.rollback_window = Millis(u64::MAX)),
         ("max_surge", |app| app.reload.max_surge = 0),
         ("max_parallel", |app| app.reload.max_parallel = Some(u32::MAX)),
         ("reuse_port", |app| app.reload.reuse_port = true),

@@ -1,6 +1,6 @@
 //! reload and rollback: apps are moved to another version, worker by worker.
 
-use supd_api::{AppDeclaration, AppName, Fault, FaultCode};
+use supd_api::{AppDeclaration, AppName, Fault};
 
 use super::act::sorted;
 use crate::ctl::args::{ReloadArgs, RollbackArgs};
@@ -20,34 +20,15 @@ pub(crate) async fn reload(args: ReloadArgs, session: &mut Session) -> Result<()
     if !unsourced.is_empty() {
         orders.push(Order::moving(Move::Reload, unsourced, patience));
     }
-    submit(Move::Reload.done(patience), orders, session).await
+    submit(Move::Reload.done(), orders, session).await
 }
 
 /// `rollback`: to what was declared before.
 pub(crate) async fn rollback(args: RollbackArgs, session: &mut Session) -> Result<(), Failure> {
     let RollbackArgs { targets, patience } = args;
     let apps = session.client.apps(&targets).await?;
-    let (able, unable): (Vec<_>, Vec<_>) = apps.into_iter().partition(|app| app.previous_revision.is_some());
-    let names = |apps: Vec<supd_api::AppView>| -> Vec<AppName> {
-        apps.into_iter().map(|app| app.declaration.name).collect()
-    };
-    let (able, unable) = (names(able), names(unable));
-    if !unable.is_empty() {
-        return Err(nothing_before(&unable, &able).into());
-    }
-    let order = Order::moving(Move::Rollback, able, patience);
-    submit(Move::Rollback.done(patience), vec![order], session).await
-}
-
-/// As with unknown targets: one that cannot be, and nothing is done.
-fn nothing_before(unable: &[AppName], able: &[AppName]) -> Fault {
-    let listed = |apps: &[AppName], by: &str| apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(by);
-    let verb = if unable.len() == 1 { "has" } else { "have" };
-    let message = format!("{} {verb} no previous revision to return to", listed(unable, ", "));
-    Fault::new(FaultCode::Conflict, message).hint(match able {
-        [] => "there is one after a `reload` or `restart FILE` that changed the declaration".to_owned(),
-        able => format!("`supctl rollback {}` returns the others", listed(able, " ")),
-    })
+    let names = apps.into_iter().map(|app| app.declaration.name).collect();
+    submit(Move::Rollback.done(), vec![Order::moving(Move::Rollback, names, patience)], session).await
 }
 
 /// Adds the declarations on disk of the apps that came from a file; the names of the others are returned.

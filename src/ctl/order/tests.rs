@@ -24,8 +24,15 @@ fn began() -> Happening {
     }
 }
 
-fn order() -> Order {
-    Order::moving(Move::Reload, vec![web()], Patience::default())
+/// A reload that never ends is a failed test, not a stuck one.
+async fn carried_out(
+    interrupt: impl Future<Output = ()>,
+    session: &mut Session,
+) -> Result<Accepted, Failure> {
+    let order = Order::moving(Move::Reload, vec![web()], Patience::default());
+    let mut culprits = Culprits::default();
+    let ended = carry_out(&order, &mut culprits, interrupt, session);
+    timeout(Duration::from_secs(30), ended).await.expect("an end")
 }
 
 #[tokio::test]
@@ -38,7 +45,7 @@ async fn an_interrupted_wait_says_that_the_reload_goes_on() {
             yield_now().await;
         }
     };
-    let ended = carry_out(&order(), &mut Culprits::default(), interrupt, &mut session).await;
+    let ended = carried_out(interrupt, &mut session).await;
     let failure = ended.unwrap_err();
     assert!(matches!(failure, Failure::Interrupted));
     assert_eq!((session.output.failure(failure), out.text().as_str()), (130, ""));
@@ -54,7 +61,7 @@ async fn an_answer_does_not_wait_for_happenings_that_do_not_come() {
     let answers = [("POST /v1/workers/reload", (200, accepted))].into_iter().collect();
     let fake = Fake::moving(answers, "/v1/workers/reload", vec![began()], Then::Answer);
     let (mut session, _, err) = fake.session(Style::default(), None);
-    let ended = carry_out(&order(), &mut Culprits::default(), pending(), &mut session).await;
+    let ended = carried_out(pending(), &mut session).await;
     assert_eq!(ended.unwrap(), Accepted::default());
     assert_eq!(err.text(), "web: 0/2 reloaded\n");
 }

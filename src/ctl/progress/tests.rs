@@ -45,6 +45,17 @@ fn a_bar_for_each_app_with_its_present_step() {
 }
 
 #[test]
+fn a_bar_is_there_before_anything_is_counted() {
+    let (mut bars, terminal) = bars(&["web"]);
+    bars.see(&about("web", None, Kind::ReloadBegan, None));
+    insta::assert_snapshot!(terminal.contents(), @"web  [                    ]  begins");
+    bars.see(&about("web", Some(0), Kind::Started, None));
+    insta::assert_snapshot!(terminal.contents(), @"web  [                    ]  worker 0: starting");
+    bars.see(&about("web", None, Kind::ReloadMoved, Some((1, 4))));
+    insta::assert_snapshot!(terminal.contents(), @"web  [=====>              ]  1/4  worker 0: starting");
+}
+
+#[test]
 fn a_bar_stays_on_its_line() {
     let name = "a-name-that-is-far-too-long-for-a-line";
     let (mut bars, terminal) = bars(&[name]);

@@ -4,12 +4,15 @@ use supd_api::{AppName, Millis, Status, WorkerView};
 
 use crate::ctl::cells;
 
+/// What need not be said of a worker that is online.
+const PLAIN: [&str; 2] = ["ready", "being replaced"];
+
 /// Something about some workers of an app, or about the app as a whole.
 #[derive(PartialEq, Eq)]
 enum Remark<'a> {
     /// What should be known about the app.
     Notice(&'a str),
-    /// Why they are not plainly online.
+    /// Why they are not plainly online, or what is wrong with them although they are.
     Reason(Status, &'a str),
     /// What they say about themselves.
     Message(&'a str),
@@ -38,7 +41,8 @@ pub(super) fn remarks(workers: &[WorkerView]) -> Vec<String> {
 }
 
 fn about(worker: &WorkerView) -> impl Iterator<Item = Remark<'_>> {
-    let plain = worker.status == Status::Online || worker.reason.is_empty();
+    let reason = worker.reason.as_str();
+    let plain = reason.is_empty() || (worker.status == Status::Online && PLAIN.contains(&reason));
     let notice = worker.notice.as_deref().map(Remark::Notice);
     let reason = (!plain).then_some(Remark::Reason(worker.status, &worker.reason));
     let message = worker.message.as_deref().filter(|text| !text.is_empty()).map(Remark::Message);
@@ -73,8 +77,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_workers_that_are_online() {
-        assert!(remarks(&[worker(0, "web"), worker(1, "web")]).is_empty());
+    fn nothing_is_said_without_need() {
+        assert!(remarks(&[worker(0, "web"), in_state(worker(1, "web"), Status::Stopped, "")]).is_empty());
+        let silent = WorkerView { reason: "no answer at /health".to_owned(), ..worker(0, "web") };
+        assert_eq!(remarks(&[silent]), ["web (0) online: no answer at /health"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whole commands against a fake daemon: what is asked, what is printed, which code results.
 
 mod arguments;
+mod boot;
 mod breaking;
 mod document;
 mod launching;

@@ -42,10 +42,8 @@ fn outcomes(failure: Option<&str>) -> Value {
 
 /// A daemon with an app of two workers, and its answer to reload and rollback.
 fn answers(failure: Option<&str>) -> Answers {
-    let mut view = app("web", vec![worker(0, "web"), worker(1, "web")]);
-    view.previous_revision = Some(3);
     ok([
-        ("GET /v1/apps", json!([view])),
+        ("GET /v1/apps", json!([app("web", vec![worker(0, "web"), worker(1, "web")])])),
         ("GET /v1/workers", json!([])),
         ("POST /v1/workers/reload", outcomes(failure)),
         ("POST /v1/workers/rollback", outcomes(failure)),
@@ -137,6 +135,20 @@ async fn the_daemon_may_name_the_worker_itself() {
 }
 
 #[tokio::test]
+async fn when_time_runs_out_who_was_started_last_is_quoted() {
+    let late = vec![
+        about("web", None, Kind::ReloadBegan),
+        about("web", Some(0), Kind::Started),
+        about("web", Some(0), Kind::Ready),
+        about("web", Some(1), Kind::Started),
+        about("web", None, Kind::ReloadFailed),
+    ];
+    let answers = with_words(answers(Some("the new one was not in place in time")), &["boom"]);
+    let ran = Fake::moving(answers, RELOAD, late, Then::Answer).run("reload web --timeout 1s").await;
+    assert!(ran.err.ends_with("last lines of web 1's standard error:\n  boom\n"), "{}", ran.err);
+}
+
+#[tokio::test]
 async fn a_failed_start_quotes_the_first_that_failed() {
     let accepted = json!({ "workers": [
         { "id": 0, "app": "web" },
@@ -171,7 +183,11 @@ async fn who_does_not_wait_is_not_told_that_it_is_done() {
     let fake = Fake::serving(answers(None));
     let ran = fake.run("reload web --no-wait --timeout 2m").await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    assert!(ran.out.starts_with("reloading web (0, 1)\n"), "{}", ran.out);
+    assert!(
+        ran.out.starts_with("the reload of web has begun; `supctl events` shows how it ends\n"),
+        "{}",
+        ran.out
+    );
     let body = json!({ "targets": ["web"], "no_wait": true, "timeout": 120_000 });
     assert_eq!(fake.body("POST /v1/workers/reload"), body);
     assert!(!fake.asked().iter().any(|asked| asked.contains("events")));
@@ -213,24 +229,12 @@ async fn a_rollback_looks_like_a_reload() {
 }
 
 #[tokio::test]
-async fn a_rollback_without_a_previous_revision_changes_nothing() {
-    let mut old = app("web", vec![worker(0, "web")]);
-    old.previous_revision = Some(1);
-    let fake = Fake::serving(ok([("GET /v1/apps", json!([app("api", vec![]), old]))]));
-    let ran = fake.run("rollback all").await;
+async fn a_rollback_to_nothing_changes_nothing() {
+    let refused = "web has no earlier version";
+    let fake = Fake::serving(refusing(answers(None), "POST /v1/workers/rollback", 409, "conflict", refused));
+    let ran = fake.run("rollback web").await;
     assert_eq!((ran.code, ran.out.as_str()), (5, ""));
-    assert_eq!(
-        ran.err,
-        "error: api has no previous revision to return to\nhint: `supctl rollback web` returns the others\n"
-    );
-    assert_eq!(fake.asked(), ["GET /v1/apps?target=all"]);
-    let fake = Fake::serving(ok([("GET /v1/apps", json!([app("api", vec![])]))]));
-    let ran = fake.run("rollback api").await;
-    assert!(
-        ran.err.ends_with(
-            "hint: there is one after a `reload` or `restart FILE` that changed the declaration\n"
-        )
-    );
+    assert_eq!(ran.err, "error: web has no earlier version\n");
 }
 
 #[tokio::test]
