@@ -126,6 +126,24 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
     Ok(code)
 }
 
+/// Another daemon serves this home. A unit takes it over; without one we are superfluous.
+fn beside_another(home: &Home) -> ExitCode {
+    let shown = home.path().display();
+    let notifier = Notifier::from_env();
+    if notifier.is_listened_to() {
+        match handover::hand_over(home, &notifier) {
+            Ok(keeper) => {
+                eprintln!("supd: process {keeper} serves {shown} and belongs to this unit from now on");
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => eprintln!("error: the daemon of {shown} cannot be taken over: {error}"),
+        }
+    }
+    eprintln!("error: another supd serves {shown}");
+    eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+    ExitCode::from(TAKEN)
+}
+
 /// Goes on as the keeper that an older program was, in this very process.
 fn go_on(handover: Handover) -> ExitCode {
     let home = Home::at(handover.home()).unwrap_or_else(|error| handover.refuse(&error.to_string()));
@@ -143,24 +161,6 @@ fn options(home: &Home) -> Options {
 fn tidy_up(home: &Home) {
     // It names nobody any more; a leftover would do no harm.
     let _ = std::fs::remove_file(home.pid_file());
-}
-
-/// Another daemon serves this home. A unit takes it over; without one we are superfluous.
-fn beside_another(home: &Home) -> ExitCode {
-    let shown = home.path().display();
-    let notifier = Notifier::from_env();
-    if notifier.is_listened_to() {
-        match handover::hand_over(home, &notifier) {
-            Ok(keeper) => {
-                eprintln!("supd: process {keeper} serves {shown} and belongs to this unit from now on");
-                return ExitCode::SUCCESS;
-            }
-            Err(error) => eprintln!("error: the daemon of {shown} cannot be taken over: {error}"),
-        }
-    }
-    eprintln!("error: another supd serves {shown}");
-    eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
-    ExitCode::from(TAKEN)
 }
 
 fn make(home: &Home) -> io::Result<()> {

@@ -16,6 +16,9 @@ const options = (process.env.NODE_OPTIONS ?? '').replace(/--require "(?:[^"\\]|\
 if (options === '') delete process.env.NODE_OPTIONS; // Child processes are none of our business.
 else process.env.NODE_OPTIONS = options;
 
+// In a Node whose inner life has changed all goes on as without us.
+const harmless = (work) => (...given) => { try { work(...given); } catch {} };
+
 const isServer = (handle) => handle.listening === true && typeof handle.listenerCount === 'function'
     && handle.listenerCount('request') + handle.listenerCount('stream') > 0;
 const servers = () => process._getActiveHandles().filter(isServer);
@@ -54,7 +57,7 @@ function makeLast(response) {
 function drain() {
     const closing = servers();
     for (const server of closing) {
-        if (server.closeIdleConnections) server.closeIdleConnections = () => {}; // close() calls it.
+        if (list(server)) server.closeIdleConnections = () => {}; // close() calls it.
         if (server.listenerCount('stream') > 0) server.prependListener('stream', ({ session }) => session?.close());
     }
     for (const { _httpMessage: response } of connections(closing)) {
@@ -66,26 +69,27 @@ function drain() {
     setImmediate(() => closing.filter(isServer).forEach((server) => server.close()));
 
     let before = new Map();
-    const looking = setInterval(() => {
+    setInterval(harmless(() => {
         const now = new Map();
         for (const socket of silent(closing)) {
             const { bytesRead } = socket;
             const seen = before.get(socket);
             const looks = seen?.bytesRead === bytesRead ? seen.looks + 1 : 0;
             if (looks < LOOKS_IN_SILENCE) now.set(socket, { bytesRead, looks });
-            else socket.destroySoon();
+            else (socket.destroySoon ?? socket.destroy).call(socket);
         }
         before = now;
-        if (!process.connected) clearInterval(looking); // All servers are closed.
-    }, LOOK_EVERY).unref();
+    }), LOOK_EVERY).unref();
 }
 
-process.prependListener('internalMessage', ({ cmd, act }, handle) => {
+function adopt(connection) {
+    const server = servers().find(isPlain);
+    if (server) server._handle.onconnection(0, connection);
+    else connection.close();
+}
+
+process.prependListener('internalMessage', harmless(({ cmd, act }, handle) => {
     if (cmd === 'NODE_CLUSTER' && act === 'disconnect') drain();
-    if (cmd === 'NODE_SUPD_CONNECTION' && handle) {
-        const server = servers().find(isPlain);
-        if (server) server._handle.onconnection(0, handle);
-        else handle.close();
-    }
-});
+    if (cmd === 'NODE_SUPD_CONNECTION' && handle) adopt(handle);
+}));
 process.send({ cmd: 'NODE_SUPD_PRELOADED' }, () => {});

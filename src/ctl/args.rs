@@ -187,14 +187,6 @@ Examples:
   supctl events web 3 --nostream    all that is remembered of these
   supctl events --json | jq 'select(.kind == \"rolled_back\")'";
 
-const UPGRADE_EXAMPLES: &str = "\
-The new program first shows that it can read the present state. If it does not get ready, the old one goes on and the
-exit code is not 0.
-
-Examples:
-  supctl upgrade                  to the supd beside this supctl, after both were installed anew
-  supctl upgrade ./target/release/supd";
-
 const STARTUP_EXAMPLES: &str = "\
 As root: a unit of the machine, which runs supd as root or as the user given with -u. Otherwise: a unit of your own,
 which runs from boot on because it lets you linger.
@@ -203,6 +195,14 @@ Examples:
   supctl startup                  the apps of this user
   sudo supctl startup -u deploy   the apps of `deploy`, by a unit of the machine
   supctl startup --now            restart the apps if they cannot be taken over as they run";
+
+const UPGRADE_EXAMPLES: &str = "\
+The new program first shows that it can read the present state. If it does not get ready, the old one goes on and the
+exit code is not 0.
+
+Examples:
+  supctl upgrade                  to the supd beside this supctl, after both were installed anew
+  supctl upgrade ./target/release/supd";
 
 const LOG_EXAMPLES: &str = "\
 Examples:

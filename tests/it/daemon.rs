@@ -204,6 +204,12 @@ impl Daemon {
         self.until(id, status, |worker| worker["status"] == status)
     }
 
+    /// What has happened so far, oldest first.
+    pub fn happenings(&self) -> Vec<Value> {
+        let lines = self.ok(&["events", "--nostream", "--json"]).out;
+        lines.lines().map(|line| serde_json::from_str(line).expect("a happening")).collect()
+    }
+
     /// Process ids of keeper and supervisor.
     pub fn heads(&self) -> (i32, i32) {
         let view = self.json(&["ping"]);

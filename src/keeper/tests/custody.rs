@@ -13,7 +13,7 @@ use supd_keeper::memfd;
 use supd_keeper::protocol::{
     DescriptorName, ExecPlan, Exit, Order, Report, RunId, RunRecord, RunState, Scope,
 };
-use theatre::{Theatre, await_end, await_readable, exists, kill, line, sh};
+use theatre::{Theatre, await_end, await_readable, await_stopped, exists, kill, line, sh};
 
 #[test]
 fn an_exit_without_a_supervisor_is_in_the_next_welcome_until_it_is_forgotten() {
@@ -55,6 +55,8 @@ fn a_living_run_keeps_its_pid_and_its_output_over_the_death_of_a_supervisor() {
     // Nobody but the keeper has the reading end now.
     let mut welcome = theatre.meet();
     assert_eq!(welcome.runs, [RunRecord { run: RunId(1), pid, state: RunState::Alive }]);
+    // Earlier it would be lost.
+    await_stopped(pid);
     kill(pid, libc::SIGCONT);
     let kept = welcome.descriptors.remove(&DescriptorName::Out(RunId(1))).unwrap();
     assert_eq!(line(&mut File::from(kept)), "two");

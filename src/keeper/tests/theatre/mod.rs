@@ -373,6 +373,16 @@ pub fn await_end(pid: i32) {
     assert!(ends(pid), "{pid} lives on for {LIMIT:?}");
 }
 
+/// Waits until a signal has stopped a process. Nothing tells of that, so it is asked for.
+pub fn await_stopped(pid: i32) {
+    let until = std::time::Instant::now() + LIMIT;
+    let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    while !stat().rsplit(") ").next().unwrap().starts_with('T') {
+        assert!(std::time::Instant::now() < until, "{pid} is not stopped for {LIMIT:?}");
+        std::thread::yield_now();
+    }
+}
+
 fn ends(pid: i32) -> bool {
     // SAFETY: a new descriptor, or a negative number when there is no such process any more.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
