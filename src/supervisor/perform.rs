@@ -35,7 +35,10 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
-            Effect::Watch { run } => self.ask_whether_alive(run),
+            Effect::Watch { run } => {
+                self.ports.prove(protocol::RunId(run.0));
+                self.ask_whether_alive(run);
+            }
             Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
             Effect::Sweep { run } => {
