@@ -15,7 +15,7 @@ pub struct Home {
 }
 
 /// Home of the daemon that serves the whole machine.
-const SYSTEM: &str = "/var/lib/supd";
+pub const SYSTEM: &str = "/var/lib/supd";
 
 /// The longest path `sockaddr_un` holds, without its closing NUL (unix(7)).
 const SUN_PATH_MAX: usize = 107;

@@ -7,21 +7,50 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
     ("atomic", &[]),
     ("home", &["api"]),
     ("nearest", &[]),
-    ("config", &["api", "nearest"]),
+    ("printable", &[]),
+    ("processes", &[]),
+    ("resolve", &["api"]),
+    ("config", &["api", "nearest", "resolve"]),
     ("logs", &["api", "keeper"]),
     ("cluster", &["api", "keeper"]),
-    ("ctl", &["api", "config", "home", "nearest"]),
-    ("supervisor", &["api", "core", "keeper", "config", "logs", "cluster", "home", "nearest", "atomic"]),
-    ("daemon", &["keeper", "home", "supervisor"]),
+    ("probe", &["api", "keeper", "printable"]),
+    ("notify", &["api", "keeper", "printable"]),
+    ("ctl", &["api", "atomic", "config", "cluster", "home", "nearest", "processes", "resolve"]),
+    (
+        "supervisor",
+        &[
+            "api", "core", "keeper", "config", "logs", "cluster", "probe", "notify", "home", "nearest",
+            "atomic", "resolve",
+        ],
+    ),
+    ("daemon", &["keeper", "home", "processes", "supervisor"]),
     ("bin", &["daemon", "ctl"]),
-    ("lib", &["atomic", "home", "nearest", "config", "logs", "cluster", "ctl", "supervisor", "daemon"]),
+    (
+        "lib",
+        &[
+            "atomic",
+            "home",
+            "nearest",
+            "printable",
+            "processes",
+            "resolve",
+            "config",
+            "logs",
+            "cluster",
+            "probe",
+            "notify",
+            "ctl",
+            "supervisor",
+            "daemon",
+        ],
+    ),
 ];
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;

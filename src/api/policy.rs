@@ -130,13 +130,13 @@ pub struct ReloadPolicy {
     /// have two processes, else 1.
     pub max_parallel: Option<u32>,
     /// After a reload the new version is on probation for so long: if it falls into a crash loop, the old one comes back.
-    pub watch_window: Millis,
+    pub rollback_window: Millis,
     /// The app binds its port with `SO_REUSEPORT` itself, so a worker may have two processes for a moment.
     pub reuse_port: bool,
 }
 
 impl Default for ReloadPolicy {
     fn default() -> Self {
-        Self { max_surge: 1, max_parallel: None, watch_window: Millis(30_000), reuse_port: false }
+        Self { max_surge: 1, max_parallel: None, rollback_window: Millis(30_000), reuse_port: false }
     }
 }

@@ -79,7 +79,7 @@ impl BindError {
 }
 
 /// `net.ipv4.ip_unprivileged_port_start` (Linux' Documentation/networking/ip-sysctl.rst).
-fn first_unprivileged_port() -> u16 {
+pub fn first_unprivileged_port() -> u16 {
     std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
         .ok()
         .and_then(|text| text.trim().parse().ok())

@@ -29,7 +29,7 @@ mod node_tests;
 #[cfg(test)]
 mod parent;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, first_unprivileged_port};
 pub use channel::{Channel, Delivery, Receipt};
 pub use endpoint::Endpoint;
 pub use holder::{Holder, holder};

@@ -9,10 +9,12 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Listen, Mode, Port, SignalName, Span, Text,
-    Texts, Variables, Words,
+    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Limit, Listen, Mode, Port, SignalName, Span,
+    Text, Texts, Threshold, Variables, Words,
 };
+use super::vocabulary::{NoField, Vocabulary};
 
 /// One app.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -82,14 +84,46 @@ pub(super) struct AppFields {
     pub(super) kill_timeout: Option<Span>,
     /// The stop signal. Default: `SIGINT` for Node, Bun and Deno, else `SIGTERM`.
     pub(super) kill_signal: Option<SignalName>,
+    /// How long a worker of a Node cluster may take to finish what it has accepted, once told to accept no more and
+    /// before the stop signal. Milliseconds, or a text. 0: it is not told. Default: 30 s.
+    pub(super) drain_timeout: Option<Span>,
+    /// `false`: no lines of supd's are loaded into the workers of a Node cluster; they close kept-alive connections
+    /// between two requests while draining. Default: `true`.
+    pub(super) node_preload: Option<Flag>,
     /// `false`: the stop signal goes to the main process only. Default: `true`.
     pub(super) treekill: Option<Flag>,
     /// Stop by the message `shutdown` on the IPC channel in place of a signal. Default: `false`.
     pub(super) shutdown_with_message: Option<Flag>,
     /// A worker is up once it has sent `ready` on the IPC channel. Default: `false`.
     pub(super) wait_ready: Option<Flag>,
-    /// How long it may take to be up. Milliseconds, or a text. Default: 3 s.
+    /// How long a worker of a Node cluster may take until it listens; later it counts as up. With `wait_ready`: as
+    /// `ready_timeout`. Milliseconds, or a text. Default: 3 s.
     pub(super) listen_timeout: Option<Span>,
+    /// How long a worker may take to prove that it is up, by `ready`, `startup` or `wait_ready`, and in any reload.
+    /// Milliseconds, or a text. Default: 60 s, or `listen_timeout` with `wait_ready`; on top of it what `startup` may take.
+    pub(super) ready_timeout: Option<Limit>,
+    /// A worker is up once this probe passes: a table, a path to GET, or a port to connect to.
+    #[schemars(schema_with = "table_or_check::<ProbeFields>")]
+    pub(super) ready: Option<ProbeFields>,
+    /// No other probe is made until this one has passed; when it fails for good, so has the start. A table, a path to
+    /// GET, or a port to connect to.
+    #[schemars(schema_with = "table_or_check::<ProbeFields>")]
+    pub(super) startup: Option<ProbeFields>,
+    /// A worker is replaced when this probe fails for good or its `watchdog` runs out: a table, a path to GET, or a port
+    /// to connect to.
+    #[schemars(schema_with = "table_or_check::<LiveFields>")]
+    pub(super) live: Option<LiveFields>,
+    /// How many replacements may be starting beside the full number of workers in a reload. Default: 1.
+    pub(super) max_surge: Option<Threshold>,
+    /// How many workers may be on the move in a reload, those whose predecessor still drains included. Default: 2, or
+    /// `max_surge` if that is more; 1 where a worker can have one process only.
+    pub(super) max_parallel: Option<Threshold>,
+    /// If the new version falls into a crash loop so soon after a reload, the old one comes back. Milliseconds, or a
+    /// text. 0: it does not. Default: 30 s.
+    pub(super) rollback_window: Option<Span>,
+    /// `true`: the app binds its port with `SO_REUSEPORT` itself, so that a reload may start the new process beside the
+    /// old one. Default: `false`.
+    pub(super) reuse_port: Option<Flag>,
     /// File for standard output; `NULL` or `/dev/null` for none.
     pub(super) out_file: Option<Text>,
     /// File for standard error; `NULL` or `/dev/null` for none.
@@ -167,67 +201,38 @@ const INERT: &[(&str, &str)] = &[
     ("deep_monitoring", NODE_AGENT),
 ];
 
-/// Other names and the names of their fields.
-pub(super) fn aliases() -> &'static [(&'static str, &'static str)] {
-    ALIASES
-}
+/// Words of Kubernetes, whose probes these fields follow.
+const FOREIGN: &[(&str, &str)] = &[
+    ("readiness_probe", "Kubernetes' `readinessProbe` is `ready` here"),
+    ("readiness", "write `ready`"),
+    ("liveness_probe", "Kubernetes' `livenessProbe` is `live` here"),
+    ("liveness", "write `live`"),
+    ("startup_probe", "Kubernetes' `startupProbe` is `startup` here"),
+    (
+        "termination_grace_period_seconds",
+        "write `kill_timeout`, and seconds as in `\"5s\"`: a bare number means milliseconds",
+    ),
+];
 
-/// Fields without effect, and why.
-pub(super) fn inert() -> &'static [(&'static str, &'static str)] {
-    INERT
-}
-
-/// What a key of an app means.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meaning<'a> {
-    /// The field of that name in [`AppFields`].
-    Field(&'static str),
-    /// `env_NAME`.
-    EnvNamed(&'a str),
-    /// A field without effect, and why.
-    Inert(&'static str),
-    /// No field; perhaps this one was meant.
-    Unknown(Option<&'static str>),
-}
-
-static SCHEMA_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let schema = schemars::schema_for!(AppFields);
-    let properties = schema.get("properties").and_then(|properties| properties.as_object());
-    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+static APP: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary {
+    aliases: ALIASES,
+    inert: INERT,
+    foreign: FOREIGN,
+    ..Vocabulary::of::<AppFields>()
 });
 
-/// The names of the fields, without aliases.
-fn names() -> impl Iterator<Item = &'static str> {
-    SCHEMA_NAMES.iter().map(String::as_str).filter(|name| *name != NAMED)
+/// The names of the fields of an app.
+pub(super) fn vocabulary() -> &'static Vocabulary {
+    &APP
 }
 
-/// Says what `key` means. Every name may also be written in camel case.
-pub(super) fn meaning(key: &str) -> Meaning<'_> {
-    let snake = snake_case(key);
-    let canonical =
-        ALIASES.iter().find(|(alias, _)| *alias == snake).map_or(snake.as_str(), |(_, name)| name);
-    if let Some(name) = names().find(|name| *name == canonical) {
-        return Meaning::Field(name);
+/// The `NAME` of a key `env_NAME` that is no field of another name.
+pub(super) fn env_name(key: &str) -> Option<&str> {
+    let name = key.strip_prefix("env_").filter(|name| !name.is_empty())?;
+    match APP.field(key) {
+        Ok(_) | Err(NoField::Inert(_) | NoField::Foreign(_)) => None,
+        Err(NoField::Unknown(_)) => Some(name),
     }
-    if let Some((_, why)) = INERT.iter().find(|(name, _)| *name == snake) {
-        return Meaning::Inert(why);
-    }
-    if let Some(name) = key.strip_prefix("env_").filter(|name| !name.is_empty()) {
-        return Meaning::EnvNamed(name);
-    }
-    let others = ALIASES.iter().chain(INERT).map(|(name, _)| *name);
-    Meaning::Unknown(crate::nearest::nearest(&snake, names().chain(others)))
-}
-
-fn snake_case(key: &str) -> String {
-    let mut snake = String::with_capacity(key.len() + 4);
-    for (at, c) in key.char_indices() {
-        if c.is_ascii_uppercase() && at > 0 && !snake.ends_with('_') {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]
@@ -236,9 +241,9 @@ mod tests {
 
     #[test]
     fn every_name_and_alias_is_known_in_both_cases() {
-        assert!(names().count() > 30);
+        assert!(APP.names().count() > 40);
         for alias in ["exec", "cmd", "command"] {
-            assert_eq!(meaning(alias), Meaning::Field("script"));
+            assert_eq!(APP.field(alias), Ok("script"));
         }
         for (key, field) in [
             ("maxRestarts", "max_restarts"),
@@ -249,24 +254,30 @@ mod tests {
             ("errorFile", "error_file"),
             ("envFile", "env_file"),
             ("combineLogs", "merge_logs"),
+            ("readyTimeout", "ready_timeout"),
+            ("rollbackWindow", "rollback_window"),
         ] {
-            assert_eq!(meaning(key), Meaning::Field(field));
+            assert_eq!(APP.field(key), Ok(field));
         }
         for (_, field) in ALIASES {
-            assert!(names().any(|name| name == *field), "{field}");
+            assert!(APP.names().any(|name| name == *field), "{field}");
         }
         for (inert, _) in INERT {
-            assert!(matches!(meaning(inert), Meaning::Inert(_)), "{inert}");
+            assert!(matches!(APP.field(inert), Err(NoField::Inert(_))), "{inert}");
         }
-        assert!(matches!(meaning("windowsHide"), Meaning::Inert(_)));
+        for (foreign, _) in FOREIGN {
+            assert!(matches!(APP.field(foreign), Err(NoField::Foreign(_))), "{foreign}");
+        }
+        assert!(matches!(APP.field("windowsHide"), Err(NoField::Inert(_))));
     }
 
     #[test]
     fn named_environments_and_typos() {
-        assert_eq!(meaning("env_production"), Meaning::EnvNamed("production"));
-        assert_eq!(meaning("env_Prod-EU"), Meaning::EnvNamed("Prod-EU"));
-        assert_eq!(meaning("max_restart"), Meaning::Unknown(Some("max_restarts")));
-        assert_eq!(meaning("colour"), Meaning::Unknown(None));
-        assert_eq!(meaning("env_"), Meaning::Unknown(Some("env")));
+        assert_eq!(env_name("env_production"), Some("production"));
+        assert_eq!(env_name("env_Prod-EU"), Some("Prod-EU"));
+        assert_eq!((env_name("env_"), env_name("env_file"), env_name("env_*")), (None, None, Some("*")));
+        assert_eq!(APP.field("max_restart"), Err(NoField::Unknown(Some("max_restarts"))));
+        assert_eq!(APP.field("colour"), Err(NoField::Unknown(None)));
+        assert_eq!(APP.field("env_"), Err(NoField::Unknown(Some("env"))));
     }
 }

@@ -1,15 +1,16 @@
 //! Declarations: from what users write to [`AppDeclaration`].
 //!
 //! Question answered here: *what did the user mean, and is it acceptable?* All problems are told at once, each with
-//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate`] also runs in the daemon.
+//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate()`] also runs in the daemon.
 //! It may not talk to the daemon, and it starts nothing but `node` for a declaration that is JavaScript.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use supd_api::{AppDeclaration, AppName, Secret};
+use supd_api::{AppDeclaration, AppName, Millis, Secret};
 
+mod advice;
 mod document;
 mod document_file;
 mod env_file;
@@ -17,6 +18,8 @@ mod environment;
 mod evaluate;
 mod fields;
 mod paths;
+mod probe_fields;
+mod probes;
 mod problem;
 mod program;
 mod read;
@@ -24,6 +27,7 @@ mod resolve;
 mod schema;
 mod validate;
 mod value;
+mod vocabulary;
 mod words;
 
 #[cfg(test)]
@@ -127,6 +131,14 @@ pub fn from_fields(fields: Map<String, Value>, options: &Options) -> Result<Load
     let node = Node::from_json(Value::Object(fields));
     let ground = Ground { base: options.cwd.clone(), file: None, options };
     load(&node, Layout::Single, &ground, Report::new("command line"))
+}
+
+/// A span of time as the fields take it: `500ms`, `5s`, `2m`, `1h`, or a bare number of milliseconds.
+///
+/// # Errors
+/// What was expected, and what was found.
+pub fn span(text: &str) -> Result<Millis, String> {
+    value::Span::try_from(Value::from(text)).map(|value::Span(span)| span)
 }
 
 /// What the daemon checks again about a declaration that came over the socket; empty: nothing is wrong. The path of

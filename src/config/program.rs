@@ -13,6 +13,7 @@ use super::paths::{Places, is_executable};
 use super::problem::{Report, shown};
 use super::read::App;
 use super::value::Text;
+use crate::resolve::shebang;
 
 /// The interpreter for each extension of a script.
 const BY_EXTENSION: [(&[&str], &[&str]); 7] = [
@@ -250,24 +251,6 @@ fn is_binary(head: &[u8]) -> bool {
     head.contains(&0)
 }
 
-/// The interpreter of a `#!` line and its one argument, split as the kernel does (execve(2)). `env NAME` is NAME.
-fn shebang(head: &[u8]) -> Option<(String, Vec<String>)> {
-    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    let line = str::from_utf8(line).ok()?.trim();
-    let (interpreter, argument) = match line.split_once([' ', '\t']) {
-        Some((interpreter, argument)) => (interpreter, argument.trim()),
-        None => (line, ""),
-    };
-    if interpreter.is_empty() {
-        return None;
-    }
-    if base_name(interpreter) == "env" && !argument.is_empty() && !argument.contains(['-', '=', ' ', '\t']) {
-        return Some((argument.to_owned(), Vec::new()));
-    }
-    let argument = (!argument.is_empty()).then(|| argument.to_owned());
-    Some((interpreter.to_owned(), argument.into_iter().collect()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,20 +268,6 @@ mod tests {
         ] {
             assert_eq!(default_name(script), name);
         }
-    }
-
-    #[test]
-    fn shebang_lines() {
-        let line = |text: &str| shebang(text.as_bytes());
-        let of = |name: &str, args: &[&str]| {
-            Some((name.to_owned(), args.iter().map(|a| (*a).to_owned()).collect()))
-        };
-        assert_eq!(line("#!/bin/sh\nx"), of("/bin/sh", &[]));
-        assert_eq!(line("#! /usr/bin/perl -w -T \n"), of("/usr/bin/perl", &["-w -T"]));
-        assert_eq!(line("#!/usr/bin/env node\n"), of("node", &[]));
-        assert_eq!(line("#!/usr/bin/env -S node -r x\n"), of("/usr/bin/env", &["-S node -r x"]));
-        assert_eq!(line("#!\n"), None);
-        assert_eq!(line("// js"), None);
     }
 
     #[test]

@@ -6,20 +6,18 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, LivePolicy, LogPolicy,
-    LogTarget, Millis, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy, LogTarget,
+    Millis, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
 };
 
 use super::paths::{self, Places};
 use super::problem::{Place, Report, shown};
 use super::read::App;
 use super::value::{Flag, Listen, Span, Text};
-use super::{Options, environment, program, validate};
+use super::{Options, advice, environment, fields, probes, program, validate};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
-/// PM2's default.
-const LISTEN_TIMEOUT: Millis = Millis(3_000);
 /// Where there is no PATH at all: what execvp(3) takes.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
@@ -77,6 +75,8 @@ pub(super) fn app(
         None => places,
     };
     let logs = logs(app, &places, report);
+    let ready = probes::ready(app, &places, report);
+    let live = probes::live(app, &places, report);
     if !app.is_sound(&["script", "interpreter"]) {
         return None;
     }
@@ -100,30 +100,38 @@ pub(super) fn app(
         autostart: flag(&fields.autostart, true),
         restart: restart(app),
         stop: stop(app, interpreter),
-        ready: ReadyPolicy {
-            wait_ready: flag(&fields.wait_ready, false),
-            listen_timeout: span(&fields.listen_timeout).unwrap_or(LISTEN_TIMEOUT),
-            timeout: ReadyPolicy::default_timeout(),
-            probe: None,
-            startup: None,
-        },
-        live: LivePolicy::default(),
-        reload: ReloadPolicy::default(),
+        ready,
+        live,
+        reload: reload(app),
         logs,
         program,
     };
-    check(&declaration, app, report).then_some(declaration)
+    if !check(&declaration, app, report) {
+        return None;
+    }
+    advice::give(app, &declaration, report);
+    Some(declaration)
 }
 
-/// Reports what [`validate`] finds. A field that has been reported counts as not given, so that only conclusions
+/// Reports what [`validate()`] finds. A field that has been reported counts as not given, so that only conclusions
 /// from several fields must be held back.
 fn check(declaration: &AppDeclaration, app: &App, report: &mut Report) -> bool {
-    let mode_known = app.is_sound(&["exec_mode", "listen"]);
     let problems = validate::validate(declaration);
-    for problem in problems.iter().filter(|problem| mode_known || problem.path != "exec_mode") {
+    for problem in problems.iter().filter(|problem| app.is_sound(premises(&problem.path))) {
         report.problem(&app.at(&problem.path), problem.message.clone(), problem.hint.clone());
     }
     problems.is_empty() && app.is_all_sound()
+}
+
+/// The other fields on which a problem with that field may rest.
+fn premises(field: &str) -> &'static [&'static str] {
+    const VARIABLES: &[&str] =
+        &["env", fields::NAMED, "env_file", "port", "increment_var", "listen", "exec_mode"];
+    match field {
+        "exec_mode" | "reuse_port" => &["exec_mode", "listen", "reuse_port"],
+        "ready.http" | "ready.tcp" | "startup.http" | "startup.tcp" | "live.http" | "live.tcp" => VARIABLES,
+        _ => &[],
+    }
 }
 
 fn places(app: &App, ground: &Ground<'_>, report: &mut Report) -> Option<Places> {
@@ -148,16 +156,18 @@ fn source(ground: &Ground<'_>) -> Option<Source> {
     Some(Source { file, env_name: ground.options.env_name.clone() })
 }
 
-/// The declared mode; without one, several workers of a Node app are a cluster, unless supd binds their sockets.
+/// The declared mode; without one, several workers of a Node app are a cluster, unless supd or each of them binds
+/// the sockets.
 fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
     let several = match app.fields.instances.as_ref().map(|instances| instances.0) {
         None | Some(Instances::Count(..=1)) => false,
         Some(Instances::Count(_) | Instances::AllBut(_)) => true,
     };
-    let own_sockets = app.fields.listen.as_ref().is_none_or(|listen| listen.0.is_empty());
+    let shared_otherwise = app.fields.listen.as_ref().is_some_and(|listen| !listen.0.is_empty())
+        || flag(&app.fields.reuse_port, false);
     match &app.fields.exec_mode {
         Some(mode) => mode.0,
-        None if several && own_sockets && program::speaks_cluster(interpreter) => ExecMode::Cluster,
+        None if several && !shared_otherwise && program::speaks_cluster(interpreter) => ExecMode::Cluster,
         None => ExecMode::Fork,
     }
 }
@@ -182,8 +192,19 @@ fn stop(app: &App, interpreter: Option<&str>) -> StopPolicy {
         kill_timeout: span(&fields.kill_timeout).unwrap_or(KILL_TIMEOUT),
         treekill: flag(&fields.treekill, true),
         shutdown_with_message: flag(&fields.shutdown_with_message, false),
-        drain_timeout: StopPolicy::default_drain_timeout(),
-        node_preload: true,
+        drain_timeout: span(&fields.drain_timeout).unwrap_or(StopPolicy::default_drain_timeout()),
+        node_preload: flag(&fields.node_preload, true),
+    }
+}
+
+fn reload(app: &App) -> ReloadPolicy {
+    let fields = &app.fields;
+    let default = ReloadPolicy::default();
+    ReloadPolicy {
+        max_surge: fields.max_surge.as_ref().map_or(default.max_surge, |count| count.0),
+        max_parallel: fields.max_parallel.as_ref().map(|count| count.0),
+        rollback_window: span(&fields.rollback_window).unwrap_or(default.rollback_window),
+        reuse_port: flag(&fields.reuse_port, default.reuse_port),
     }
 }
 
@@ -224,10 +245,12 @@ fn text(field: &Option<Text>) -> Option<String> {
     field.as_ref().map(|text| text.0.clone())
 }
 
-fn flag(field: &Option<Flag>, default: bool) -> bool {
+/// A truth value, or its default.
+pub(super) fn flag(field: &Option<Flag>, default: bool) -> bool {
     field.as_ref().map_or(default, |flag| flag.0)
 }
 
-fn span(field: &Option<Span>) -> Option<Millis> {
+/// A span, if given.
+pub(super) fn span(field: &Option<Span>) -> Option<Millis> {
     field.as_ref().map(|span| span.0)
 }

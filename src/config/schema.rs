@@ -1,9 +1,11 @@
 //! The JSON schema of a declaration file, for editors.
 
 use schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::fields::{AppFields, NAMED, aliases, inert};
+use super::fields::{AppFields, NAMED, vocabulary};
+use super::probe_fields;
+use super::vocabulary::Vocabulary;
 
 /// Generated from the types; PM2's other names are included, those without effect as deprecated.
 pub(super) fn schema() -> Value {
@@ -19,13 +21,15 @@ pub(super) fn schema() -> Value {
             variables["description"] = description;
             variables
         });
-        for (alias, name) in aliases() {
-            if let Some(mut field) = properties.get(*name).cloned() {
-                field["description"] = format!("Another name of `{name}`.").into();
-                properties.insert((*alias).to_owned(), field);
+        add_aliases(properties, vocabulary());
+        for (name, field) in properties.iter_mut() {
+            let Some(names) = probe_fields::table(name) else { continue };
+            let shapes = field["anyOf"].as_array_mut().into_iter().flatten();
+            for members in shapes.filter_map(|shape| shape.get_mut("properties")?.as_object_mut()) {
+                add_aliases(members, names);
             }
         }
-        for (name, why) in inert() {
+        for (name, why) in vocabulary().inert {
             let field = json!({ "description": format!("No effect: {why}."), "deprecated": true });
             properties.insert((*name).to_owned(), field);
         }
@@ -47,6 +51,15 @@ pub(super) fn schema() -> Value {
     })
 }
 
+fn add_aliases(properties: &mut Map<String, Value>, names: &Vocabulary) {
+    for (alias, name) in names.aliases {
+        if let Some(mut field) = properties.get(*name).cloned() {
+            field["description"] = format!("Another name of `{name}`.").into();
+            properties.insert((*alias).to_owned(), field);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +75,18 @@ mod tests {
         }
         let published = std::fs::read_to_string(FILE).unwrap_or_default();
         assert!(published == now, "renew it: SUPD_RENEW=1 cargo test --lib config::schema");
+    }
+
+    #[test]
+    fn the_reference_names_every_field_and_every_other_name() {
+        let reference = include_str!("../../packaging/docs/ecosystem.md");
+        let tables = ["ready", "live"].into_iter().filter_map(probe_fields::table);
+        for names in tables.chain([vocabulary()]) {
+            for name in names.names().chain(names.aliases.iter().map(|(alias, _)| *alias)) {
+                let row = |line: &str| line.starts_with('|') && line.contains(&format!("`{name}`"));
+                assert!(reference.lines().any(row), "{name}");
+            }
+        }
     }
 
     #[test]
@@ -83,5 +108,14 @@ mod tests {
         }
         assert_eq!(app["patternProperties"]["^env_.+$"]["type"], json!("object"));
         assert!(app["properties"].get(NAMED).is_none());
+        for table in ["ready", "startup", "live"] {
+            let shapes = app["properties"][table]["anyOf"].as_array().unwrap();
+            let shape = shapes.iter().find(|shape| shape["type"] == json!("object")).unwrap();
+            assert_eq!(shape["additionalProperties"], json!(false));
+            let members = shape["properties"].as_object().unwrap();
+            assert_eq!(members.contains_key("watchdog"), table == "live");
+            assert!(members.contains_key("period"), "an alias");
+            assert!(members.values().all(|member| member["description"].is_string()));
+        }
     }
 }

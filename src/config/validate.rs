@@ -14,6 +14,8 @@ use super::problem::{Problem, shown};
 use super::program::speaks_cluster;
 use super::value::{LONGEST, check_variable_name};
 
+mod probes;
+
 /// More sockets of one app are a mistake.
 const MOST_SOCKETS: usize = 64;
 /// The kernel refuses a longer single argument or variable (`MAX_ARG_STRLEN`, execve(2)). Bytes, with the NUL.
@@ -36,6 +38,8 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     check.environment();
     check.sockets();
     check.limits();
+    check.readiness();
+    check.reloads();
     check.logs();
     check.problems
 }
@@ -171,7 +175,9 @@ impl Check<'_> {
             ("restart_delay", app.restart.restart_delay),
             ("exp_backoff_restart_delay", app.restart.exp_backoff_restart_delay),
             ("kill_timeout", Some(app.stop.kill_timeout)),
+            ("drain_timeout", Some(app.stop.drain_timeout)),
             ("listen_timeout", Some(app.ready.listen_timeout)),
+            ("rollback_window", Some(app.reload.rollback_window)),
         ] {
             if span.is_some_and(|span: Millis| span > LONGEST) {
                 self.fail(field, "expected at most a year");

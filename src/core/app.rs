@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Effect;
 use crate::id::{AppName, RevisionId, WorkerId};
-use crate::rollout::Rollout;
+use crate::rollout::{Probation, Rollout};
 use crate::seat::{Goal, Seat, Specs, Turn, Wish};
 
 /// An app.
@@ -16,20 +16,55 @@ pub(crate) struct App {
     /// In order of their instance numbers.
     pub(crate) seats: Vec<Seat>,
     pub(crate) rollout: Option<Rollout>,
+    /// The version before the last change, for a rollback.
+    #[serde(default)]
+    pub(crate) previous: Option<RevisionId>,
+    #[serde(default)]
+    pub(crate) probation: Option<Probation>,
+    /// What people should know about it.
+    #[serde(default)]
+    pub(crate) notice: Option<String>,
     /// Nothing of it runs or shall run, and the caller has been told.
     idle: bool,
 }
 
 impl App {
     pub(crate) fn new(goal: Goal) -> Self {
-        Self { goal, specs: Specs::new(), seats: Vec::new(), rollout: None, idle: false }
+        Self {
+            goal,
+            specs: Specs::new(),
+            seats: Vec::new(),
+            rollout: None,
+            previous: None,
+            probation: None,
+            notice: None,
+            idle: false,
+        }
+    }
+
+    /// Makes another version the wanted one at once, not in a rollout.
+    pub(crate) fn replace_goal(&mut self, goal: Goal) {
+        if self.goal.revision != goal.revision {
+            self.previous = Some(self.goal.revision);
+        }
+        self.goal = goal;
+        self.probation = None;
+        self.notice = None;
     }
 
     /// Surplus, then missing, for every seat.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName) {
+        let unproven = self.rollout.as_ref().map(|rollout| rollout.to);
+        self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs));
+        let mut doubled = self.seats.iter().filter(|seat| seat.active() > 1).count();
         for seat in &mut self.seats {
-            seat.surplus(turn, &self.specs);
-            seat.missing(turn, name);
+            // When all workers fail their checks at once, they are not all doubled at once.
+            let surge = self.specs.get(&seat.wanted.revision).map_or(1, |spec| spec.surge.max(1) as usize);
+            let before = seat.active();
+            if before == 0 || doubled < surge {
+                seat.missing(turn, name, unproven);
+                doubled += usize::from(before == 1 && seat.active() == 2);
+            }
         }
     }
 
@@ -69,7 +104,10 @@ impl App {
             .seats
             .iter()
             .flat_map(|seat| seat.runs.iter().map(|run| run.goal.revision).chain([seat.wanted.revision]));
-        rollout.chain(seats).chain([self.goal.revision]).collect()
+        let probation = self.probation.iter();
+        let probation =
+            probation.flat_map(|probation| probation.before.into_iter().chain([probation.from.revision]));
+        rollout.chain(seats).chain(probation).chain(self.previous).chain([self.goal.revision]).collect()
     }
 
     /// Removes seats that are no more, and tells of revisions and ports that are no longer needed.

@@ -21,9 +21,11 @@ pub enum Event {
         /// The new revision; its number is greater than all before.
         revision: RevisionId,
         /// What it says.
-        spec: Spec,
+        spec: Box<Spec>,
         /// Keep the old workers until new ones are ready.
         gently: bool,
+        /// A rollout that has not ended after so long goes back.
+        timeout: Option<Duration>,
     },
     /// Fact: an app entrusted to us in an earlier life of the machine, with its seats.
     Recall {
@@ -32,9 +34,11 @@ pub enum Event {
         /// Its revision.
         revision: RevisionId,
         /// What it says.
-        spec: Spec,
+        spec: Box<Spec>,
         /// Its seats.
         seats: Vec<Recalled>,
+        /// The version before, if it is known.
+        previous: Option<(RevisionId, Box<Spec>)>,
     },
     /// Wish: these workers shall run. Those that do are left alone.
     Start {
@@ -63,6 +67,17 @@ pub enum Event {
         request: RequestId,
         /// The app.
         app: AppName,
+        /// A rollout that has not ended after so long goes back.
+        timeout: Option<Duration>,
+    },
+    /// Wish: the app shall be as it was before its last change, moved as in a reload.
+    Rollback {
+        /// Who waits for it.
+        request: RequestId,
+        /// The app.
+        app: AppName,
+        /// A rollout that has not ended after so long goes back.
+        timeout: Option<Duration>,
     },
     /// Wish: these workers shall be no more. An app goes with its last worker.
     Delete {
@@ -101,6 +116,25 @@ pub enum Event {
     },
     /// Fact: a run has proven that it is ready.
     Ready {
+        /// The run.
+        run: RunId,
+    },
+    /// Fact: a run does not do its work: it failed its checks. It is replaced, by a new one first where the app allows two.
+    Unfit {
+        /// The run.
+        run: RunId,
+        /// Why, for people.
+        why: String,
+    },
+    /// Fact: a run that is starting asks for so much time from now on.
+    MoreTime {
+        /// The run.
+        run: RunId,
+        /// How much.
+        more: Duration,
+    },
+    /// Fact: a run that was told to accept nothing more has finished what it had.
+    Drained {
         /// The run.
         run: RunId,
     },
@@ -176,6 +210,8 @@ pub enum Exit {
     NotStarted(String),
     /// It was stopped because it was not ready in time.
     NotReady(Duration),
+    /// It was stopped because it failed its checks before it was ready.
+    Unfit(String),
     /// Nobody saw it.
     Unknown,
 }
@@ -195,6 +231,16 @@ pub enum Effect {
         instance: u32,
         /// By which declaration.
         revision: RevisionId,
+    },
+    /// It is ready: from now on, look whether it does its work.
+    Watch {
+        /// The run.
+        run: RunId,
+    },
+    /// Tell a run to accept nothing more and to finish what it has.
+    Drain {
+        /// The run.
+        run: RunId,
     },
     /// Ask a run to go, in the way its declaration says.
     Stop {
@@ -230,6 +276,8 @@ pub enum Effect {
         /// The app.
         app: AppName,
     },
+    /// Something that people want to follow. Nothing needs to be done about it.
+    Tell(Happening),
     /// What came of a request.
     Answer {
         /// Which.
@@ -249,7 +297,8 @@ impl fmt::Display for Exit {
                 None => write!(out, "killed by signal {signal}"),
             },
             Self::NotStarted(why) => write!(out, "could not be started: {why}"),
-            Self::NotReady(limit) => write!(out, "not ready within {limit:?}"),
+            Self::NotReady(limit) => write!(out, "was not ready within {limit:?}"),
+            Self::Unfit(why) => write!(out, "failed its check: {why}"),
             Self::Unknown => out.write_str("ended unseen"),
         }
     }
@@ -272,6 +321,52 @@ const SIGNALS: [(i32, &str); 14] = [
     (14, "SIGALRM"),
     (15, "SIGTERM"),
 ];
+
+/// What happened, for people who follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// To which app.
+    pub app: AppName,
+    /// To which of its workers; `None`: to the app as a whole.
+    pub worker: Option<WorkerId>,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// A process was started.
+    Started,
+    /// It is ready, so long after its start.
+    Ready(Duration),
+    /// It ended unasked, so long after its start.
+    Failed(Exit, Duration),
+    /// It failed its checks and will be replaced.
+    Unfit(String),
+    /// It was told to accept nothing more.
+    Draining,
+    /// It was asked to go.
+    Stopping,
+    /// It was killed because it did not go in time.
+    Killed,
+    /// It has gone as asked.
+    Stopped,
+    /// The next start waits so long.
+    Waiting(Duration),
+    /// It is not started again, and why.
+    GivenUp(String),
+    /// A rollout of so many workers has begun.
+    ReloadBegan(u32),
+    /// So many workers of so many are where they shall be.
+    ReloadMoved(u32, u32),
+    /// A rollout has ended well.
+    ReloadDone,
+    /// A rollout has failed: the old version stays or comes back.
+    ReloadFailed(String),
+    /// A version was taken back after its rollout had ended well.
+    RolledBack(String),
+}
 
 /// What came of a request for one worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 //!
 //! *Record, then reconcile*: an event writes a fact or a wish down, then a few idempotent rules compare facts with
 //! wishes and close the gap (`supervisor.rs`). One process's life is the table in `phase.rs`; one seat's rules are in
-//! `seat.rs`, the moving of many seats to a new revision in `rollout.rs`, the restart policy in `restart.rs`.
+//! `seat/`, the moving of many seats to a new revision in `rollout.rs`, the restart policy in `restart.rs`.
 
 mod answers;
 mod app;
@@ -21,9 +21,10 @@ mod seat;
 mod spec;
 mod supervisor;
 mod view;
+mod wishes;
 
 pub use clock::{Mono, Now, Wall};
-pub use event::{Effect, Event, Exit, Known, KnownState, Recalled, WorkerResult};
+pub use event::{Effect, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult};
 pub use id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
 pub use phase::Phase;
 pub use spec::{OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};

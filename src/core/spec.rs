@@ -19,8 +19,34 @@ pub struct Spec {
     pub readiness: Readiness,
     /// Whether two runs of one worker may be up at the same time, which a reload needs to lose nothing.
     pub overlap: bool,
-    /// How many workers a reload moves at a time; at least 1.
+    /// How many replacements may be starting at a time in a reload; at least 1.
     pub surge: u32,
+    /// How many workers may be on the move in a reload, counting those whose predecessor has not gone yet; at least 1.
+    #[serde(default = "one")]
+    pub parallel: u32,
+    /// How long a run that can be told to accept nothing more may take to finish; `None`: it cannot be told.
+    #[serde(default)]
+    pub drain: Option<Duration>,
+    /// In a reload a run whose readiness nobody proves has to live so long before it counts as ready.
+    #[serde(default)]
+    pub settle: Duration,
+    /// In a reload a run may take so long to prove that it is ready.
+    #[serde(default)]
+    pub reload_within: Duration,
+    /// After a reload a crash loop within this time brings the version before back.
+    #[serde(default)]
+    pub watch: Duration,
+}
+
+impl Spec {
+    /// How long a run may drain where somebody waits for its end, or it does not work anyway: no longer than a stop takes.
+    pub(crate) fn farewell(&self) -> Option<Duration> {
+        self.drain.map(|limit| limit.min(self.kill_timeout)).filter(|limit| !limit.is_zero())
+    }
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// When a run counts as ready.
@@ -42,7 +68,8 @@ pub enum Readiness {
 pub enum OnLate {
     /// The start has failed: the run is stopped.
     Fail,
-    /// Not every program of this kind tells: it is taken as ready, unless a reload moves to it from one that told.
+    /// Not every program of this kind tells: it is taken as ready, unless a reload moves to it from one that told
+    /// (then it has [`Spec::reload_within`] to tell).
     Assume,
 }
 

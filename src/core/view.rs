@@ -42,6 +42,8 @@ pub struct SeatView<'a> {
     pub state: State,
     /// Why it is in that state.
     pub reason: String,
+    /// What people should know about its app.
+    pub notice: Option<&'a str>,
     /// Time left until the next start, or until it is killed.
     pub remaining: Option<Duration>,
     /// The run that stands for it.
@@ -96,6 +98,32 @@ impl Supervisor {
         self.apps.get(app).map(|app| app.rollout.as_ref().map_or(app.goal, |rollout| rollout.to).revision)
     }
 
+    /// The version of an app before its last change, if there is one to return to.
+    pub fn previous(&self, app: &AppName) -> Option<RevisionId> {
+        self.apps.get(app)?.previous
+    }
+
+    /// The version of an app that was proven last; a rollout may be moving it to another.
+    pub fn proven(&self, app: &AppName) -> Option<RevisionId> {
+        self.apps.get(app).map(|app| app.goal.revision)
+    }
+
+    /// How many workers of how many a rollout in progress has moved.
+    pub fn progress(&self, app: &AppName) -> Option<(u32, u32)> {
+        let app = self.apps.get(app)?;
+        let of = app.seats.iter().filter(|seat| seat.wish == Wish::Up).count();
+        app.rollout.as_ref().map(|rollout| (rollout.moved, u32::try_from(of).unwrap_or(u32::MAX)))
+    }
+
+    /// Another ready run in the seat of this one: the one that it is to replace, or that replaces it.
+    pub fn neighbour(&self, run: RunId) -> Option<RunId> {
+        let (_, seat) = self.seats().find(|(_, seat)| seat.runs.iter().any(|known| known.id == run))?;
+        seat.runs
+            .iter()
+            .find(|other| other.id != run && other.phase.ready_since().is_some())
+            .map(|run| run.id)
+    }
+
     /// Whether everything is being stopped for good.
     pub fn is_halting(&self) -> bool {
         self.halting
@@ -120,11 +148,12 @@ impl Seat {
         self.serving().or_else(|| self.fresh()).or_else(|| self.runs.last())
     }
 
-    fn view<'a>(&'a self, name: &'a AppName, app: &App, now: Mono) -> SeatView<'a> {
+    fn view<'a>(&'a self, name: &'a AppName, app: &'a App, now: Mono) -> SeatView<'a> {
         let shown = self.shown();
         let (state, until) = match shown.map(|run| run.phase) {
             Some(Phase::Ready { .. }) => (State::Online, None),
             Some(Phase::Spawning { .. } | Phase::Starting { .. }) => (State::Launching, None),
+            Some(Phase::Draining { until }) => (State::Stopping, Some(until)),
             Some(Phase::Stopping { kill_at } | Phase::Sweeping { kill_at }) => {
                 (State::Stopping, Some(kill_at))
             }
@@ -137,6 +166,7 @@ impl Seat {
             instance: self.instance,
             state,
             reason: self.reason(app, shown),
+            notice: app.notice.as_deref(),
             remaining: until.map(|until| until.since(now)),
             run: shown.map(Run::view),
             restarts: self.restarts,
@@ -156,6 +186,9 @@ impl Seat {
     }
 
     fn reason(&self, app: &App, shown: Option<&Run>) -> String {
+        if let Some(why) = shown.and_then(|run| run.unfit.as_deref()) {
+            return format!("to be replaced: {why}");
+        }
         let back = app.rollout.as_ref().and_then(|rollout| rollout.back.as_deref());
         match (shown.map(|run| run.phase), &self.rest) {
             (Some(Phase::Ready { .. }), Rest::Waiting { why, .. }) => format!("the replacement {why}"),
@@ -164,6 +197,7 @@ impl Seat {
                 None => "being replaced".to_owned(),
             },
             (Some(Phase::Ready { .. }), _) => "ready".to_owned(),
+            (Some(Phase::Draining { .. }), _) => "finishes what it has accepted".to_owned(),
             (Some(Phase::Spawning { .. }), _) => "being executed".to_owned(),
             (Some(Phase::Starting { .. }), _) => "not ready yet".to_owned(),
             (Some(Phase::Stopping { .. }), _) => "asked to stop".to_owned(),

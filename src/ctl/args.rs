@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use supd_api::ScaleTo;
+use supd_api::{Millis, ScaleTo};
 
 use super::fields::FieldFlags;
-use crate::config::Format;
+use crate::config::{self, Format};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,7 +70,10 @@ pub(crate) enum Command {
     Restart(ActArgs),
     /// Replace workers one by one, each old one only after its replacement is ready
     #[command(after_help = RELOAD_EXAMPLES)]
-    Reload(ActArgs),
+    Reload(ReloadArgs),
+    /// Return apps to their previous revision, as gently as `reload`
+    #[command(after_help = "Examples:\n  supctl rollback web\n  supctl rollback web --timeout 2m")]
+    Rollback(RollbackArgs),
     /// Stop apps and forget them
     #[command(visible_alias = "del", after_help = "Examples:\n  supctl delete web\n  supctl delete all")]
     Delete(ActArgs),
@@ -96,6 +99,9 @@ pub(crate) enum Command {
     /// Show the last lines of output and follow
     #[command(visible_alias = "log", after_help = LOG_EXAMPLES)]
     Logs(LogArgs),
+    /// Show what has happened to apps, and follow
+    #[command(after_help = EVENT_EXAMPLES)]
+    Events(EventArgs),
     /// Empty log files
     #[command(after_help = "Examples:\n  supctl flush web\n  supctl flush           all apps")]
     Flush(OptionalTargets),
@@ -120,6 +126,9 @@ pub(crate) enum Command {
     /// Stop all workers and end the daemon
     #[command(after_help = "Examples:\n  supctl kill            apps come back with the next start of supd")]
     Kill,
+    /// Let a new supd take over from the running one; apps and connections do not notice
+    #[command(after_help = UPGRADE_EXAMPLES)]
+    Upgrade(UpgradeArgs),
     /// Print the versions of supctl and of the daemon, if one runs
     #[command(after_help = "Examples:\n  supctl version --json")]
     Version,
@@ -132,6 +141,17 @@ pub(crate) enum Command {
     /// Write a sample ecosystem.toml
     #[command(visible_alias = "ecosystem", after_help = "Examples:\n  supctl init\n  supctl init ./deploy")]
     Init(InitArgs),
+    /// Have the daemon started at boot by systemd, without restarting what runs
+    #[command(after_help = STARTUP_EXAMPLES)]
+    Startup(StartupArgs),
+    /// Undo startup; what runs goes on
+    #[command(after_help = "Examples:\n  supctl unstartup\n  sudo supctl unstartup -u deploy")]
+    Unstartup(BootArgs),
+    /// Check everything that the next boot depends on
+    #[command(
+        after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
+    )]
+    Doctor,
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(
@@ -157,7 +177,32 @@ replacement does not get ready, the old workers stay and the exit code is not 0.
 
 Examples:
   supctl reload web
-  supctl reload ecosystem.toml --only web,api";
+  supctl reload ecosystem.toml --only web,api
+  supctl reload web --timeout 2m     back to the old version if it takes longer
+  supctl reload web --no-wait        return at once; `supctl events web` shows how it goes";
+
+const EVENT_EXAMPLES: &str = "\
+Examples:
+  supctl events                     all apps, the last 15, then follow
+  supctl events web 3 --nostream    all that is remembered of these
+  supctl events --json | jq 'select(.kind == \"rolled_back\")'";
+
+const STARTUP_EXAMPLES: &str = "\
+As root: a unit of the machine, which runs supd as root or as the user given with -u. Otherwise: a unit of your own,
+which runs from boot on because it lets you linger.
+
+Examples:
+  supctl startup                  the apps of this user
+  sudo supctl startup -u deploy   the apps of `deploy`, by a unit of the machine
+  supctl startup --now            restart the apps if they cannot be taken over as they run";
+
+const UPGRADE_EXAMPLES: &str = "\
+The new program first shows that it can read the present state. If it does not get ready, the old one goes on and the
+exit code is not 0.
+
+Examples:
+  supctl upgrade                  to the supd beside this supctl, after both were installed anew
+  supctl upgrade ./target/release/supd";
 
 const LOG_EXAMPLES: &str = "\
 Examples:
@@ -229,7 +274,7 @@ pub(crate) struct StartArgs {
     pub(crate) args: Vec<String>,
 }
 
-/// `stop`, `restart`, `reload`, `delete`.
+/// `stop`, `restart`, `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct ActArgs {
     /// Names, ids, namespaces, /regex/, `all`, a declaration file, or `-` for one on standard input
@@ -238,6 +283,50 @@ pub(crate) struct ActArgs {
     /// How a file is read.
     #[command(flatten)]
     pub(crate) selection: Selection,
+}
+
+/// `reload`.
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// How long it may take. First, so that it is not listed under what concerns files.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+    /// What is reloaded.
+    #[command(flatten)]
+    pub(crate) act: ActArgs,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// Names, ids, namespaces, /regex/ or `all`; the whole app of a worker is meant
+    #[arg(value_name = "TARGET", required = true)]
+    pub(crate) targets: Vec<String>,
+    /// How long it may take.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// For how long somebody waits, and for how long the daemon tries.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Patience {
+    /// Return when it has begun
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Go back to the version before when it has not ended by then: 10s, 500ms, 2m
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    pub(crate) timeout: Option<Millis>,
+}
+
+/// As the fields of a declaration, but with a unit: who types `--timeout 30` hardly means milliseconds.
+fn span(text: &str) -> Result<Millis, String> {
+    match config::span(text)? {
+        Millis(0) => Err("expected more than nothing".to_owned()),
+        _ if text.trim().bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err("expected a unit: ms, s, m or h, as in 30s".to_owned())
+        }
+        span => Ok(span),
+    }
 }
 
 /// One or more targets.
@@ -322,6 +411,23 @@ pub(crate) struct LogArgs {
     pub(crate) raw: bool,
 }
 
+/// `events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventArgs {
+    /// Names, ids, namespaces, /regex/ or `all` [default: all]
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// How many of the last ones to show first [default: 15; all with --nostream]
+    #[arg(long, value_name = "N")]
+    pub(crate) lines: Option<u32>,
+    /// Show what is remembered and end
+    #[arg(long, overrides_with = "follow")]
+    pub(crate) nostream: bool,
+    /// Follow (the default)
+    #[arg(short, long, overrides_with = "nostream")]
+    pub(crate) follow: bool,
+}
+
 /// `signal`.
 #[derive(Debug, Args)]
 pub(crate) struct SignalArgs {
@@ -330,6 +436,14 @@ pub(crate) struct SignalArgs {
     /// Names, ids, namespaces, /regex/ or `all`
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<String>,
+}
+
+/// `upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// The new supd [default: the one beside supctl]
+    #[arg(value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
 }
 
 /// `check`.
@@ -354,6 +468,37 @@ pub(crate) struct InitArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `startup`.
+#[derive(Debug, Args)]
+pub(crate) struct StartupArgs {
+    /// Whose daemon.
+    #[command(flatten)]
+    pub(crate) boot: BootArgs,
+    /// Restart daemon and apps if systemd cannot take over what runs
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Overwrite a unit that supctl did not write
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `unstartup`, and what it shares with `startup`.
+#[derive(Debug, Args)]
+pub(crate) struct BootArgs {
+    /// What starts this machine's services; only `systemd` is supported [default: found out]
+    #[arg(value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// The user whose daemon it is [default: you]
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// The user's home directory; the daemon's is `.supd` in it
+    #[arg(long, value_name = "DIR", conflicts_with = "home")]
+    pub(crate) hp: Option<PathBuf>,
+    /// Name of the unit [default: supd, or supd-USER for another user's daemon]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_name: Option<String>,
 }
 
 /// `completions`.

@@ -58,6 +58,22 @@ pub(crate) fn path(path: Option<&Path>) -> String {
     path.map_or_else(|| "N/A".to_owned(), |path| path.display().to_string())
 }
 
+/// `0, 2, 3`.
+pub(crate) fn numbers(ids: &[u32]) -> String {
+    ids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A setting in words: `500 ms`, `1.6 s`, `10 s`, `2 min`, `1 h`.
+pub(crate) fn duration(span: Millis) -> String {
+    match span.0 {
+        0..1000 => format!("{} ms", span.0),
+        ms if ms.is_multiple_of(3_600_000) => format!("{} h", ms / 3_600_000),
+        ms if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
+        // A float shows no more digits than it needs.
+        ms => format!("{} s", ms as f64 / 1000.0),
+    }
+}
+
 /// Text that can do nothing to a terminal: control characters are shown escaped.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
@@ -91,6 +107,21 @@ mod tests {
             assert_eq!(span(Millis(seconds * 1000 + 999)), shown);
         }
         assert_eq!(uptime(None), "0");
+    }
+
+    #[test]
+    fn durations_are_exact() {
+        for (millis, shown) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1000, "1 s"),
+            (1600, "1.6 s"),
+            (90_000, "90 s"),
+            (120_000, "2 min"),
+            (7_200_000, "2 h"),
+        ] {
+            assert_eq!(duration(Millis(millis)), shown);
+        }
     }
 
     #[test]

@@ -1,24 +1,30 @@
 //! A daemon for tests: canned answers on a Unix socket, and a record of what was asked.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use clap::Parser;
+use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 use supd_api::{
-    AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer,
-    LogPolicy, LogTarget, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy,
+    AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Happening, Instances,
+    Layer, LogPolicy, LogTarget, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy,
     WorkerView,
 };
 use tokio::net::UnixListener;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::args::Cli;
@@ -35,6 +41,17 @@ pub(crate) type Answers = BTreeMap<&'static str, (u16, String)>;
 pub(crate) struct Fake {
     pub(crate) dir: tempfile::TempDir,
     asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+/// What a daemon does when it has told what happened in a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It answers; the stream goes on.
+    Answer,
+    /// It answers; the stream ends.
+    BrokenStream,
+    /// It never answers.
+    Silence,
 }
 
 /// What a command left behind.
@@ -60,11 +77,55 @@ impl Fake {
 
     /// Lets the daemon listen at another path.
     pub(crate) fn serve_at(&self, socket: &Path, answers: Answers) {
-        let listener = UnixListener::bind(socket).unwrap();
+        serve(socket, self.router(answers));
+    }
+
+    /// Gives these answers and 404 to everything else.
+    fn router(&self, answers: Answers) -> Router {
         let asked = Arc::clone(&self.asked);
-        let router =
-            Router::new().fallback(async move |request: Request| answer(request, &answers, &asked).await);
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        Router::new().fallback(async move |request: Request| answer(request, &answers, &asked).await)
+    }
+
+    /// As [`Fake::serving`], but an order to this path is answered only when the happenings have been sent, one by one, to
+    /// whoever follows them.
+    pub(crate) fn moving(
+        answers: Answers,
+        order: &'static str,
+        happenings: Vec<Happening>,
+        then: Then,
+    ) -> Self {
+        let fake = Self::empty();
+        let (ordered, sent) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begin, told) = (Arc::clone(&ordered), Arc::clone(&sent));
+        let stream = async move || {
+            let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+            tokio::spawn(async move {
+                begin.notified().await;
+                for happening in happenings {
+                    sender.send_data(format!("{}\n", json!(happening)).into()).await.unwrap();
+                }
+                if then != Then::Silence {
+                    told.notify_one();
+                }
+                if then != Then::BrokenStream {
+                    pending::<()>().await;
+                }
+            });
+            Body::new(body)
+        };
+        let held = middleware::from_fn(move |request: Request, next: Next| {
+            let (ordered, sent) = (Arc::clone(&ordered), Arc::clone(&sent));
+            async move {
+                if request.method() == Method::POST && request.uri().path() == order {
+                    ordered.notify_one();
+                    sent.notified().await;
+                }
+                next.run(request).await
+            }
+        });
+        let router = fake.router(answers).layer(held).route("/v1/events", get(stream));
+        serve(&fake.socket(), router);
+        fake
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -86,20 +147,30 @@ impl Fake {
         self.run_words(&words.split(' ').collect::<Vec<_>>(), None).await
     }
 
+    /// A client of this home, and what it says on standard output and on standard error.
+    pub(crate) fn session(&self, style: Style, launcher: Option<Launcher>) -> (Session, Shared, Shared) {
+        let (out, err) = (Shared::default(), Shared::default());
+        let output = Output::new(Box::new(out.clone()), Box::new(err.clone()), style);
+        let home = Home::at(self.dir.path()).unwrap();
+        (Session { client: Client::new(home, launcher), output }, out, err)
+    }
+
     /// Runs a command.
     pub(crate) async fn run_words(&self, words: &[&str], launcher: Option<Launcher>) -> Ran {
         let Cli { global, command, .. } =
             Cli::try_parse_from(["supctl"].iter().chain(words)).expect("a valid command line");
-        let (out, err) = (Shared::default(), Shared::default());
-        let style = Style { json: global.json, silent: global.silent, colour: false, width: None };
-        let output = Output::new(Box::new(out.clone()), Box::new(err.clone()), style);
-        let home = Home::at(self.dir.path()).unwrap();
-        let mut session = Session { client: Client::new(home, launcher), output };
+        let style = Style { json: global.json, silent: global.silent, ..Style::default() };
+        let (mut session, out, err) = self.session(style, launcher);
         // A command that never ends is a failed test, not a stuck one.
         let done = timeout(Duration::from_secs(30), dispatch(command, &mut session)).await.expect("an end");
         let code = code(done, &mut session.output);
         Ran { code, out: out.text(), err: err.text() }
     }
+}
+
+fn serve(socket: &Path, router: Router) {
+    let listener = UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
 }
 
 async fn answer(request: Request, answers: &Answers, asked: &Mutex<Vec<(String, Value)>>) -> Response {
@@ -119,10 +190,10 @@ async fn answer(request: Request, answers: &Answers, asked: &Mutex<Vec<(String, 
 
 /// A stream that a test can read again.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Shared(Arc<Mutex<Vec<u8>>>);
 
 impl Shared {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

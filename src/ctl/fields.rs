@@ -55,14 +55,14 @@ pub(crate) struct FieldFlags {
     #[serde(skip_serializing_if = "is_false")]
     disable_logs: bool,
     /// Milliseconds from the stop signal to SIGKILL
-    #[arg(long, value_name = "MS")]
+    #[arg(short, long, value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     kill_timeout: Option<Quantity>,
     /// Stop signal
     #[arg(long, value_name = "SIGNAL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     kill_signal: Option<String>,
-    /// Milliseconds until a worker must be ready
+    /// Milliseconds until a worker of a cluster must listen, or with --wait-ready be ready
     #[arg(long, value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen_timeout: Option<Quantity>,

@@ -123,7 +123,7 @@ fn never_answered(home: &Home, limit: Duration) -> Fault {
 }
 
 /// `supd` beside this executable, else in `PATH`.
-fn find() -> Result<PathBuf, Fault> {
+pub(crate) fn find() -> Result<PathBuf, Fault> {
     let beside = env::current_exe().ok().map(|me| me.with_file_name("supd"));
     let path = env::var_os("PATH").unwrap_or_default();
     beside

@@ -2,13 +2,10 @@
 
 use supd_api::{LogLine, Stream};
 
+use super::ink::Ink;
+
 /// PM2's width of a label, before longer names are seen.
 const LABEL_WIDTH: usize = 10;
-
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const GREY: &str = "\x1b[90m";
-const PLAIN: &str = "\x1b[39m";
 
 /// Turns lines into bytes; the column of labels grows with the longest name seen.
 #[derive(Debug)]
@@ -30,11 +27,11 @@ impl Printer {
             LogLine::File { .. } if self.raw => Vec::new(),
             LogLine::File { path, lines } => {
                 let text = format!("{} last {lines} lines:\n", super::cells::harmless(path));
-                self.dressed(GREY, &text).into_bytes()
+                Ink::Grey.on(&text, self.colour).into_bytes()
             }
             LogLine::Missed { lines } => {
                 let text = format!("… {lines} lines left out here: this reader was too slow\n");
-                self.dressed(GREY, &text).into_bytes()
+                Ink::Grey.on(&text, self.colour).into_bytes()
             }
             LogLine::Line { text, .. } if self.raw => [text.as_bytes(), b"\n"].concat(),
             LogLine::Line { app, worker, stream, text } => {
@@ -42,16 +39,12 @@ impl Printer {
                 self.width = self.width.max(label.chars().count() + 1);
                 let label = format!("{label:<width$}| ", width = self.width);
                 let colour = match stream {
-                    Stream::Out => GREEN,
-                    Stream::Err => RED,
+                    Stream::Out => Ink::Green,
+                    Stream::Err => Ink::Red,
                 };
-                [self.dressed(colour, &label).as_bytes(), text.as_bytes(), b"\n"].concat()
+                [colour.on(&label, self.colour).as_bytes(), text.as_bytes(), b"\n"].concat()
             }
         }
-    }
-
-    fn dressed(&self, colour: &str, text: &str) -> String {
-        if self.colour { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
     }
 }
 

@@ -4,18 +4,26 @@
 //! types of `supd-api`; declarations are read here, as the calling user.
 
 mod args;
+mod boot;
 mod cells;
 mod client;
 mod commands;
 mod declare;
+mod events;
 #[cfg(test)]
 mod fake;
 mod fields;
+mod follow;
 mod home;
+mod ink;
 mod jlist;
+mod last_lines;
 mod launch;
 mod logs;
+mod order;
 mod output;
+mod policy;
+mod progress;
 mod table;
 
 use std::process::ExitCode;
@@ -23,9 +31,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use supd_api::{Fault, FaultCode};
 
-use args::{Cli, Command, Global};
+use args::{Cli, Command, Global, StartupArgs};
 use client::Client;
-use commands::{act, check, daemon, describe, env, ids, init, list, logs as log_command, start};
+use commands::{act, check, daemon, describe, env, ids, init, list, reload, start, upgrade};
+use commands::{events as event_command, logs as log_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
 
@@ -53,10 +62,17 @@ pub fn run() -> ExitCode {
 fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
     let launcher = match command {
         Command::Kill | Command::Version => None,
+        Command::Startup(_) | Command::Unstartup(_) | Command::Doctor => None,
         _ => Some(Launcher::new(!global.silent)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let started = home::find(global.home.as_deref()).and_then(|home| match runtime {
+    let home = match &command {
+        Command::Startup(StartupArgs { boot: args, .. }) | Command::Unstartup(args) => {
+            boot::home(args, global.home.as_deref())
+        }
+        _ => home::find(global.home.as_deref()),
+    };
+    let started = home.and_then(|home| match runtime {
         Ok(runtime) => Ok((home, runtime)),
         Err(error) => Err(Fault::new(FaultCode::Internal, format!("no event loop: {error}"))),
     });
@@ -73,23 +89,29 @@ fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
 async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::Start(args) => start::start(*args, session).await,
-        Command::Stop(args) => act::act(act::Verb::Stop, args, session).await,
-        Command::Restart(args) => act::act(act::Verb::Restart, args, session).await,
-        Command::Reload(args) => act::act(act::Verb::Reload, args, session).await,
-        Command::Delete(args) => act::act(act::Verb::Delete, args, session).await,
+        Command::Stop(args) => act::stop(args, session).await,
+        Command::Restart(args) => act::restart(args, session).await,
+        Command::Reload(args) => reload::reload(args, session).await,
+        Command::Rollback(args) => reload::rollback(args, session).await,
+        Command::Delete(args) => act::delete(args, session).await,
         Command::Scale(args) => act::scale(&args, session).await,
         Command::Signal(args) => act::signal(args, session).await,
         Command::Flush(args) => act::flush(args, session).await,
         Command::List => list::list(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,
+        Command::Events(args) => event_command::events(&args, session).await,
         Command::Logs(args) => log_command::logs(&args, session).await,
         Command::Env(args) => env::env(args.target, session).await,
         Command::Id(args) => ids::ids(args.target, session).await,
         Command::Pid(args) => ids::pids(&args.targets, session).await,
         Command::Ping => daemon::ping(session).await,
         Command::Kill => daemon::kill(session).await,
+        Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,
+        Command::Startup(args) => boot::startup(&args, session).await,
+        Command::Unstartup(args) => boot::unstartup(&args, session),
+        Command::Doctor => boot::doctor(session).await,
         Command::Check(args) => check::check(&args, &mut session.output),
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),

@@ -8,6 +8,11 @@ use serde_json::json;
 use supd_api::{Accepted, Fault, FaultCode};
 
 use super::args::Global;
+use super::cells;
+use super::ink::Ink;
+
+/// As a shell tells of a command that SIGINT has ended: 128 + 2.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// How text is dressed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,18 +25,31 @@ pub(crate) struct Style {
     pub(crate) colour: bool,
     /// Standard output is a terminal this wide; `None`: it is not a terminal.
     pub(crate) width: Option<u16>,
+    /// Standard error is a terminal, and what it shows.
+    pub(crate) aside: Aside,
+}
+
+/// What standard error can show beside plain lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Aside {
+    /// Colours.
+    pub(crate) colour: bool,
+    /// Lines that are written over.
+    pub(crate) bars: bool,
 }
 
 impl Style {
     /// As the flags, the environment (`NO_COLOR`, see no-color.org) and the terminal say.
     pub(crate) fn detect(global: &Global) -> Self {
-        let terminal = io::stdout().is_terminal();
-        let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let (terminal, aside) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let plain = global.no_color || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = env::var_os("TERM").is_none_or(|kind| kind == "dumb");
         Self {
             json: global.json,
             silent: global.silent,
-            colour: terminal && !global.no_color && !plain,
+            colour: terminal && !plain,
             width: terminal.then(|| comfy_table::Table::new().width().unwrap_or(80)),
+            aside: Aside { colour: aside && !plain, bars: aside && !dumb },
         }
     }
 }
@@ -51,6 +69,8 @@ pub(crate) enum Failure {
     Fault(Fault),
     /// Told already.
     Told(FaultCode),
+    /// Somebody pressed Ctrl-C and was told what goes on all the same.
+    Interrupted,
     /// Standard output takes no more.
     Output(io::Error),
 }
@@ -126,17 +146,17 @@ impl Output {
 
     /// `warning: …` on standard error. Nobody is told when that is closed.
     pub(crate) fn warning(&mut self, text: &str) {
-        self.tell("warning", text);
+        self.tell("warning", Ink::Yellow, text);
     }
 
     /// `error: …` on standard error.
     pub(crate) fn error(&mut self, text: &str) {
-        self.tell("error", text);
+        self.tell("error", Ink::Red, text);
     }
 
     /// `hint: …` on standard error.
     pub(crate) fn hint(&mut self, text: &str) {
-        self.tell("hint", text);
+        self.tell("hint", Ink::Green, text);
     }
 
     /// Anything else on standard error; nothing when silent.
@@ -146,34 +166,47 @@ impl Output {
         }
     }
 
-    fn tell(&mut self, kind: &str, text: &str) {
-        let indent = format!("\n{:1$}", "", kind.len() + 2);
-        let _ = writeln!(self.err, "{kind}: {}", text.trim_end().replace('\n', &indent));
+    /// Lines that somebody else wrote, under a heading, on standard error.
+    pub(crate) fn quote(&mut self, heading: &str, lines: &[String]) {
+        let _ = writeln!(self.err, "{heading}");
+        for line in lines {
+            let _ = writeln!(self.err, "  {line}");
+        }
     }
 
-    /// What the daemon made of an order: warnings and failed workers on standard error, or all of it as JSON.
+    fn tell(&mut self, kind: &str, ink: Ink, text: &str) {
+        let indent = format!("\n{:1$}", "", kind.len() + 2);
+        let kind = ink.on(&format!("{kind}:"), self.style.aside.colour);
+        let _ = writeln!(self.err, "{kind} {}", text.trim_end().replace('\n', &indent));
+    }
+
+    /// What the daemon did at an order, or all of its answer as JSON.
     ///
     /// # Errors
-    /// `Told` when a worker failed.
-    pub(crate) fn outcome(&mut self, verb: &str, accepted: &Accepted) -> Result<(), Failure> {
+    /// Those of standard output.
+    pub(crate) fn done(&mut self, verb: &str, accepted: &Accepted) -> io::Result<()> {
         if self.style.json {
             self.json(accepted)?;
         }
         for (app, ids) in succeeded(accepted) {
             self.say(format!("{verb} {app} ({ids})"))?;
         }
-        self.flush()?;
-        let mut failed = false;
+        self.flush()
+    }
+
+    /// What it warned of and what it failed to do, on standard error.
+    ///
+    /// # Errors
+    /// `Told` when a worker failed.
+    pub(crate) fn troubles(&mut self, accepted: &Accepted) -> Result<(), Failure> {
         for warning in &accepted.warnings {
             self.warning(warning);
         }
-        for worker in &accepted.workers {
-            if let Some(reason) = &worker.failure {
-                failed = true;
-                self.error(&format!("{} {}: {reason}", worker.app, worker.id));
-            }
+        let failures = failures(accepted);
+        for failure in &failures {
+            self.error(failure);
         }
-        if failed { Err(Failure::Told(FaultCode::Failed)) } else { Ok(()) }
+        if failures.is_empty() { Ok(()) } else { Err(Failure::Told(FaultCode::Failed)) }
     }
 
     /// Tells why a command failed and gives its exit code.
@@ -181,6 +214,7 @@ impl Output {
         let _ = self.flush();
         match failure {
             Failure::Told(code) => code.exit_code(),
+            Failure::Interrupted => INTERRUPTED,
             // The reader has seen enough (`supctl logs | head`): as if SIGPIPE had its default, but quietly.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Failure::Output(error) => {
@@ -204,14 +238,34 @@ impl Output {
 
 /// App by app, in order of appearance, the ids that succeeded.
 fn succeeded(accepted: &Accepted) -> Vec<(&str, String)> {
-    let mut apps: Vec<(&str, String)> = Vec::new();
+    let mut apps: Vec<(&str, Vec<u32>)> = Vec::new();
     for worker in accepted.workers.iter().filter(|worker| worker.failure.is_none()) {
         match apps.iter_mut().find(|(app, _)| *app == worker.app.as_str()) {
-            Some((_, ids)) => ids.push_str(&format!(", {}", worker.id)),
-            None => apps.push((worker.app.as_str(), worker.id.to_string())),
+            Some((_, ids)) => ids.push(worker.id),
+            None => apps.push((worker.app.as_str(), vec![worker.id])),
         }
     }
-    apps
+    apps.into_iter().map(|(app, ids)| (app, cells::numbers(&ids))).collect()
+}
+
+/// What failed, told once where several workers of an app have failed for the same reason.
+fn failures(accepted: &Accepted) -> Vec<String> {
+    let mut groups: Vec<(&str, &str, Vec<u32>)> = Vec::new();
+    for worker in &accepted.workers {
+        let (app, Some(reason)) = (worker.app.as_str(), worker.failure.as_deref()) else { continue };
+        match groups.iter_mut().find(|group| (group.0, group.1) == (app, reason)) {
+            Some((_, _, ids)) => ids.push(worker.id),
+            None => groups.push((app, reason, vec![worker.id])),
+        }
+    }
+    let told = |(app, reason, ids): (&str, &str, Vec<u32>)| {
+        let all = accepted.workers.iter().filter(|worker| worker.app.as_str() == app).count();
+        match ids.len() {
+            several @ 2.. if several == all => format!("{app}: {several} workers: {reason}"),
+            _ => format!("{app} {}: {reason}", cells::numbers(&ids)),
+        }
+    };
+    groups.into_iter().map(told).collect()
 }
 
 /// A line on standard error from where no [`Output`] is at hand.

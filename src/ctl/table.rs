@@ -1,5 +1,7 @@
-//! How do all workers fit into one table? PM2's columns; on a narrow terminal the least important go first, and
-//! reasons move from their column to lines below.
+//! How do all workers fit into one table? PM2's columns; on a narrow terminal the least important go first. What needs
+//! words stands below.
+
+mod remarks;
 
 use comfy_table::{
     Attribute, Cell, Color, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Row, Table,
@@ -9,6 +11,7 @@ use supd_api::{Status, WorkerView};
 
 use super::cells;
 use super::output::Style;
+pub(crate) use remarks::left;
 
 const LINES: TableStyle = TableStyle::new()
     .top_border(LineStyle::new('┌', '─', '┬', '┐'))
@@ -38,17 +41,16 @@ enum Column {
     Cpu,
     Memory,
     User,
-    Reason,
 }
 
-use Column::{Cpu, Id, Memory, Mode, Name, Namespace, Pid, Reason, Restarts, Uptime, User, Version};
+use Column::{Cpu, Id, Memory, Mode, Name, Namespace, Pid, Restarts, Uptime, User, Version};
 
-/// PM2's order, with the reason last.
-const ORDER: [Column; 13] =
-    [Id, Name, Namespace, Version, Mode, Pid, Uptime, Restarts, Column::Status, Cpu, Memory, User, Reason];
+/// PM2's order.
+const ORDER: [Column; 12] =
+    [Id, Name, Namespace, Version, Mode, Pid, Uptime, Restarts, Column::Status, Cpu, Memory, User];
 
-/// What a narrow terminal does without, first to go first. The reason loses nothing: it moves below the table.
-const EXPENDABLE: [Column; 10] = [Reason, Version, User, Namespace, Pid, Mode, Uptime, Restarts, Cpu, Memory];
+/// What a narrow terminal does without, first to go first.
+const EXPENDABLE: [Column; 9] = [Version, User, Namespace, Pid, Mode, Uptime, Restarts, Cpu, Memory];
 
 impl Column {
     const fn title(self) -> &'static str {
@@ -65,7 +67,6 @@ impl Column {
             Self::Cpu => "cpu",
             Self::Memory => "mem",
             Self::User => "user",
-            Self::Reason => "reason",
         }
     }
 
@@ -83,7 +84,6 @@ impl Column {
             Self::Cpu => cells::cpu(worker.cpu),
             Self::Memory => cells::memory(worker.memory),
             Self::User => cells::harmless(&worker.user),
-            Self::Reason => reason(worker).unwrap_or_default(),
         }
     }
 }
@@ -95,15 +95,6 @@ pub(crate) fn colour(status: Status) -> Color {
         Status::Launching => Color::Blue,
         Status::Stopping | Status::Stopped | Status::Errored | Status::Waiting => Color::Red,
     }
-}
-
-/// Why a worker is not simply online, with the time left; `None` when it is.
-pub(crate) fn reason(worker: &WorkerView) -> Option<String> {
-    if worker.status == Status::Online || worker.reason.is_empty() {
-        return None;
-    }
-    let left = worker.remaining.map(|left| format!(" ({} left)", cells::span(left))).unwrap_or_default();
-    Some(cells::harmless(&worker.reason) + &left)
 }
 
 /// The table and what follows it, without a newline at the end.
@@ -119,17 +110,9 @@ pub(crate) fn list(workers: &[WorkerView], style: Style) -> String {
         });
     }
     let mut text = table.to_string();
-    if !columns.contains(&Column::Reason) {
-        for worker in workers {
-            if let Some(reason) = reason(worker) {
-                text.push_str(&format!(
-                    "\n  {} {} is {}: {reason}",
-                    worker.id,
-                    worker.app,
-                    worker.status.as_str()
-                ));
-            }
-        }
+    for remark in remarks::remarks(workers) {
+        text.push_str("\n  ");
+        text.push_str(&remark);
     }
     text
 }
@@ -182,9 +165,7 @@ fn row(columns: &[Column], worker: &WorkerView) -> Row {
 
 /// The columns that fit into a terminal of this width; all of them where there is none.
 fn fitting(workers: &[WorkerView], width: Option<u16>) -> Vec<Column> {
-    let unreasoned = workers.iter().all(|worker| reason(worker).is_none());
-    let mut columns: Vec<Column> =
-        ORDER.into_iter().filter(|column| !(unreasoned && *column == Column::Reason)).collect();
+    let mut columns = ORDER.to_vec();
     let Some(width) = width else { return columns };
     let needed = |column: Column| {
         let widest = workers

@@ -6,6 +6,9 @@
 //! the wrapper here.
 
 mod clock;
+mod companion;
+mod datagram;
+mod handover;
 mod keeper;
 mod leftovers;
 mod link;
@@ -18,9 +21,16 @@ mod reap;
 mod runs;
 mod spawn;
 mod supervisor;
+mod table;
 mod tree;
+mod upgrade;
 
 pub use clock::monotonic_ns;
-pub use keeper::{Options, run};
+pub use companion::{Companion, CompanionPlan};
+pub use datagram::{Datagram, look};
+pub use handover::{Handover, handed_over};
+pub use keeper::{Options, go_on, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;
+pub use notify::Notifier;
+pub use table::can_take_over;

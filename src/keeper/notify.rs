@@ -17,13 +17,14 @@ pub(crate) fn is_private(name: &str) -> bool {
 }
 
 /// The way to systemd, if it started us.
-pub(crate) struct Notifier {
+#[derive(Debug)]
+pub struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
 }
 
 impl Notifier {
     /// As `NOTIFY_SOCKET` says: a path, or an abstract name after `@`.
-    pub(crate) fn from_env() -> Self {
+    pub fn from_env() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = address(&name).ok()?;
             let socket = UnixDatagram::unbound().ok()?;
@@ -34,8 +35,13 @@ impl Notifier {
         Self { socket }
     }
 
+    /// Whether there is one.
+    pub fn is_listened_to(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// Tells it, for example, `READY=1`. Nothing happens without systemd.
-    pub(crate) fn tell(&self, state: &str) {
+    pub fn tell(&self, state: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {

@@ -179,10 +179,10 @@ fn take_identity(plan: &ExecPlan) -> Result<(), Failure> {
 }
 
 /// A user of a plan. Only a number may be without an entry in the user database.
-struct Identity {
-    uid: Uid,
-    gid: Option<Gid>,
-    name: Option<CString>,
+pub(crate) struct Identity {
+    pub(crate) uid: Uid,
+    pub(crate) gid: Option<Gid>,
+    pub(crate) name: Option<CString>,
 }
 
 fn become_user(user: &Identity, gid: Gid) -> Result<(), Errno> {
@@ -198,7 +198,7 @@ fn become_user(user: &Identity, gid: Gid) -> Result<(), Errno> {
     setresuid(user.uid, user.uid, user.uid)
 }
 
-fn find_user(name: &str) -> Result<Identity, Failure> {
+pub(crate) fn find_user(name: &str) -> Result<Identity, Failure> {
     let fail = |errno| Failure { step: Step::User, errno };
     let number = number(name).map(Uid::from_raw);
     let mut found = User::from_name(name).map_err(fail)?;
@@ -214,7 +214,7 @@ fn find_user(name: &str) -> Result<Identity, Failure> {
     }
 }
 
-fn find_group(name: &str) -> Result<Gid, Failure> {
+pub(crate) fn find_group(name: &str) -> Result<Gid, Failure> {
     let found = Group::from_name(name).map_err(|errno| Failure { step: Step::Group, errno })?;
     let number = || number(name).map(Gid::from_raw);
     let none = Failure { step: Step::Group, errno: Errno::ENOENT };

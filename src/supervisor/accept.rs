@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::unistd::{Uid, User};
 use supd_api::{AppDeclaration, EnvironmentLayer, Fault, FaultCode, Layer, Secret};
 
+use super::pin::Pin;
 use super::revision::Revision;
 use crate::config;
 
@@ -35,7 +36,16 @@ pub(super) fn accept(declaration: AppDeclaration) -> Result<Revision, Fault> {
     let user = user_of(&declaration)?;
     let base = EnvironmentLayer { layer: Layer::Base, variables: base(&user) };
     let version = version_of(&declaration);
-    Ok(Revision { declaration, base, user: user.name, version })
+    let pin = Some(Pin::new(&declaration));
+    Ok(Revision { declaration, base, uid: Some(user.uid.as_raw()), user: user.name, pin, version })
+}
+
+/// The same version as its links lead now; `None`: as before.
+pub(super) fn accept_again(revision: &Revision) -> Option<Revision> {
+    let pin = Some(Pin::new(&revision.declaration));
+    let version = version_of(&revision.declaration);
+    let changed = revision.pin != pin || revision.version != version;
+    changed.then(|| Revision { pin, version, ..revision.clone() })
 }
 
 fn user_of(declaration: &AppDeclaration) -> Result<User, Fault> {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 use supd_api::{Accepted, AppName, Fault, FaultCode, Instances, ScaleTo, Stream, WorkerOutcome};
-use supd_core::{Event, RequestId, RevisionId, WorkerId};
+use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
-use super::call::{Call, LogQuery, Reply, Verb};
+use super::call::{Call, LogQuery, Pace, Reply, Verb};
+use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
 use super::turn::Shell;
-use super::{now, paths, spec};
+use super::{now, paths};
 use crate::logs::{Filter, Request, Streams, Subscription, TailFile, Workers};
 
 impl Shell {
@@ -27,14 +28,21 @@ impl Shell {
             Call::Signal { targets, signal, reply } => {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }
-            Call::Apply { revisions, gently, reply } => self.apply(revisions, gently, reply),
+            Call::Apply { revisions, gently, pace, reply } => self.apply(revisions, gently, pace, reply),
             Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
+            Call::Reload { targets, pace, reply } => self.reload(&targets, pace, reply),
+            Call::Found { apps, then, reply } => self.go_on(apps, then, reply),
+            Call::Rollback { targets, pace, reply } => self.rollback(&targets, pace, reply),
+            Call::Events { query, reply } => drop(reply.send(self.follow_events(&query))),
             Call::Scale(app, to, reply) => self.scale(&app, to, reply),
             Call::Stop(reply) => self.stop_everything(Some(reply)),
+            Call::Upgrade(binary, reply) => self.begin_upgrade(binary, reply),
+            Call::Await(requests, reply) => self.requests.claim(&requests, reply, &self.ledger),
         }
+        self.answer_if_leaving();
     }
 
-    fn apply(&mut self, revisions: Vec<Revision>, gently: bool, reply: Reply<Accepted>) {
+    fn apply(&mut self, revisions: Vec<Revision>, gently: bool, pace: Pace, reply: Reply<Accepted>) {
         if let Err(fault) = self.refuse_while_halting() {
             return drop(reply.send(Err(fault)));
         }
@@ -45,14 +53,18 @@ impl Shell {
         }
         let warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
         let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();
-        self.requests.wait(&requests, warnings, reply);
+        self.wait(&requests, warnings, pace, reply);
         for (request, revision) in requests.into_iter().zip(revisions) {
             let app = supd_core::AppName(revision.declaration.name.to_string());
-            let spec = spec::spec(&revision.declaration);
-            self.next_revision += 1;
-            let id = RevisionId(self.next_revision);
-            self.revisions.insert((app.clone(), id), Arc::new(revision));
-            self.turn(Event::Apply { request, app, revision: id, spec, gently });
+            let timeout = pace.timeout;
+            let current = self.core.revision(&app).and_then(|id| self.revision(&app, id));
+            if gently && current.is_some_and(|current| **current == revision) {
+                // Nothing new: a rollback shall still lead to what was different, and a changed scale stays.
+                self.turn(Event::Reload { request, app, timeout });
+                continue;
+            }
+            let (revision, spec) = self.add_revision(&app, Arc::new(revision));
+            self.turn(Event::Apply { request, app, revision, spec, gently, timeout });
         }
     }
 
@@ -62,33 +74,18 @@ impl Shell {
             Ok(workers) => workers.into_iter().map(WorkerId).collect(),
             Err(fault) => return drop(reply.send(Err(fault))),
         };
+        if verb == Verb::Restart {
+            return self.restart(workers, reply);
+        }
         let request = self.new_request();
         let event = match verb {
             Verb::Start => Event::Start { request, workers },
             Verb::Stop => Event::Stop { request, workers },
             Verb::Restart => Event::Restart { request, workers },
-            Verb::Reload => return self.reload(&workers, reply),
             Verb::Delete => Event::Delete { request, workers },
         };
         self.requests.wait(&[request], Vec::new(), reply);
         self.turn(event);
-    }
-
-    /// A reload concerns whole apps.
-    fn reload(&mut self, workers: &[WorkerId], reply: Reply<Accepted>) {
-        let apps: BTreeSet<supd_core::AppName> = self
-            .core
-            .view(now().mono)
-            .filter(|seat| workers.contains(&seat.worker))
-            .map(|seat| seat.app.clone())
-            .collect();
-        let current = apps.iter().filter_map(|app| self.revision(app, self.core.revision(app)?));
-        let warnings = reloads_that_are_restarts(current.map(Arc::as_ref));
-        let requests: Vec<RequestId> = apps.iter().map(|_| self.new_request()).collect();
-        self.requests.wait(&requests, warnings, reply);
-        for (request, app) in requests.into_iter().zip(apps) {
-            self.turn(Event::Reload { request, app });
-        }
     }
 
     fn scale(&mut self, name: &AppName, to: ScaleTo, reply: Reply<Accepted>) {
@@ -189,7 +186,7 @@ impl Shell {
         files
     }
 
-    fn resolve(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
+    pub(super) fn resolve(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
         if targets.is_empty() {
             return Err(
                 Fault::new(FaultCode::Invalid, "no target is given").hint("name an app, an id, or `all`")
@@ -198,20 +195,8 @@ impl Shell {
         super::targets::resolve(targets, &self.candidates())
     }
 
-    fn refuse_while_halting(&self) -> Result<(), Fault> {
+    pub(super) fn refuse_while_halting(&self) -> Result<(), Fault> {
         let halting = || Fault::new(FaultCode::Conflict, "supd is being stopped");
         if self.core.is_halting() { Err(halting()) } else { Ok(()) }
     }
-}
-
-/// A warning for each app of which two workers cannot be up at once.
-fn reloads_that_are_restarts<'a>(revisions: impl Iterator<Item = &'a Revision>) -> Vec<String> {
-    let alone = revisions.filter(|revision| !spec::spec(&revision.declaration).overlap);
-    let text = |revision: &Revision| {
-        let name = &revision.declaration.name;
-        format!(
-            "{name} opens its port itself, so its reload is a restart, one worker at a time; `listen` or cluster mode avoids the gap"
-        )
-    };
-    alone.map(text).collect()
 }

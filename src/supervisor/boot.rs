@@ -3,23 +3,35 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RevisionId, RunId, Supervisor};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, RunView, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
+use tokio::sync::watch;
 
+use super::accept::accept_again;
+use super::events::Events;
 use super::figures::Figures;
 use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
 use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
 use super::requests::Requests;
+use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
+use super::upgrade::Stage;
 use super::{control, spec};
-use crate::cluster::{PortKey, Ports};
+use crate::cluster::{PortKey, Ports, preload};
 use crate::home::Home;
 use crate::logs::{Logs, new_journal};
+
+/// Where a daemon of root puts what everybody may read.
+const SHARED: &str = "/run/supd";
 
 /// What the keeper handed over.
 struct Handover {
@@ -27,23 +39,29 @@ struct Handover {
     snapshot: Option<Snapshot>,
     descriptors: BTreeMap<DescriptorName, Arc<OwnedFd>>,
     facts: KeeperFacts,
+    trial: bool,
 }
 
 /// Takes over from whoever was there before, and opens the doors.
-pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
-    let mut keeper = Keeper::connect()?;
+pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, Inbox)> {
     let mut handover = receive(&mut keeper).await?;
     let (outlets, inbox) = inbox();
     let kept = handover.descriptors.remove(&DescriptorName::Control);
+    let trial = handover.trial;
+    let (doors, closing) = watch::channel(false);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
+        events: Events::default(),
+        checks: BTreeMap::new(),
+        preload: preload(&home),
         core: Supervisor::default(),
         revisions: Revisions::new(),
         next_revision: 0,
         next_request: 0,
         keeper,
-        keeper_facts: handover.facts,
+        keeper_facts: handover.facts.clone(),
         logs,
+        outputs: BTreeMap::new(),
         ports: Ports::default(),
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
@@ -55,23 +73,43 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
         unsaved: false,
         save_again: None,
         quit_at: None,
+        upgrade: Stage::default(),
+        doors,
         home,
     };
     match handover.snapshot.take() {
         Some(snapshot) => shell.restore(snapshot, handover)?,
         None => shell.recall()?,
     }
-    // Only now: whoever can connect is answered.
     let listener = control::listen(&shell.home, kept)?;
     shell.store(DescriptorName::Control, &listener);
-    control::serve(listener, outlets.calls)?;
-    shell.keeper.order(Order::Ready, Vec::new());
+    if trial {
+        shell.prove().await?;
+    }
+    // Only now: whoever can connect is answered.
+    control::serve(listener, closing, outlets)?;
+    if !trial {
+        shell.keeper.order(Order::Ready, Vec::new());
+    }
     Ok((shell, inbox))
 }
 
+/// Workers of other users must be able to read it, and a home is for its owner only.
+fn preload(home: &Home) -> Option<PathBuf> {
+    let directory = if nix::unistd::geteuid().is_root() { Path::new(SHARED) } else { home.path() };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let installed = made.and_then(|()| preload::install(directory));
+    let failed = |error: &io::Error| {
+        tracing::warn!("{}: Node workers will drain less gently: {error}", directory.display())
+    };
+    installed.inspect_err(failed).ok()
+}
+
 async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
-    let Some((Report::Welcome { version, runs, descriptors, snapshot, restarts, since }, mut attached)) =
-        keeper.next().await?
+    let Some((welcome, mut attached)) = keeper.next().await? else {
+        return Err(io::Error::other("the keeper has gone"));
+    };
+    let Report::Welcome { version, runs, descriptors, snapshot, restarts, since, trial, upgrade } = welcome
     else {
         return Err(io::Error::other("the keeper did not begin with a welcome"));
     };
@@ -100,8 +138,9 @@ async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
         }
     }
     // The keeper is our parent; should it have died this moment, the link tells.
-    let facts = KeeperFacts { pid: nix::unistd::getppid().as_raw(), restarts, since: Mono(since) };
-    Ok(Handover { runs, snapshot, descriptors: kept, facts })
+    let pid = nix::unistd::getppid().as_raw();
+    let facts = KeeperFacts { version, pid, restarts, since: Mono(since), upgrade };
+    Ok(Handover { runs, snapshot, descriptors: kept, facts, trial })
 }
 
 /// The log thread's journal outlives us in the keeper.
@@ -120,20 +159,47 @@ fn start_logs(keeper: &mut Keeper, journal: Option<Arc<OwnedFd>>, outlets: &Outl
 }
 
 impl Shell {
+    /// On trial: shows the keeper which program this is, and does nothing until the keeper has become it too.
+    async fn prove(&mut self) -> io::Result<()> {
+        let image = open("/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        self.keeper.order(Order::Ready, vec![Arc::new(image)]);
+        let mut meanwhile = Vec::new();
+        loop {
+            match self.keeper.next().await? {
+                Some((Report::Upgraded { upgrade }, _)) => break self.on_upgraded(upgrade),
+                Some((Report::Ping, _)) => self.keeper.order(Order::Pong, Vec::new()),
+                Some(report) => meanwhile.push(report),
+                None => return Err(io::Error::other("the keeper has not followed")),
+            }
+        }
+        meanwhile.into_iter().for_each(|(report, attached)| self.on_report(report, attached));
+        Ok(())
+    }
+
     /// Goes on where a predecessor stopped.
     fn restore(&mut self, snapshot: Snapshot, handover: Handover) -> io::Result<()> {
         self.core = Supervisor::restore(snapshot.core)
             .map_err(|version| io::Error::other(format!("the core's snapshot has version {version}")))?;
         self.revisions =
             snapshot.revisions.into_iter().map(|(app, id, revision)| ((app, id), revision)).collect();
+        for ((app, id), revision) in &self.revisions {
+            self.core.respecify(app, *id, spec::spec(&revision.declaration));
+        }
         self.ports = snapshot.ports;
+        for (run, words) in snapshot.words {
+            self.checks.entry(run).or_default().words = words;
+        }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
+        self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);
+        self.take_ebbing(snapshot.outputs, &handover.descriptors);
         // What the predecessor had not written down yet is written down now.
         self.ledger.change();
         let runs = handover.runs.len();
         self.turn(Event::Resync { known: handover.runs.into_iter().map(known).collect() });
+        let runs_left: Vec<RunView> = self.core.runs().map(|(_, _, _, run)| run).collect();
+        runs_left.into_iter().for_each(|run| self.take_up_checks(run));
         self.begin_to_quit();
         tracing::info!("supervisor {} took over {runs} runs", self.keeper_facts.restarts + 1);
         Ok(())
@@ -162,8 +228,8 @@ impl Shell {
                 continue;
             };
             let Some(revision) = self.revision_of(run) else { continue };
-            let ends = Ends { out, err, channel: end(DescriptorName::Ipc(kept)) };
-            self.attach(run, worker, &revision, &ends);
+            let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
+            self.attach(run, worker, &revision, &Ends { out, err, channel, notify });
         }
     }
 
@@ -174,14 +240,20 @@ impl Shell {
         for entry in ledger.apps {
             let seats = entry.seats();
             let app = AppName(entry.revision.declaration.name.to_string());
-            let spec = spec::spec(&entry.revision.declaration);
-            self.next_revision += 1;
-            let revision = RevisionId(self.next_revision);
-            self.revisions.insert((app.clone(), revision), entry.revision);
-            self.turn(Event::Recall { app, revision, spec, seats });
+            let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));
+            let (revision, spec) = self.add_revision(&app, as_it_is_now(entry.revision));
+            self.turn(Event::Recall { app, revision, spec, seats, previous });
         }
         tracing::info!("supervisor started; {count} apps brought back from the ledger");
         Ok(())
+    }
+}
+
+/// A release that was cleared away meanwhile is looked for where the declaration leads now.
+fn as_it_is_now(revision: Arc<Revision>) -> Arc<Revision> {
+    match &revision.pin {
+        Some(pin) if pin.exists() => revision,
+        _ => accept_again(&revision).map_or(revision, Arc::new),
     }
 }
 

@@ -1,8 +1,15 @@
 //! What the control API asks of the loop. Each call is answered exactly once.
 
-use supd_api::{Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, WorkerView};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use supd_api::{
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, UpgradeBegun, WorkerView,
+};
+use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
+use super::events::Follower;
 use super::revision::Revision;
 use crate::logs::Subscription;
 
@@ -15,7 +22,6 @@ pub(super) enum Verb {
     Start,
     Stop,
     Restart,
-    Reload,
     Delete,
 }
 
@@ -25,13 +31,77 @@ pub(super) enum Call {
     Workers(Vec<String>, Reply<Vec<WorkerView>>),
     Apps(Vec<String>, Reply<Vec<AppView>>),
     Environment(u32, Reply<EnvironmentView>),
-    Apply { revisions: Vec<Revision>, gently: bool, reply: Reply<Accepted> },
+    Apply {
+        revisions: Vec<Revision>,
+        gently: bool,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
+    Reload {
+        targets: Vec<String>,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
+    /// A reload or restart, after it was found out where each app's links lead now.
+    Found {
+        apps: Vec<Found>,
+        then: Then,
+        reply: Reply<Accepted>,
+    },
+    Rollback {
+        targets: Vec<String>,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
     Act(Verb, Vec<String>, Reply<Accepted>),
     Scale(AppName, ScaleTo, Reply<Accepted>),
-    Signal { targets: Vec<String>, signal: i32, reply: Reply<Accepted> },
+    Signal {
+        targets: Vec<String>,
+        signal: i32,
+        reply: Reply<Accepted>,
+    },
     Flush(Vec<String>, Reply<Accepted>),
-    Logs { query: LogQuery, reply: Reply<Subscription> },
+    Events {
+        query: EventQuery,
+        reply: Reply<Follower>,
+    },
+    Logs {
+        query: LogQuery,
+        reply: Reply<Subscription>,
+    },
     Stop(Reply<Accepted>),
+    /// The new program.
+    Upgrade(PathBuf, Reply<UpgradeBegun>),
+    /// The outcome of what a predecessor could not answer any more.
+    Await(Vec<u64>, Reply<Accepted>),
+}
+
+/// An app, and its new version if its links lead somewhere else than before.
+pub(super) type Found = (supd_core::AppName, Option<Revision>);
+
+/// What is to be done with apps that have been looked at.
+pub(super) enum Then {
+    /// Move them.
+    Reload(Pace),
+    /// Restart these workers; those of apps that were looked at are all of them.
+    Restart(Vec<WorkerId>),
+}
+
+/// How a reload is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Answer when it has begun.
+    pub(super) no_wait: bool,
+    /// After so long it goes back.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Which events a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventQuery {
+    pub(super) targets: Vec<String>,
+    pub(super) lines: usize,
+    pub(super) follow: bool,
 }
 
 /// Which lines a reader wants.

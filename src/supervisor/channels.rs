@@ -1,13 +1,13 @@
 //! What workers say on their IPC channels, and what follows from it.
 
-use supd_api::ExecMode;
-use supd_core::{Event, RunId};
+use supd_api::{AppDeclaration, ExecMode, Secret};
+use supd_core::{Event, Phase, RunId};
 use supd_keeper::protocol;
 
 use super::revision::Revision;
-use super::turn::Shell;
+use super::turn::{Receipt, Shell};
 use crate::cluster::bind::deepen;
-use crate::cluster::{Asker, Delivery, Ended, FromWorker, Seat, ServerQuery, ToWorker};
+use crate::cluster::{Asker, Delivery, Ended, Endpoint, FromWorker, Seat, ServerQuery, ToWorker};
 
 impl Shell {
     /// Handles one line of a channel. Its receipt is signed with the next snapshot, so that no line is lost with us.
@@ -16,19 +16,18 @@ impl Shell {
         if let Some(revision) = self.revision_of(run) {
             self.on_message(run, &revision, delivery.event);
         }
-        self.receipts.push(delivery.receipt);
+        self.receipts.push(Receipt::Line(delivery.receipt));
         self.unsaved = true;
     }
 
     fn on_message(&mut self, run: RunId, revision: &Revision, event: FromWorker) {
         let app = &revision.declaration;
-        let tells_by_listening = app.exec_mode == ExecMode::Cluster && !app.ready.wait_ready;
         match event {
             FromWorker::Ready if app.ready.wait_ready => self.turn(Event::Ready { run }),
             FromWorker::Listening(_) => {
                 self.deepen_queues(run);
-                if tells_by_listening {
-                    self.turn(Event::Ready { run });
+                if tells_by_listening(app) {
+                    self.on_listening(run, revision);
                 }
             }
             FromWorker::Query { seq, query } => self.answer_query(run, revision, seq, &query),
@@ -39,6 +38,8 @@ impl Shell {
             }
             FromWorker::Ended(ended) => {
                 self.channels.remove(&run);
+                // What drains closes its channel when it has finished.
+                self.turn(Event::Drained { run });
                 match ended {
                     Ended::Closed => {}
                     Ended::Failed(_) | Ended::Deaf { .. } => {
@@ -52,6 +53,48 @@ impl Shell {
             | FromWorker::ExitedAfterDisconnect
             | FromWorker::Message(_) => {}
         }
+    }
+
+    /// A worker that listens is ready, if it listens wherever the one listens that it is to replace.
+    fn on_listening(&mut self, run: RunId, revision: &Revision) {
+        if self.not_listened_on(run, revision).is_empty() {
+            return self.turn(Event::Ready { run });
+        }
+        // The next `listen` may be the right one.
+        let (doubts, patience) =
+            (self.outlets.doubts.clone(), revision.declaration.ready.listen_timeout.duration());
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            // The loop may have ended.
+            let _ = doubts.send(run);
+        });
+    }
+
+    /// A replacement that listened somewhere else had time enough.
+    pub(super) fn on_doubt(&mut self, run: RunId) {
+        let Some(revision) = self.revision_of(run) else { return };
+        let missing = self.not_listened_on(run, &revision);
+        if !missing.is_empty() {
+            let why = format!("it does not listen on {}, as the one before it does", missing.join(" and "));
+            self.turn(Event::Unfit { run, why });
+        }
+    }
+
+    /// The addresses that the app had when its version was proven and on which this run, which is to take over in a reload,
+    /// does not listen. A declaration with another `PORT` or `listen` wants it otherwise, and a random port cannot be the same.
+    fn not_listened_on(&self, run: RunId, revision: &Revision) -> Vec<String> {
+        let Some((app, _, instance, view)) = self.core.run(run) else { return Vec::new() };
+        let starting = matches!(view.phase, Phase::Starting { .. } | Phase::Spawning { .. });
+        let takes_over = self.core.progress(app).is_some() || self.core.neighbour(run).is_some();
+        let proven = self.core.proven(app).and_then(|id| self.revision(app, id));
+        let Some(proven) = proven.filter(|_| starting && takes_over) else { return Vec::new() };
+        if port_variable(proven) != port_variable(revision) {
+            return Vec::new();
+        }
+        let declared: Vec<Endpoint> = proven.declaration.listen.iter().map(Endpoint::from).collect();
+        let name = &revision.declaration.name;
+        let missing = self.ports.not_used_by(protocol::RunId(run.0), name, Seat(instance));
+        missing.filter(|endpoint| !declared.contains(endpoint)).map(ToString::to_string).collect()
     }
 
     /// Node's own listen(2) has cut the accept queue of the shared socket to 511; connections that wait while workers
@@ -82,4 +125,18 @@ impl Shell {
             channel.send(ToWorker::Answer { seq, key, data, socket });
         }
     }
+}
+
+/// A Node cluster worker tells by `listening`, unless its declaration asks for another proof.
+pub(super) fn tells_by_listening(app: &AppDeclaration) -> bool {
+    let ready = &app.ready;
+    app.exec_mode == ExecMode::Cluster
+        && !ready.wait_ready
+        && ready.probe.is_none()
+        && ready.startup.is_none()
+}
+
+fn port_variable(revision: &Revision) -> Option<&str> {
+    let layers = revision.declaration.environment.layers.iter().rev();
+    layers.filter_map(|layer| layer.variables.get("PORT")).map(Secret::reveal).next()
 }

@@ -1,6 +1,7 @@
 //! Which variables a worker gets, and from where.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use supd_api::{AppDeclaration, ExecMode, Layer, Secret, Stream, VariableView};
 use supd_core::{RunId, RunView, SeatView, Wall};
@@ -8,10 +9,13 @@ use supd_core::{RunId, RunView, SeatView, Wall};
 use super::launch::channel_number;
 use super::paths;
 use super::revision::Revision;
+use crate::cluster::preload;
 use crate::home::Home;
 
+const NODE_OPTIONS: &str = "NODE_OPTIONS";
+
 /// What of a run its environment tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     /// The worker's id.
     pub(super) worker: u32,
@@ -29,11 +33,26 @@ pub(super) struct Place {
     pub(super) sockets: usize,
     /// The number of its IPC channel, if it has one.
     pub(super) channel: Option<i32>,
+    /// Where it may speak about itself.
+    pub(super) notify: Option<String>,
+    /// What its Node loads first.
+    pub(super) preload: Option<PathBuf>,
 }
 
 impl Place {
+    /// The place of a command that belongs to a run and has none of its descriptors.
+    pub(super) fn without_descriptors(self) -> Self {
+        Self { sockets: 0, channel: None, notify: None, preload: None, ..self }
+    }
+
     /// The place of a run; `None`: of the next one, if it were started now.
-    pub(super) fn new(app: &AppDeclaration, seat: &SeatView<'_>, run: Option<RunView>, now: Wall) -> Self {
+    pub(super) fn new(
+        app: &AppDeclaration,
+        seat: &SeatView<'_>,
+        run: Option<RunView>,
+        now: Wall,
+        preload: Option<&Path>,
+    ) -> Self {
         let sockets = app.listen.len();
         Self {
             worker: seat.worker.0,
@@ -44,8 +63,15 @@ impl Place {
             run: run.map_or(RunId(0), |run| run.run),
             sockets,
             channel: channel_number(app, sockets),
+            notify: None,
+            preload: preload.filter(|_| loads(app)).map(Path::to_owned),
         }
     }
+}
+
+/// Whether workers of this app load the lines that let them drain gently.
+fn loads(app: &AppDeclaration) -> bool {
+    app.exec_mode == ExecMode::Cluster && app.stop.node_preload
 }
 
 /// All variables with the layer that set each, sorted by name. `LISTEN_PID` is missing: the keeper adds it.
@@ -71,6 +97,14 @@ pub(super) fn environment(home: &Home, revision: &Revision, place: &Place) -> Ve
     for (name, value) in own(home, app, place) {
         all.insert(name, (value.into(), Layer::Supd));
     }
+    if let Some(file) = &place.preload {
+        let given = all.get(NODE_OPTIONS).map(|(value, _)| value.reveal());
+        let options = app.program.interpreter_args.iter().map(String::as_str).chain(given);
+        if preload::is_welcome(options) {
+            let value = preload::node_options(given, file);
+            all.insert(NODE_OPTIONS.to_owned(), (value.into(), Layer::Supd));
+        }
+    }
     all.into_iter().map(|(name, (value, layer))| VariableView { name, value, layer }).collect()
 }
 
@@ -88,6 +122,12 @@ fn own(home: &Home, app: &AppDeclaration, place: &Place) -> Vec<(String, String)
             app.listen.iter().map(|address| address.to_string().replace(':', ".")).collect();
         own.push(("LISTEN_FDS".to_owned(), place.sockets.to_string()));
         own.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
+    }
+    // sd_notify(3), sd_watchdog_enabled(3).
+    if let Some(name) = &place.notify {
+        own.push(("NOTIFY_SOCKET".to_owned(), name.clone()));
+        let limit = app.live.watchdog.map(|limit| limit.duration().as_micros().to_string());
+        own.extend(limit.map(|micros| ("WATCHDOG_USEC".to_owned(), micros)));
     }
     if let Some(number) = place.channel {
         own.push(("NODE_CHANNEL_FD".to_owned(), number.to_string()));

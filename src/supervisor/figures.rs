@@ -18,6 +18,8 @@ pub(super) struct Usage {
     pub(super) cpu: f64,
     /// Resident memory in bytes.
     pub(super) memory: u64,
+    /// A signal (SIGSTOP) holds it: it does nothing until SIGCONT.
+    pub(super) held: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +48,7 @@ impl Figures {
 
     /// Reads what a run's main process uses; zero for one that has ended.
     pub(super) fn look(&mut self, run: RunId, pid: Pid, started: Mono, now: Mono) -> Usage {
-        let Some((ticks, pages)) = read(pid) else { return Usage::default() };
+        let Some((held, ticks, pages)) = read(pid) else { return Usage::default() };
         let before = self.samples.get(&run).copied().unwrap_or(Sample { at: started, ticks: 0, cpu: 0.0 });
         let span = now.since(before.at);
         let cpu = if self.samples.contains_key(&run) && span < SAMPLE_AGE {
@@ -57,7 +59,7 @@ impl Figures {
             self.samples.insert(run, Sample { at: now, ticks, cpu });
             cpu
         };
-        Usage { cpu: (cpu * 10.0).round() / 10.0, memory: pages * self.page }
+        Usage { cpu: (cpu * 10.0).round() / 10.0, memory: pages * self.page, held }
     }
 
     pub(super) fn forget(&mut self, run: RunId) {
@@ -65,8 +67,8 @@ impl Figures {
     }
 }
 
-/// Processor time in ticks and resident pages, from `/proc/PID/stat` (proc_pid_stat(5)).
-fn read(pid: Pid) -> Option<(u64, u64)> {
+/// Whether it is stopped, processor time in ticks and resident pages, from `/proc/PID/stat` (proc_pid_stat(5)).
+fn read(pid: Pid) -> Option<(bool, u64, u64)> {
     // More than 52 fields of 20 digits. One read into a buffer of this size: with hundreds of workers the system calls
     // are what a look costs.
     let mut text = [0; 2048];
@@ -74,10 +76,12 @@ fn read(pid: Pid) -> Option<(u64, u64)> {
     // The second field, the command's name in parentheses, may contain any bytes.
     let name_end = text[..count].iter().rposition(|&byte| byte == b')')?;
     let fields = std::str::from_utf8(text.get(name_end + 2..count)?).ok()?;
-    let mut fields = fields.split(' ').map(|field| field.parse::<u64>().ok());
+    let mut fields = fields.split(' ');
     // The next one is number 3; each `nth` goes on after the one before.
-    let (user, system, pages) = (fields.nth(14 - 3)??, fields.next()??, fields.nth(24 - 16)??);
-    Some((user + system, pages))
+    let held = fields.next()? == "T";
+    let mut fields = fields.map(|field| field.parse::<u64>().ok());
+    let (user, system, pages) = (fields.nth(14 - 4)??, fields.next()??, fields.nth(24 - 16)??);
+    Some((held, user + system, pages))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Everything that can wake the loop, apart from the keeper and the clock.
 
+use supd_core::RunId;
 use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::ledger::Saved;
+use super::upgrade::Step;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
+use crate::{notify, probe};
 
 /// So many calls may wait; further clients wait for their turn.
 const CALLS_WAITING: usize = 256;
@@ -16,6 +19,10 @@ pub(super) struct Inbox {
     pub(super) deliveries: mpsc::UnboundedReceiver<Delivery>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) saved: mpsc::UnboundedReceiver<Saved>,
+    pub(super) notes: mpsc::UnboundedReceiver<notify::Delivery>,
+    pub(super) answers: mpsc::UnboundedReceiver<probe::Outgoing>,
+    pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
+    pub(super) steps: mpsc::UnboundedReceiver<Step>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -25,6 +32,11 @@ pub(super) struct Outlets {
     pub(super) deliveries: mpsc::UnboundedSender<Delivery>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) saved: mpsc::UnboundedSender<Saved>,
+    pub(super) notes: mpsc::UnboundedSender<notify::Delivery>,
+    pub(super) answers: mpsc::UnboundedSender<probe::Outgoing>,
+    /// Runs to look at again.
+    pub(super) doubts: mpsc::UnboundedSender<RunId>,
+    pub(super) steps: mpsc::UnboundedSender<Step>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -32,6 +44,19 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (deliveries, deliveries_in) = mpsc::unbounded_channel();
     let (notices, notices_in) = mpsc::unbounded_channel();
     let (saved, saved_in) = mpsc::unbounded_channel();
-    let inbox = Inbox { calls: calls_in, deliveries: deliveries_in, notices: notices_in, saved: saved_in };
-    (Outlets { calls, deliveries, notices, saved }, inbox)
+    let (notes, notes_in) = mpsc::unbounded_channel();
+    let (answers, answers_in) = mpsc::unbounded_channel();
+    let (doubts, doubts_in) = mpsc::unbounded_channel();
+    let (steps, steps_in) = mpsc::unbounded_channel();
+    let inbox = Inbox {
+        calls: calls_in,
+        deliveries: deliveries_in,
+        notices: notices_in,
+        saved: saved_in,
+        notes: notes_in,
+        answers: answers_in,
+        doubts: doubts_in,
+        steps: steps_in,
+    };
+    (Outlets { calls, deliveries, notices, saved, notes, answers, doubts, steps }, inbox)
 }

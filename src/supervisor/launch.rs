@@ -10,6 +10,8 @@ use nix::unistd::pipe2;
 use supd_api::{AppDeclaration, ExecMode, VariableView};
 use supd_keeper::protocol::{DescriptorName, ExecPlan, RunId};
 
+use super::revision::Revision;
+
 /// Descriptors of a worker below this are standard input, output and error.
 const FIRST_SOCKET: i32 = 3;
 
@@ -18,6 +20,8 @@ pub(super) struct Ends {
     pub(super) out: Arc<OwnedFd>,
     pub(super) err: Arc<OwnedFd>,
     pub(super) channel: Option<Arc<OwnedFd>>,
+    /// Where it speaks; `None`: its run began under a supervisor that did not listen.
+    pub(super) notify: Option<Arc<OwnedFd>>,
 }
 
 /// Everything an order to spawn needs.
@@ -48,11 +52,13 @@ fn is_node(interpreter: &str) -> bool {
 /// Those of pipe(2) and socketpair(2), above all `EMFILE`.
 pub(super) fn launch(
     run: RunId,
-    app: &AppDeclaration,
+    revision: &Revision,
     variables: Vec<VariableView>,
     sockets: Vec<Arc<OwnedFd>>,
     channel: Option<i32>,
+    notify: OwnedFd,
 ) -> io::Result<Launch> {
+    let app = &revision.declaration;
     let (out, out_child) = pipe2(OFlag::O_CLOEXEC)?;
     let (err, err_child) = pipe2(OFlag::O_CLOEXEC)?;
     let pair = channel
@@ -69,13 +75,15 @@ pub(super) fn launch(
     descriptors.extend((FIRST_SOCKET..).take(sockets.len()));
     attached.extend(sockets);
 
+    let notify = Arc::new(notify);
     let ends = Ends {
         out: Arc::new(out),
         err: Arc::new(err),
         channel: pair.as_ref().map(|(_, ours, _)| Arc::clone(ours)),
+        notify: Some(Arc::clone(&notify)),
     };
-    let mut keep = vec![DescriptorName::Out(run), DescriptorName::Err(run)];
-    let mut kept = vec![Arc::clone(&ends.out), Arc::clone(&ends.err)];
+    let mut keep = vec![DescriptorName::Out(run), DescriptorName::Err(run), DescriptorName::Notify(run)];
+    let mut kept = vec![Arc::clone(&ends.out), Arc::clone(&ends.err), notify];
     if let Some((number, ours, theirs)) = pair {
         descriptors.push(number);
         attached.push(theirs);
@@ -84,14 +92,14 @@ pub(super) fn launch(
     }
     attached.extend(kept);
 
-    let (program, argv) = command(app);
+    let (program, argv) = command(revision);
     let env =
         variables.into_iter().map(|variable| (variable.name, variable.value.reveal().to_owned())).collect();
     let plan = ExecPlan {
         program,
         argv,
         env,
-        cwd: app.cwd.to_string_lossy().into_owned(),
+        cwd: revision.cwd().to_string_lossy().into_owned(),
         user: app.user.clone(),
         group: app.group.clone(),
         descriptors,
@@ -101,14 +109,18 @@ pub(super) fn launch(
 }
 
 /// What is executed, with all its arguments.
-pub(super) fn command(app: &AppDeclaration) -> (String, Vec<String>) {
-    let program = &app.program;
+fn command(revision: &Revision) -> (String, Vec<String>) {
+    let program = &revision.declaration.program;
+    let (interpreter, script) = match &revision.pin {
+        Some(pin) => (&pin.interpreter, &pin.script),
+        None => (&program.interpreter, &program.script),
+    };
     let mut argv = Vec::new();
-    if let Some(interpreter) = &program.interpreter {
+    if let Some(interpreter) = interpreter {
         argv.push(interpreter.clone());
         argv.extend(program.interpreter_args.iter().cloned());
     }
-    argv.push(program.script.clone());
+    argv.push(script.clone());
     argv.extend(program.args.iter().cloned());
     (argv[0].clone(), argv)
 }

@@ -25,6 +25,9 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) revision: Arc<Revision>,
+    /// The version before, for a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<Arc<Revision>>,
     workers: Vec<Seat>,
 }
 
@@ -55,12 +58,12 @@ pub(super) struct Writer {
 }
 
 impl Entry {
-    pub(super) fn new(revision: Arc<Revision>, seats: &[Recalled]) -> Self {
+    pub(super) fn new(revision: Arc<Revision>, previous: Option<Arc<Revision>>, seats: &[Recalled]) -> Self {
         let workers = seats
             .iter()
             .map(|seat| Seat { id: seat.worker.0, instance: seat.instance, up: seat.up })
             .collect();
-        Self { revision, workers }
+        Self { revision, previous, workers }
     }
 
     pub(super) fn seats(&self) -> Vec<Recalled> {
@@ -85,22 +88,10 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::new(Vec::new())),
             Err(error) => return Err(in_file(path, &error.to_string())),
         };
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-        }
-        let head = serde_json::from_slice::<Head>(&text);
-        if let Ok(Head { version }) = head
-            && version > VERSION
-        {
-            let text = format!(
-                "it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it"
-            );
-            return Err(in_file(path, &text));
-        }
-        match head.and_then(|_| serde_json::from_slice(&text)) {
+        match Self::parse(&text) {
             Ok(ledger) => Ok(ledger),
-            Err(error) => {
+            Err(Unreadable::Newer(why)) => Err(in_file(path, &why)),
+            Err(Unreadable::Damaged(error)) => {
                 let aside = path.with_extension(format!("unreadable-{}", std::process::id()));
                 fs::rename(path, &aside).map_err(|error| in_file(path, &error.to_string()))?;
                 tracing::error!("{} is damaged ({error}); it is kept as {}", path.display(), aside.display());
@@ -108,6 +99,35 @@ impl Ledger {
             }
         }
     }
+
+    /// Reads the text of a ledger.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let Head { version } = serde_json::from_slice(text).map_err(Unreadable::Damaged)?;
+        if version > VERSION {
+            return Err(Unreadable::Newer(format!(
+                "it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it"
+            )));
+        }
+        serde_json::from_slice(text).map_err(Unreadable::Damaged)
+    }
+}
+
+/// Why a ledger cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// By this supd.
+    #[error("{0}")]
+    Newer(String),
+    /// By any.
+    #[error("{0}")]
+    Damaged(serde_json::Error),
 }
 
 fn in_file(path: &Path, why: &str) -> io::Error {

@@ -11,11 +11,12 @@ use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 use super::environment::{Place, environment};
 use super::launch::{Ends, launch};
 use super::ledger::{Entry, Ledger};
+use super::outputs::Output;
 use super::revision::Revision;
 use super::turn::Shell;
 use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
-use crate::logs::Source;
+use crate::{notify, resolve};
 
 /// What is to be started.
 pub(super) struct Start {
@@ -34,14 +35,23 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
+            Effect::Watch { run } => {
+                self.ports.prove(protocol::RunId(run.0));
+                self.ask_whether_alive(run);
+            }
+            Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
-            Effect::Sweep { run } => self.signal_tree(run, self.stop_signal(run)),
+            Effect::Sweep { run } => {
+                self.signal_tree(run, self.stop_signal(run));
+                self.signal_tree(run, Signal::SIGCONT);
+            }
             Effect::Kill { run } => self.signal_tree(run, Signal::SIGKILL),
             Effect::Forget { run } => self.forget(run),
             Effect::Save => self.requests.save(self.ledger.change()),
             Effect::DropRevision { app, revision } => {
                 self.revisions.remove(&(app, revision));
             }
+            Effect::Tell(happening) => self.events.tell(happening),
             Effect::Idle { app } => self.close_unused_sockets(&app),
             Effect::Answer { request, results } => {
                 self.close_sockets_of_settled(&results);
@@ -60,13 +70,14 @@ impl Shell {
         let now = now();
         let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker).ok_or(lost)?;
         let decided = self.core.run(start.run).map(|(_, _, _, view)| view);
-        let place = Place::new(app, &seat, decided, now.wall);
+        let place = Place::new(app, &seat, decided, now.wall, self.preload.as_deref());
+        let (name, notify) = notify::open(protocol::RunId(start.run.0)).map_err(|error| no_ends(&error))?;
+        let place = Place { notify: Some(name), ..place };
         let channel = place.channel;
         let variables = environment(&self.home, &revision, &place);
         let run = protocol::RunId(start.run.0);
-        let made = launch(run, app, variables, sockets, channel).map_err(|error| {
-            format!("pipes for its output: {}", Errno::try_from(error).unwrap_or(Errno::UnknownErrno).desc())
-        })?;
+        let made =
+            launch(run, &revision, variables, sockets, channel, notify).map_err(|error| no_ends(&error))?;
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
         self.attach(start.run, start.worker, &revision, &made.ends);
         Ok(())
@@ -75,16 +86,10 @@ impl Shell {
     /// Follows a run's output and channel. The keeper has duplicates of these ends.
     pub(super) fn attach(&mut self, run: RunId, worker: WorkerId, revision: &Revision, ends: &Ends) {
         let app = &revision.declaration;
-        for (stream, pipe) in [(Stream::Out, &ends.out), (Stream::Err, &ends.err)] {
-            match pipe.try_clone() {
-                Ok(pipe) => {
-                    let run = protocol::RunId(run.0);
-                    let source = Source { run, app: app.name.clone(), worker: worker.0, stream };
-                    self.logs.attach(source, pipe, paths::log_file(&self.home, app, worker.0, stream));
-                }
-                Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
-            }
-        }
+        let file = |stream| paths::log_file(&self.home, app, worker.0, stream);
+        let output = Output::new(app.name.clone(), worker.0, file(Stream::Out), file(Stream::Err));
+        self.follow(run, output, &ends.out, &ends.err);
+        self.listen_to(run, revision, ends);
         if let Some(end) = &ends.channel {
             let opened = end
                 .try_clone()
@@ -96,8 +101,24 @@ impl Shell {
         }
     }
 
+    /// Tells a run to accept nothing more. One that cannot be told any more has nothing to finish.
+    fn drain(&mut self, run: RunId) -> Option<Event> {
+        self.ask_no_more(run);
+        match self.channels.get(&run) {
+            Some(channel) => {
+                let by_message =
+                    self.revision_of(run).is_some_and(|it| it.declaration.stop.shutdown_with_message);
+                let word = if by_message { ToWorker::DisconnectAndShutdown } else { ToWorker::Disconnect };
+                channel.send(word);
+                None
+            }
+            None => Some(Event::Drained { run }),
+        }
+    }
+
     /// Asks a run to go, in the way its declaration says.
     fn stop(&mut self, run: RunId) {
+        self.ask_no_more(run);
         let Some(revision) = self.revision_of(run) else { return self.signal_tree(run, Signal::SIGTERM) };
         let policy = &revision.declaration.stop;
         let scope = if policy.treekill { Scope::Tree } else { Scope::Main };
@@ -105,6 +126,8 @@ impl Shell {
             Some(channel) => channel.send(ToWorker::Shutdown),
             None => self.signal(run, self.stop_signal(run), scope),
         }
+        // One that was stopped (SIGSTOP) hears of it only when it goes on, as systemd.kill(5) does it too.
+        self.signal(run, Signal::SIGCONT, scope);
     }
 
     fn stop_signal(&self, run: RunId) -> Signal {
@@ -124,11 +147,11 @@ impl Shell {
 
     fn forget(&mut self, run: RunId) {
         let kept = protocol::RunId(run.0);
-        self.logs.release(kept);
         self.channels.remove(&run);
+        self.checks.remove(&run);
         self.ports.release(kept);
         self.figures.forget(run);
-        self.keeper.order(Order::Forget { run: kept }, Vec::new());
+        self.let_ebb(run);
     }
 
     /// Why a start failed, in words that name the thing.
@@ -150,6 +173,10 @@ impl Shell {
             {
                 format!("{program}: the interpreter in its first line does not exist")
             }
+            (Step::Exec, Errno::ENOENT) => {
+                let path = resolve::search_path(&revision.base, &app.environment);
+                resolve::missing(program, path, &app.cwd).to_string()
+            }
             (Step::Exec, errno) => format!("{program}: {}", errno.desc()),
             (Step::Credentials, errno) => {
                 format!(
@@ -168,9 +195,10 @@ impl Shell {
     // ---- what is entrusted -----------------------------------------------------------------------------------
 
     pub(super) fn entrusted(&self) -> Ledger {
-        let entries = self.core.entrusted().filter_map(|(app, id, seats)| {
+        let entries = self.core.entrusted().filter_map(|(app, id, previous, seats)| {
             let revision = self.revision(app, id)?;
-            Some(Entry::new(Arc::clone(revision), &seats))
+            let previous = previous.and_then(|id| self.revision(app, id)).map(Arc::clone);
+            Some(Entry::new(Arc::clone(revision), previous, &seats))
         });
         Ledger::new(entries.collect())
     }
@@ -190,4 +218,10 @@ impl Shell {
     pub(super) fn store(&mut self, name: DescriptorName, socket: &Arc<std::os::fd::OwnedFd>) {
         self.keeper.order(Order::Store { name }, vec![Arc::clone(socket)]);
     }
+}
+
+/// Why its pipes and sockets could not be made: most likely there is no room for descriptors (EMFILE).
+fn no_ends(error: &std::io::Error) -> String {
+    let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    format!("pipes for its output: {}", errno.desc())
 }

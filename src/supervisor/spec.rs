@@ -8,10 +8,16 @@ use supd_core::{OnLate, PmTwoRules, Readiness, Spec};
 /// PM2's defaults (`schema.json`, `constants.js`), in force as soon as one of these rules is asked for.
 const PM2_MIN_UPTIME: Duration = Duration::from_millis(1000);
 const PM2_MAX_RESTARTS: u32 = 16;
-/// A reload moves one worker at a time.
-const SURGE: u32 = 1;
+/// So many workers are on the move where a worker may have two processes, and PM2 reloads as many at a time.
+const PARALLEL: u32 = 2;
+/// A process that lived so long after a reload counts as ready where nobody proves it and none serves beside it.
+const SETTLED: Duration = Duration::from_secs(1);
 
 pub(super) fn spec(app: &AppDeclaration) -> Spec {
+    let overlap = overlaps(app);
+    let parallel =
+        app.reload.max_parallel.unwrap_or(if overlap { PARALLEL.max(app.reload.max_surge) } else { 1 });
+    let patience = app.ready.listen_timeout.duration();
     Spec {
         count: app.instances.on(processors()),
         autostart: app.autostart,
@@ -22,9 +28,25 @@ pub(super) fn spec(app: &AppDeclaration) -> Spec {
         },
         kill_timeout: app.stop.kill_timeout.duration(),
         readiness: readiness(app),
-        overlap: app.exec_mode == ExecMode::Cluster || !app.listen.is_empty(),
-        surge: SURGE,
+        overlap,
+        surge: app.reload.max_surge.max(1),
+        parallel: parallel.max(1),
+        drain: drains(app).then(|| app.stop.drain_timeout.duration()).filter(|limit| !limit.is_zero()),
+        settle: if overlap { patience } else { patience.min(SETTLED) },
+        reload_within: app.ready.timeout.duration(),
+        watch: app.reload.rollback_window.duration(),
     }
+}
+
+/// Whether two processes of one worker may be up at the same time: they share a port that supd owns, or know how to
+/// share their own.
+pub(super) fn overlaps(app: &AppDeclaration) -> bool {
+    app.exec_mode == ExecMode::Cluster || !app.listen.is_empty() || app.reload.reuse_port
+}
+
+/// Whether its workers can be told to accept nothing more: Node's cluster protocol has a word for that.
+fn drains(app: &AppDeclaration) -> bool {
+    app.exec_mode == ExecMode::Cluster
 }
 
 /// The processors this daemon may use.
@@ -33,11 +55,14 @@ pub(super) fn processors() -> u32 {
 }
 
 fn readiness(app: &AppDeclaration) -> Readiness {
-    let within = app.ready.listen_timeout.duration();
-    match (app.ready.wait_ready, app.exec_mode) {
-        (true, _) => Readiness::Told { within, late: OnLate::Fail },
+    let ready = &app.ready;
+    let proven = ready.wait_ready || ready.probe.is_some() || ready.startup.is_some();
+    match (proven, app.exec_mode) {
+        (true, _) => Readiness::Told { within: ready.timeout.duration(), late: OnLate::Fail },
         // A cluster worker tells by `listening`; one that never listens is legitimate too.
-        (false, ExecMode::Cluster) => Readiness::Told { within, late: OnLate::Assume },
+        (false, ExecMode::Cluster) => {
+            Readiness::Told { within: ready.listen_timeout.duration(), late: OnLate::Assume }
+        }
         (false, ExecMode::Fork) => Readiness::Executed,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Status, Stream,
-    WorkerView,
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Progress, Status,
+    Stream, UpgradeView, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -33,6 +33,12 @@ impl Shell {
             home: self.home.path().to_owned(),
             apps: count(apps.len()),
             workers,
+            last_upgrade: self.keeper_facts.upgrade.clone().map(|upgrade| UpgradeView {
+                attempt: upgrade.attempt,
+                from: upgrade.from,
+                to: upgrade.to,
+                failure: upgrade.failure,
+            }),
         }
     }
 
@@ -49,10 +55,17 @@ impl Shell {
                 .and_then(|run| Some((run, run.pid?)))
                 .map(|(run, pid)| figures.look(run.run, pid, run.started.mono, now.mono));
             let usage = usage.unwrap_or_default();
+            let view = worker(&self.home, revision, &seat, now);
+            let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
+            let checks = seat.run.and_then(|run| self.checks.get(&run.run));
+            let state =
+                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.words.state.clone());
             views.push(WorkerView {
+                reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
+                message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
-                ..worker(&self.home, revision, &seat, now)
+                ..view
             });
         }
         Ok(views)
@@ -69,11 +82,13 @@ impl Shell {
                     let Some(id) = self.core.revision(&name) else { continue };
                     let Some(revision) = self.revision(&name, id) else { continue };
                     let declaration = without_values(&revision.declaration);
+                    let previous_revision = self.core.previous(&name).map(|id| id.0);
+                    let progress = self.core.progress(&name).map(|(done, of)| Progress { done, of });
                     apps.push(AppView {
                         declaration,
                         revision: id.0,
-                        previous_revision: None,
-                        progress: None,
+                        previous_revision,
+                        progress,
                         workers: vec![worker],
                     });
                 }
@@ -90,7 +105,9 @@ impl Shell {
         let found = seat.and_then(|seat| Some((Arc::clone(self.revision(seat.app, seat.revision)?), seat)));
         let (revision, seat) =
             found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
-        let place = Place::new(&revision.declaration, &seat, seat.run, now.wall);
+        let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
+        let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
+        let place = Place { notify, ..place };
         Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
     }
 
@@ -133,7 +150,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         status: status(seat.state),
         reason: seat.reason.clone(),
         message: None,
-        notice: None,
+        notice: seat.notice.map(str::to_owned),
         revision: seat.revision.0,
         remaining: seat.remaining.map(Millis::from),
         uptime: up.map(|run| now.mono.since(run.started.mono).into()),
@@ -168,13 +185,13 @@ fn exit_view(exit: &supd_core::Exit, at: Wall, uptime: Duration) -> ExitView {
         supd_core::Exit::Code(code) => Exit::Code(*code),
         supd_core::Exit::Signal(signal) => Exit::Signal(*signal),
         supd_core::Exit::NotStarted(why) => Exit::NotStarted(why.clone()),
-        supd_core::Exit::NotReady(_) => Exit::NotStarted(exit.to_string()),
+        supd_core::Exit::NotReady(_) | supd_core::Exit::Unfit(_) => Exit::NotStarted(exit.to_string()),
         supd_core::Exit::Unknown => Exit::Unknown,
     };
     ExitView { exit: shown, text: format!("{exit} after {}", spoken(uptime)), at: at.0 }
 }
 
-fn spoken(span: Duration) -> String {
+pub(super) fn spoken(span: Duration) -> String {
     match span.as_secs() {
         0 => format!("{} ms", span.as_millis()),
         s @ 1..120 => format!("{s} s"),

@@ -84,6 +84,6 @@ server.serve_forever()
     let file = daemon.file("server.py");
     fs::write(&file, script).expect("a script");
     daemon.run(&json!([{ "name": "web", "script": file, "listen": [daemon.address(8175)], "instances": 2,
-        "wait_ready": true, "listen_timeout": "60s" }]));
+        "wait_ready": true, "ready_timeout": "60s" }]));
     serves(&daemon);
 }

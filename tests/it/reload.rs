@@ -13,7 +13,7 @@ const READY: &str = "printf '\"ready\"\\n' >&$NODE_CHANNEL_FD; exec sleep 1000";
 
 /// An app that shares an address and says when it is ready, running with two workers.
 fn serving(daemon: &Daemon) -> Value {
-    let fields = json!({ "listen": [daemon.address(8175)], "instances": 2, "wait_ready": true, "listen_timeout": "60s" });
+    let fields = json!({ "listen": [daemon.address(8175)], "instances": 2, "wait_ready": true, "ready_timeout": "60s" });
     with(shell("app", READY), fields)
 }
 
@@ -115,6 +115,6 @@ fn an_app_with_its_own_port_is_restarted_and_the_user_is_told() {
     let daemon = Daemon::start();
     daemon.run(&json!([crate::daemon::sleeper("app")]));
     let before = daemon.pid(0);
-    daemon.ok(&["reload", "app"]).says(&["warning: app opens its port itself"]);
+    daemon.ok(&["reload", "app"]).says(&["warning: the reload of app is a restart"]);
     assert_ne!(daemon.pid(0), before);
 }

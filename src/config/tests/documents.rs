@@ -124,3 +124,24 @@ fn paths_begin_at_the_directory_of_the_file_and_keep_links() {
     assert_eq!(apps[1].cwd, site.path("current/sub"));
     assert_eq!(apps[1].program.script, site.path("current/sub/x.js").to_str().unwrap());
 }
+
+#[test]
+fn the_examples_of_the_reference_are_sound() {
+    let site = Site::new();
+    for (name, text) in [("server.js", ""), ("consume.py", ""), ("tunnel.sh", "")] {
+        site.write(name, text);
+    }
+    site.program("bin/pg_isready", "\0binary");
+    let reference = include_str!("../../../packaging/docs/ecosystem.md");
+    let examples: Vec<_> =
+        reference.split("```toml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    assert!(examples.len() > 5);
+    for example in examples {
+        let head =
+            if example.starts_with("[[apps]]") { "" } else { "[[apps]]\nscript = 'server.js'\nport = 80\n" };
+        let loaded = site
+            .text(&format!("{head}{example}"), Format::Toml)
+            .unwrap_or_else(|bad| panic!("{example}{bad}"));
+        assert_eq!(loaded.warnings, [], "{example}");
+    }
+}

@@ -43,4 +43,5 @@ golden! {
     terrible_yaml: "terrible.yaml";
     terrible_json: "terrible.json";
     terrible_javascript: "terrible.config.js";
+    terrible_probes: "probes.toml";
 }

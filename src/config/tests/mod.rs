@@ -13,6 +13,7 @@ use super::{Format, Loaded, Options, Rejected, from_fields, load_file, load_text
 mod documents;
 mod golden;
 mod javascript;
+mod probes;
 mod programs;
 mod random;
 mod together;
@@ -128,7 +129,7 @@ fn defaults() {
                 "wait_ready": false, "listen_timeout": 3000, "timeout": 60000, "probe": null, "startup": null
             },
             "live": {"probe": null, "watchdog": null},
-            "reload": {"max_surge": 1, "max_parallel": null, "watch_window": 30000, "reuse_port": false},
+            "reload": {"max_surge": 1, "max_parallel": null, "rollback_window": 30000, "reuse_port": false},
             "logs": {"out_file": "default", "error_file": "default", "merge_logs": true}
         })
     );
@@ -169,6 +170,14 @@ fn each_field_arrives() {
         ("shutdown_with_message", json!(true), "/stop/shutdown_with_message", json!(true)),
         ("wait_ready", json!(true), "/ready/wait_ready", json!(true)),
         ("listen_timeout", json!("1m"), "/ready/listen_timeout", json!(60000)),
+        ("drain_timeout", json!("1m"), "/stop/drain_timeout", json!(60000)),
+        ("drainTimeout", json!(0), "/stop/drain_timeout", json!(0)),
+        ("node_preload", json!(false), "/stop/node_preload", json!(false)),
+        ("ready_timeout", json!("5m"), "/ready/timeout", json!(300_000)),
+        ("max_surge", json!(2), "/reload/max_surge", json!(2)),
+        ("max_parallel", json!("3"), "/reload/max_parallel", json!(3)),
+        ("rollbackWindow", json!(0), "/reload/rollback_window", json!(0)),
+        ("reuse_port", json!(true), "/reload/reuse_port", json!(true)),
         ("out_file", json!("/dev/null"), "/logs/out_file", json!("discard")),
         ("output", json!("NULL"), "/logs/out_file", json!("discard")),
         ("err_log", json!("/x/e.log"), "/logs/error_file", json!({"file": "/x/e.log"})),
@@ -205,6 +214,11 @@ fn bad_values_are_named() {
         ("stop_exit_codes", json!([1, 300]), "stop_exit_codes[1]: expected an exit code"),
         ("kill_signal", json!("SIGNOPE"), "kill_signal: expected the name of a signal"),
         ("kill_timeout", json!(-1), "kill_timeout: expected milliseconds"),
+        ("max_surge", json!(0), "max_surge: expected a whole number from 1"),
+        ("max_parallel", json!(1001), "max_parallel: expected 1 to 1000 workers"),
+        ("ready_timeout", json!(0), "ready_timeout: expected at least 1 ms"),
+        ("drain_timeout", json!("10d"), "drain_timeout: expected milliseconds"),
+        ("livenessProbe", json!({}), "Kubernetes' `livenessProbe` is `live` here"),
         ("out_file", json!("bin"), "out_file: expected a file for the log, found the directory"),
         ("cwd", json!("nowhere"), "cwd: no such directory"),
         ("cwd", json!(5), "cwd: expected a text, found the number 5"),

@@ -6,26 +6,66 @@ use serde_json::{Map, Value};
 use super::{Format, Site};
 use crate::config::{from_fields, load_text, validate};
 
+const KEYS: &[&str] = &[
+    "script",
+    "apps",
+    "env",
+    "args",
+    "instances",
+    "kill_timeout",
+    "listen",
+    "env_x",
+    "name",
+    "port",
+    "exec_mode",
+    "increment_var",
+    "ready",
+    "startup",
+    "live",
+    "http",
+    "tcp",
+    "exec",
+    "interval",
+    "period",
+    "initialDelay",
+    "timeout",
+    "success_threshold",
+    "failure_threshold",
+    "watchdog",
+    "httpGet",
+    "wait_ready",
+    "drain_timeout",
+    "ready_timeout",
+    "node_preload",
+    "max_surge",
+    "max_parallel",
+    "rollback_window",
+    "reuse_port",
+];
+
+const TEXTS: &[&str] = &[
+    "app.js",
+    "max",
+    "cluster",
+    "/health",
+    ":80/x",
+    "http://[::1]:${PORT}/",
+    "${PORT}",
+    "${",
+    "host:1",
+    "5s",
+    "node -v",
+];
+
 fn any_json() -> impl Strategy<Value = Value> {
-    let key = prop_oneof![
-        Just("script".to_owned()),
-        Just("apps".to_owned()),
-        Just("env".to_owned()),
-        Just("args".to_owned()),
-        Just("instances".to_owned()),
-        Just("kill_timeout".to_owned()),
-        Just("listen".to_owned()),
-        Just("env_x".to_owned()),
-        Just("name".to_owned()),
-        "\\PC{0,12}",
-    ];
+    let key = prop_oneof![3 => prop::sample::select(KEYS).prop_map(str::to_owned), 1 => "\\PC{0,12}"];
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
+        (0..2000_i64).prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
-        Just(Value::from("app.js")),
-        Just(Value::from("max")),
+        prop::sample::select(TEXTS).prop_map(Value::from),
         any::<String>().prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 48, 6, move |inner| {
@@ -65,6 +105,17 @@ proptest! {
                 Ok(loaded) => prop_assert!(!loaded.apps.is_empty()),
                 Err(rejected) => prop_assert!(!rejected.problems.is_empty()),
             }
+        }
+    }
+
+    #[test]
+    fn random_fields(fields in prop::collection::vec((prop::sample::select(KEYS), any_json()), 0..8)) {
+        let site = Site::new();
+        let mut document: Map<_, _> = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        document.insert("script".to_owned(), Value::from("app.js"));
+        match from_fields(document, &site.options) {
+            Ok(loaded) => prop_assert!(loaded.apps.iter().all(|app| validate(app).is_empty())),
+            Err(rejected) => prop_assert!(!rejected.problems.is_empty()),
         }
     }
 

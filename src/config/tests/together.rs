@@ -1,7 +1,7 @@
 //! Several apps, environments, files beside the document.
 
 use serde_json::json;
-use supd_api::Layer;
+use supd_api::{Check, Layer, Millis, Probe};
 
 use super::{Format, Site, variables};
 use crate::config::validate;
@@ -109,13 +109,24 @@ fn features_that_are_off_do_not_warn() {
     assert!(warnings[0].message.starts_with("the field has no effect: this version"));
 }
 
+fn tcp(address: &str) -> Probe {
+    Probe {
+        check: Check::Tcp { address: address.to_owned() },
+        initial_delay: Millis(0),
+        interval: Millis(1000),
+        timeout: Millis(1000),
+        success_threshold: 1,
+        failure_threshold: 1,
+    }
+}
+
 #[test]
 fn the_daemon_checks_what_it_is_sent() {
     let site = Site::new();
     let good = site.app(json!({"script": "app.js", "listen": ":80", "env": {"A": "1"}})).unwrap();
     assert_eq!(validate(&good), []);
     type Spoil = fn(&mut supd_api::AppDeclaration);
-    let spoils: [(&str, Spoil); 14] = [
+    let spoils: [(&str, Spoil); 30] = [
         ("cwd", |app| app.cwd = "relative".into()),
         ("cwd", |app| app.cwd = "/a\0".into()),
         ("script", |app| app.program.script.clear()),
@@ -125,10 +136,37 @@ fn the_daemon_checks_what_it_is_sent() {
         ("instances", |app| app.instances = supd_api::Instances::Count(5000)),
         ("kill_signal", |app| app.stop.kill_signal = "9".to_owned()),
         ("out_file", |app| app.logs.out_file = supd_api::LogTarget::File("x".into())),
-        ("kill_timeout", |app| app.stop.kill_timeout = supd_api::Millis(u64::MAX)),
+        ("kill_timeout", |app| app.stop.kill_timeout = Millis(u64::MAX)),
         ("stop_exit_codes", |app| app.restart.stop_exit_codes = vec![-1]),
         ("exec_mode", |app| app.exec_mode = supd_api::ExecMode::Cluster),
         ("uid", |app| app.user = Some("a\n".to_owned())),
+        ("drain_timeout", |app| app.stop.drain_timeout = Millis(u64::MAX)),
+        ("rollback_window", |app| app.reload.rollback_window = Millis(u64::MAX)),
+        ("max_surge", |app| app.reload.max_surge = 0),
+        ("max_parallel", |app| app.reload.max_parallel = Some(u32::MAX)),
+        ("reuse_port", |app| app.reload.reuse_port = true),
+        ("ready_timeout", |app| app.ready.timeout = Millis(0)),
+        ("live.watchdog", |app| app.live.watchdog = Some(Millis(99))),
+        ("wait_ready", |app| (app.ready.probe, app.ready.wait_ready) = (Some(tcp("80")), true)),
+        ("ready.tcp", |app| app.ready.probe = Some(tcp("host"))),
+        ("startup.tcp", |app| app.ready.startup = Some(tcp("${GONE}"))),
+        ("live.success_threshold", |app| app.live.probe = Some(Probe { success_threshold: 2, ..tcp("80") })),
+        ("ready.failure_threshold", |app| {
+            app.ready.probe = Some(Probe { failure_threshold: 0, ..tcp("80") })
+        }),
+        ("ready.interval", |app| app.ready.probe = Some(Probe { interval: Millis(99), ..tcp("80") })),
+        ("ready.http", |app| {
+            let check =
+                Check::Http { address: Some("host:80".to_owned()), path: "/ HTTP/1.1\r\nX: y".to_owned() };
+            app.ready.probe = Some(Probe { check, ..tcp("80") });
+        }),
+        ("ready.exec", |app| {
+            app.ready.probe = Some(Probe { check: Check::Exec { command: Vec::new() }, ..tcp("80") })
+        }),
+        ("live.exec", |app| {
+            let check = Check::Exec { command: vec!["./check".to_owned()] };
+            app.live.probe = Some(Probe { check, ..tcp("80") });
+        }),
         ("env", |app| {
             app.environment.layers[0].variables.insert("B".to_owned(), supd_api::Secret::from("hunter2\0"));
         }),

@@ -1,105 +1,46 @@
-//! stop, restart, reload, delete, scale, signal, flush: orders to apps that exist.
+//! stop, restart, delete, scale, signal, flush: orders to apps that exist.
 
-use serde_json::{Value, json};
-use supd_api::{
-    Accepted, AppDeclaration, Fault, FaultCode, ScaleTo, SignalRequest, StartApps, TargetRequest,
-};
+use serde_json::json;
+use supd_api::{AppDeclaration, Fault, FaultCode, ScaleTo, SignalRequest, TargetRequest};
 
 use crate::ctl::args::{ActArgs, OptionalTargets, ScaleArgs, Selection, SignalArgs};
 use crate::ctl::client::escape;
+use crate::ctl::order::{Order, submit};
 use crate::ctl::output::Failure;
-use crate::ctl::{Session, declare, table};
+use crate::ctl::{Session, declare};
 
-/// What is done to workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
-    /// Stopped, kept in the list.
-    Stop,
-    /// Stopped and started.
-    Restart,
-    /// Replaced one by one.
-    Reload,
-    /// Stopped and forgotten.
-    Delete,
+/// `stop`.
+pub(crate) async fn stop(args: ActArgs, session: &mut Session) -> Result<(), Failure> {
+    let order = Order::ending("/v1/workers/stop", existing(args, session).await?);
+    submit("stopped", vec![order], session).await
 }
 
-impl Verb {
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Stop => "/v1/workers/stop",
-            Self::Restart => "/v1/workers/restart",
-            Self::Reload => "/v1/workers/reload",
-            Self::Delete => "/v1/workers/delete",
-        }
-    }
-
-    const fn done(self) -> &'static str {
-        match self {
-            Self::Stop => "stopped",
-            Self::Restart => "restarted",
-            Self::Reload => "reloaded",
-            Self::Delete => "deleted",
-        }
-    }
+/// `delete`.
+pub(crate) async fn delete(args: ActArgs, session: &mut Session) -> Result<(), Failure> {
+    let order = Order::ending("/v1/workers/delete", existing(args, session).await?);
+    submit("deleted", vec![order], session).await
 }
 
-/// One request of a command.
-pub(crate) struct Order {
-    path: String,
-    body: Value,
+/// `restart`: a file is applied.
+pub(crate) async fn restart(args: ActArgs, session: &mut Session) -> Result<(), Failure> {
+    let (declared, targets) = sorted(args, session)?;
+    let mut orders = Vec::new();
+    if !declared.is_empty() {
+        orders.push(Order::apply(declared));
+    }
+    if !targets.is_empty() {
+        orders.push(Order::starting("/v1/workers/restart", json!(TargetRequest { targets })));
+    }
+    submit("restarted", orders, session).await
 }
 
-impl Order {
-    /// To act on what exists.
-    pub(crate) fn on(path: &str, targets: Vec<String>) -> Self {
-        Self { path: path.to_owned(), body: json!(TargetRequest { targets }) }
-    }
-
-    /// To apply declarations.
-    pub(crate) fn apply(apps: Vec<AppDeclaration>, reload: bool) -> Self {
-        Self {
-            path: "/v1/apps".to_owned(),
-            body: json!(StartApps { apps, reload, no_wait: false, timeout: None }),
-        }
-    }
-}
-
-/// Sends the orders, tells what came of them and shows the table, as PM2 does after every change.
-pub(crate) async fn submit(done: &str, orders: Vec<Order>, session: &mut Session) -> Result<(), Failure> {
-    let mut all = Accepted::default();
-    for order in orders {
-        match session.client.post::<Accepted>(&order.path, &order.body).await {
-            Ok(accepted) => {
-                all.workers.extend(accepted.workers);
-                all.warnings.extend(accepted.warnings);
-            }
-            Err(fault) if all == Accepted::default() => return Err(fault.into()),
-            Err(fault) => {
-                session.output.outcome(done, &all).or_else(told)?;
-                return Err(fault.into());
-            }
-        }
-    }
-    let outcome = session.output.outcome(done, &all);
-    if session.output.speaks() {
-        let workers = session.client.workers(&[]).await?;
-        session.output.line(table::list(&workers, session.output.style))?;
-    }
-    outcome
-}
-
-/// A failed worker does not hide the fault that follows.
-fn told(failure: Failure) -> Result<(), Failure> {
-    match failure {
-        Failure::Told(_) => Ok(()),
-        Failure::Fault(_) | Failure::Output(_) => Err(failure),
-    }
-}
-
-/// `stop`, `restart`, `reload`, `delete`.
-pub(crate) async fn act(verb: Verb, args: ActArgs, session: &mut Session) -> Result<(), Failure> {
+/// What the files among the targets declare, and the other targets.
+pub(crate) fn sorted(
+    args: ActArgs,
+    session: &mut Session,
+) -> Result<(Vec<AppDeclaration>, Vec<String>), Fault> {
     let ActArgs { targets, selection } = args;
-    let (files, mut targets): (Vec<_>, Vec<_>) =
+    let (files, targets): (Vec<_>, Vec<_>) =
         targets.into_iter().partition(|target| target == declare::STDIN || declare::is_file(target));
     if files.is_empty() {
         refuse_selection(&selection)?;
@@ -108,51 +49,14 @@ pub(crate) async fn act(verb: Verb, args: ActArgs, session: &mut Session) -> Res
     for file in &files {
         declared.extend(declare::accept(declare::load(file, &selection), &mut session.output)?.apps);
     }
-    let orders = match verb {
-        Verb::Stop | Verb::Delete => {
-            targets.extend(known(&declared, session).await?);
-            vec![Order::on(verb.path(), targets)]
-        }
-        Verb::Restart => applying(declared, targets, verb),
-        Verb::Reload => {
-            let unsourced = read_again(targets, &mut declared, session).await?;
-            applying(declared, unsourced, verb)
-        }
-    };
-    submit(verb.done(), orders, session).await
+    Ok((declared, targets))
 }
 
-fn applying(declared: Vec<AppDeclaration>, targets: Vec<String>, verb: Verb) -> Vec<Order> {
-    let mut orders = Vec::new();
-    if !declared.is_empty() {
-        orders.push(Order::apply(declared, verb == Verb::Reload));
-    }
-    if !targets.is_empty() {
-        orders.push(Order::on(verb.path(), targets));
-    }
-    orders
-}
-
-/// Adds the declarations on disk of the apps that came from a file; the names of the others are returned.
-async fn read_again(
-    targets: Vec<String>,
-    declared: &mut Vec<AppDeclaration>,
-    session: &mut Session,
-) -> Result<Vec<String>, Fault> {
-    let mut unsourced = Vec::new();
-    if targets.is_empty() {
-        return Ok(unsourced);
-    }
-    for app in session.client.apps(&targets).await? {
-        if declared.iter().any(|given| given.name == app.declaration.name) {
-            continue;
-        }
-        match declare::load_again(&app, &mut session.output)? {
-            Some(loaded) => declared.extend(loaded.apps),
-            None => unsourced.push(app.declaration.name.to_string()),
-        }
-    }
-    Ok(unsourced)
+/// All targets, those that a file declares by their names.
+async fn existing(args: ActArgs, session: &mut Session) -> Result<Vec<String>, Fault> {
+    let (declared, mut targets) = sorted(args, session)?;
+    targets.extend(known(&declared, session).await?);
+    Ok(targets)
 }
 
 /// The names of these apps that the daemon knows; the others are warned about.
@@ -196,19 +100,19 @@ pub(crate) fn refuse_selection(selection: &Selection) -> Result<(), Fault> {
 pub(crate) async fn scale(args: &ScaleArgs, session: &mut Session) -> Result<(), Failure> {
     let to: ScaleTo = args.to.0;
     let path = format!("/v1/apps/{}/scale", escape(&args.name));
-    submit("scaled", vec![Order { path, body: json!(to) }], session).await
+    submit("scaled", vec![Order::starting(&path, json!(to))], session).await
 }
 
 /// `signal`.
 pub(crate) async fn signal(args: SignalArgs, session: &mut Session) -> Result<(), Failure> {
     let SignalArgs { signal, targets } = args;
     let done = format!("sent {signal} to");
-    let body = json!(SignalRequest { targets, signal });
-    submit(&done, vec![Order { path: "/v1/workers/signal".to_owned(), body }], session).await
+    let order = Order::plain("/v1/workers/signal", json!(SignalRequest { targets, signal }));
+    submit(&done, vec![order], session).await
 }
 
 /// `flush`.
 pub(crate) async fn flush(args: OptionalTargets, session: &mut Session) -> Result<(), Failure> {
     let targets = if args.targets.is_empty() { vec!["all".to_owned()] } else { args.targets };
-    submit("emptied the logs of", vec![Order::on("/v1/logs/flush", targets)], session).await
+    submit("emptied the logs of", vec![Order::ending("/v1/logs/flush", targets)], session).await
 }

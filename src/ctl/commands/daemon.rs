@@ -45,7 +45,8 @@ pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
             session.client.post("/v1/daemon/stop", &json!({})).await?
         }
     };
-    let outcome = session.output.outcome("stopped", &accepted);
+    let told = session.output.done("stopped", &accepted).map_err(Failure::from);
+    let outcome = told.and_then(|()| session.output.troubles(&accepted));
     let gone = async {
         while let Dialled::Open(_) = dial(&home).await? {
             sleep(LOOK).await;
@@ -83,7 +84,7 @@ pub(crate) async fn version(session: &mut Session) -> Result<(), Failure> {
             output.line(format!("supd {} (running, process {})", daemon.version, daemon.keeper_pid))?;
             if daemon.version != VERSION {
                 output.flush()?;
-                output.hint("the daemon is of another version: end it with `supctl kill` and start it again");
+                output.hint("the daemon is of another version: `supctl upgrade` moves it to this one");
             }
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use supd_api::{AppDeclaration, AppView, Millis, Program, ReadyPolicy, WorkerView};
+use supd_api::{AppDeclaration, AppView, Millis, Program, WorkerView};
 
 use crate::ctl::output::Failure;
-use crate::ctl::{Session, cells, table};
+use crate::ctl::{Session, cells, policy, table};
 
 /// `describe`: a block for each worker; a number means that worker only.
 pub(crate) async fn describe(targets: &[String], session: &mut Session) -> Result<(), Failure> {
@@ -35,16 +35,19 @@ fn block(app: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
     block.extend(program(&declared.program));
     block.extend(files(worker));
     block.extend(setting(declared, worker));
-    block.push(("revision", app.revision.to_string()));
+    block.extend(revisions(app, worker));
     block.push(("created", format!("{} ago", since(worker.created_at))));
     block
 }
 
 fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
-    let left = worker.remaining.map(|left| format!(" ({} left)", cells::span(left))).unwrap_or_default();
-    vec![
+    let mut rows = vec![
         ("status", worker.status.as_str().to_owned()),
-        ("reason", worker.reason.clone() + &left),
+        ("reason", worker.reason.clone() + &table::left(worker.remaining)),
+    ];
+    rows.extend(worker.message.iter().map(|text| ("message", text.clone())));
+    rows.extend(worker.notice.iter().map(|text| ("notice", text.clone())));
+    rows.extend([
         ("name", worker.app.to_string()),
         ("namespace", worker.namespace.clone()),
         ("version", worker.version.clone().unwrap_or_else(|| "N/A".to_owned())),
@@ -62,7 +65,26 @@ fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
         ),
         ("cpu", cells::cpu(worker.cpu)),
         ("memory", cells::memory(worker.memory)),
-    ]
+    ]);
+    rows
+}
+
+/// Which version it is of, which one came before, and how far a reload has come.
+fn revisions(app: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
+    let name = &app.declaration.name;
+    let own = match worker.revision {
+        same if same == app.revision => same.to_string(),
+        other => format!("{other}, the app's is {}", app.revision),
+    };
+    let mut rows = vec![("revision", own)];
+    rows.extend(
+        app.previous_revision
+            .map(|before| ("previous revision", format!("{before}, see `supctl rollback {name}`"))),
+    );
+    rows.extend(
+        app.progress.map(|it| ("reload in progress", format!("{} of {} workers moved", it.done, it.of))),
+    );
+    rows
 }
 
 fn program(program: &Program) -> Vec<(&'static str, String)> {
@@ -93,7 +115,10 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
         ("exec cwd", app.cwd.display().to_string()),
         ("exec mode", cells::mode(worker.exec_mode).to_owned()),
         ("user", worker.user.clone()),
-        ("readiness", readiness(&app.ready)),
+        ("readiness", policy::readiness(app)),
+        ("liveness", policy::liveness(&app.live)),
+        ("stop", policy::stop(app)),
+        ("reload", policy::reload(app)),
         ("listen", if listen.is_empty() { "none declared".to_owned() } else { listen.join(", ") }),
         ("environment", format!("{} declared variables, see `supctl env {}`", names.len(), worker.id)),
         (
@@ -103,15 +128,6 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
                 .map_or_else(|| "the command line".to_owned(), |source| source.file.display().to_string()),
         ),
     ]
-}
-
-fn readiness(ready: &ReadyPolicy) -> String {
-    let limit = ready.listen_timeout.0;
-    if ready.wait_ready {
-        format!("the message \"ready\" within {limit} ms")
-    } else {
-        format!("within {limit} ms")
-    }
 }
 
 fn spaced(words: &[String]) -> String {

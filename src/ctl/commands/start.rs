@@ -4,11 +4,12 @@ use std::env;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use supd_api::{AppDeclaration, AppView, Fault, FaultCode, WorkerView};
+use supd_api::{AppDeclaration, AppView, Fault, FaultCode, TargetRequest, WorkerView};
 
-use super::act::{Order, refuse_selection, submit};
+use super::act::refuse_selection;
 use crate::config;
 use crate::ctl::args::StartArgs;
+use crate::ctl::order::{Order, submit};
 use crate::ctl::output::Failure;
 use crate::ctl::{Session, declare};
 use crate::nearest::nearest;
@@ -82,10 +83,10 @@ pub(crate) async fn start(mut args: StartArgs, session: &mut Session) -> Result<
     }
     let mut orders = Vec::new();
     if !apps.is_empty() {
-        orders.push(Order::apply(apps, false));
+        orders.push(Order::apply(apps));
     }
     if !targets.is_empty() {
-        orders.push(Order::on("/v1/workers/start", targets));
+        orders.push(Order::starting("/v1/workers/start", json!(TargetRequest { targets })));
     }
     submit("started", orders, session).await
 }

@@ -22,8 +22,8 @@ fn golden_tables() {
     │ 0  │ web           │ 0 │ online          │ 0.3% │ 51.3mb │
     │ 1  │ web           │ 0 │ stopped         │ 0%   │ 0b     │
     └────┴───────────────┴───┴─────────────────┴──────┴────────┘
-      12 api-with-a-rather-long-name is waiting restart: exit code 1 (8s left)
-      1 web is stopped: stopped by a user
+      api-with-a-rather-long-name (12) waiting restart: exit code 1 (8s left)
+      web (1) stopped: stopped by a user
     ");
     insta::assert_snapshot!(shown(Some(80)), @r"
     ┌────┬────────────────┬─────────┬────────┬───┬─────────────────┬──────┬────────┐
@@ -33,8 +33,8 @@ fn golden_tables() {
     │ 0  │ web            │ cluster │ 2h     │ 0 │ online          │ 0.3% │ 51.3mb │
     │ 1  │ web            │ cluster │ 0      │ 0 │ stopped         │ 0%   │ 0b     │
     └────┴────────────────┴─────────┴────────┴───┴─────────────────┴──────┴────────┘
-      12 api-with-a-rather-long-name is waiting restart: exit code 1 (8s left)
-      1 web is stopped: stopped by a user
+      api-with-a-rather-long-name (12) waiting restart: exit code 1 (8s left)
+      web (1) stopped: stopped by a user
     ");
     insta::assert_snapshot!(shown(Some(120)), @r"
     ┌────┬──────────────────┬───────────┬─────────┬─────────┬──────┬────────┬───┬─────────────────┬──────┬────────┬────────┐
@@ -44,30 +44,34 @@ fn golden_tables() {
     │ 0  │ web              │ default   │ 1.2.3   │ cluster │ 4000 │ 2h     │ 0 │ online          │ 0.3% │ 51.3mb │ deploy │
     │ 1  │ web              │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ stopped         │ 0%   │ 0b     │ deploy │
     └────┴──────────────────┴───────────┴─────────┴─────────┴──────┴────────┴───┴─────────────────┴──────┴────────┴────────┘
-      12 api-with-a-rather-long-name is waiting restart: exit code 1 (8s left)
-      1 web is stopped: stopped by a user
+      api-with-a-rather-long-name (12) waiting restart: exit code 1 (8s left)
+      web (1) stopped: stopped by a user
     ");
     insta::assert_snapshot!(shown(Some(200)), @r"
-    ┌────┬─────────────────────────────┬───────────┬─────────┬─────────┬──────┬────────┬───┬─────────────────┬──────┬────────┬────────┬───────────────────────┐
-    │ id │ name                        │ namespace │ version │ mode    │ pid  │ uptime │ ↺ │ status          │ cpu  │ mem    │ user   │ reason                │
-    ├────┼─────────────────────────────┼───────────┼─────────┼─────────┼──────┼────────┼───┼─────────────────┼──────┼────────┼────────┼───────────────────────┤
-    │ 12 │ api-with-a-rather-long-name │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ waiting restart │ 0%   │ 0b     │ deploy │ exit code 1 (8s left) │
-    │ 0  │ web                         │ default   │ 1.2.3   │ cluster │ 4000 │ 2h     │ 0 │ online          │ 0.3% │ 51.3mb │ deploy │                       │
-    │ 1  │ web                         │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ stopped         │ 0%   │ 0b     │ deploy │ stopped by a user     │
-    └────┴─────────────────────────────┴───────────┴─────────┴─────────┴──────┴────────┴───┴─────────────────┴──────┴────────┴────────┴───────────────────────┘
+    ┌────┬─────────────────────────────┬───────────┬─────────┬─────────┬──────┬────────┬───┬─────────────────┬──────┬────────┬────────┐
+    │ id │ name                        │ namespace │ version │ mode    │ pid  │ uptime │ ↺ │ status          │ cpu  │ mem    │ user   │
+    ├────┼─────────────────────────────┼───────────┼─────────┼─────────┼──────┼────────┼───┼─────────────────┼──────┼────────┼────────┤
+    │ 12 │ api-with-a-rather-long-name │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ waiting restart │ 0%   │ 0b     │ deploy │
+    │ 0  │ web                         │ default   │ 1.2.3   │ cluster │ 4000 │ 2h     │ 0 │ online          │ 0.3% │ 51.3mb │ deploy │
+    │ 1  │ web                         │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ stopped         │ 0%   │ 0b     │ deploy │
+    └────┴─────────────────────────────┴───────────┴─────────┴─────────┴──────┴────────┴───┴─────────────────┴──────┴────────┴────────┘
+      api-with-a-rather-long-name (12) waiting restart: exit code 1 (8s left)
+      web (1) stopped: stopped by a user
     ");
 }
 
 #[test]
 fn without_a_terminal_nothing_is_left_out() {
     insta::assert_snapshot!(shown(None), @r"
-    ┌────┬─────────────────────────────┬───────────┬─────────┬─────────┬──────┬────────┬───┬─────────────────┬──────┬────────┬────────┬───────────────────────┐
-    │ id │ name                        │ namespace │ version │ mode    │ pid  │ uptime │ ↺ │ status          │ cpu  │ mem    │ user   │ reason                │
-    ├────┼─────────────────────────────┼───────────┼─────────┼─────────┼──────┼────────┼───┼─────────────────┼──────┼────────┼────────┼───────────────────────┤
-    │ 12 │ api-with-a-rather-long-name │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ waiting restart │ 0%   │ 0b     │ deploy │ exit code 1 (8s left) │
-    │ 0  │ web                         │ default   │ 1.2.3   │ cluster │ 4000 │ 2h     │ 0 │ online          │ 0.3% │ 51.3mb │ deploy │                       │
-    │ 1  │ web                         │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ stopped         │ 0%   │ 0b     │ deploy │ stopped by a user     │
-    └────┴─────────────────────────────┴───────────┴─────────┴─────────┴──────┴────────┴───┴─────────────────┴──────┴────────┴────────┴───────────────────────┘
+    ┌────┬─────────────────────────────┬───────────┬─────────┬─────────┬──────┬────────┬───┬─────────────────┬──────┬────────┬────────┐
+    │ id │ name                        │ namespace │ version │ mode    │ pid  │ uptime │ ↺ │ status          │ cpu  │ mem    │ user   │
+    ├────┼─────────────────────────────┼───────────┼─────────┼─────────┼──────┼────────┼───┼─────────────────┼──────┼────────┼────────┤
+    │ 12 │ api-with-a-rather-long-name │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ waiting restart │ 0%   │ 0b     │ deploy │
+    │ 0  │ web                         │ default   │ 1.2.3   │ cluster │ 4000 │ 2h     │ 0 │ online          │ 0.3% │ 51.3mb │ deploy │
+    │ 1  │ web                         │ default   │ 1.2.3   │ cluster │ 0    │ 0      │ 0 │ stopped         │ 0%   │ 0b     │ deploy │
+    └────┴─────────────────────────────┴───────────┴─────────┴─────────┴──────┴────────┴───┴─────────────────┴──────┴────────┴────────┘
+      api-with-a-rather-long-name (12) waiting restart: exit code 1 (8s left)
+      web (1) stopped: stopped by a user
     ");
 }
 

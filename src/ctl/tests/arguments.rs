@@ -50,7 +50,7 @@ fn a_command_line_is_one_target_and_what_follows_dashes_is_the_scripts() {
 fn flags_become_pm2s_fields() {
     assert!(fields(&["app.js"]).is_empty());
     let words = "app.js -n web -i max --interpreter none --node-args=--inspect --cwd /srv --namespace shop \
-        -o out.log -e err.log --merge-logs --disable-logs --kill-timeout 5000 --kill-signal SIGTERM \
+        -o out.log -e err.log --merge-logs --disable-logs -k 5000 --kill-signal SIGTERM \
         --listen-timeout 4s --wait-ready --shutdown-with-message --restart-delay 10 \
         --exp-backoff-restart-delay 100 --max-restarts 3 --min-uptime 2000 --stop-exit-codes 0,143 \
         --stop-exit-codes 7 --no-autorestart --no-autostart --no-treekill --user deploy --gid 33 \

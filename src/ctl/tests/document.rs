@@ -2,6 +2,7 @@ use clap::CommandFactory;
 use supd_api::FaultCode;
 
 use crate::ctl::args::Cli;
+use crate::ctl::output::INTERRUPTED;
 
 const DOCUMENT: &str = include_str!("../../../packaging/docs/supctl.md");
 
@@ -19,7 +20,8 @@ fn rows(heading: &str) -> Vec<(String, String)> {
 #[test]
 fn the_documented_exit_codes_are_those_of_the_code() {
     let name = |code: FaultCode| serde_json::to_value(code).unwrap().as_str().unwrap().to_owned();
-    let mut codes: Vec<(u8, String)> = vec![(0, String::new()), (2, String::new())];
+    let mut codes: Vec<(u8, String)> =
+        [0, 2, INTERRUPTED].into_iter().map(|code| (code, String::new())).collect();
     codes.extend(FaultCode::ALL.into_iter().map(|code| (code.exit_code(), name(code))));
     codes.sort();
     let codes: Vec<(String, String)> =

@@ -1,11 +1,14 @@
 //! Whole commands against a fake daemon: what is asked, what is printed, which code results.
 
 mod arguments;
+mod boot;
 mod breaking;
 mod document;
 mod launching;
 mod orders;
 mod queries;
+mod reloads;
+mod upgrading;
 
 use super::fake::Answers;
 use serde_json::{Value, json};

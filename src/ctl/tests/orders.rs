@@ -83,7 +83,10 @@ async fn reload_of_an_app_without_a_file_goes_by_name() {
         ("POST /v1/workers/reload", json!({ "workers": [] })),
     ]));
     assert_eq!(fake.run("reload 0 -s").await.code, 0);
-    assert_eq!(fake.body("POST /v1/workers/reload"), json!({ "targets": ["web"] }));
+    assert_eq!(
+        fake.body("POST /v1/workers/reload"),
+        json!({ "targets": ["web"], "no_wait": false, "timeout": null })
+    );
 }
 
 #[tokio::test]

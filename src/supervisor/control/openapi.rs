@@ -4,8 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, LogLine, ScaleTo, SignalRequest,
-    StartApps, TargetRequest, WorkerView,
+    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, PendingRequests,
+    ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest,
+    WorkerView,
 };
 
 /// One operation.
@@ -40,10 +41,26 @@ const fn wish(
     Operation { method: "post", path, summary, query: &[], request, reply: of::<Accepted> }
 }
 
-const OPERATIONS: [Operation; 16] = [
+/// Their replies are one JSON document a line.
+const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
+
+const OPERATIONS: [Operation; 20] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
+    Operation {
+        method: "post",
+        path: "/v1/daemon/upgrade",
+        summary: "Check a new supd and let it take over; the outcome is in GET /v1/daemon",
+        query: &[],
+        request: Some(of::<UpgradeRequest>),
+        reply: of::<UpgradeBegun>,
+    },
+    wish(
+        "/v1/requests",
+        "Wait for the outcome of requests that an upgrade left pending",
+        Some(of::<PendingRequests>),
+    ),
     ask("/v1/workers", "Workers; unknown targets are a fault", &["target"], of::<Vec<WorkerView>>),
     wish("/v1/workers/start", "Start workers; running ones are left alone", Some(of::<TargetRequest>)),
     wish("/v1/workers/stop", "Stop workers", Some(of::<TargetRequest>)),
@@ -55,8 +72,9 @@ const OPERATIONS: [Operation; 16] = [
     wish(
         "/v1/workers/reload",
         "Replace the workers of apps, each ready before its predecessor goes",
-        Some(of::<TargetRequest>),
+        Some(of::<ReloadRequest>),
     ),
+    wish("/v1/workers/rollback", "Move apps to the version before", Some(of::<ReloadRequest>)),
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
     ask(
@@ -68,6 +86,12 @@ const OPERATIONS: [Operation; 16] = [
     ask("/v1/apps", "Apps with their declarations", &["target"], of::<Vec<AppView>>),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask(
+        "/v1/events",
+        "What happened, one JSON document a line",
+        &["target", "lines", "follow"],
+        of::<Happening>,
+    ),
     ask(
         "/v1/logs",
         "Lines of output, one JSON document a line",
@@ -109,7 +133,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, fault: &Sche
         .iter()
         .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
     let parameters: Vec<Value> = in_path.chain(in_query).collect();
-    let media = if operation.path == "/v1/logs" { "application/x-ndjson" } else { "application/json" };
+    let media = if STREAMS.contains(&operation.path) { "application/x-ndjson" } else { "application/json" };
     let mut responses = json!({
         "200": { "description": "Done", "content": { media: { "schema": (operation.reply)(generator) } } },
     });

@@ -8,17 +8,21 @@ use axum::http::{Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::channel::Channel;
+use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, ScaleTo, SignalRequest,
-    StartApps, Stream, TargetRequest, WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, Millis,
+    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, Stream, TargetRequest, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::{Answer, Refusal, line, read};
 use super::openapi;
+use crate::logs::Subscription;
 use crate::supervisor::accept::accept;
-use crate::supervisor::call::{Call, LogQuery, Reply, Verb};
+use crate::supervisor::call::{Call, EventQuery, LogQuery, Pace, Reply, Verb};
+use crate::supervisor::events::Follower;
 use crate::supervisor::requests::internal;
 
 /// Last lines shown when nothing is said, as PM2 does.
@@ -38,16 +42,20 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/openapi.json", get(describe))
         .route("/v1/daemon", get(daemon))
         .route("/v1/daemon/stop", post(stop_daemon))
+        .route("/v1/daemon/upgrade", post(upgrade))
+        .route("/v1/requests", post(outcome))
         .route("/v1/workers", get(workers))
         .route("/v1/workers/start", post(|calls, body| act(Verb::Start, calls, body)))
         .route("/v1/workers/stop", post(|calls, body| act(Verb::Stop, calls, body)))
         .route("/v1/workers/restart", post(|calls, body| act(Verb::Restart, calls, body)))
-        .route("/v1/workers/reload", post(|calls, body| act(Verb::Reload, calls, body)))
+        .route("/v1/workers/reload", post(reload))
+        .route("/v1/workers/rollback", post(rollback))
         .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
         .route("/v1/workers/signal", post(signal))
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}/scale", post(scale))
+        .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
         .route("/v1/logs/flush", post(flush))
         .fallback(unknown)
@@ -80,6 +88,16 @@ async fn stop_daemon(State(calls): Calls) -> Answer<Accepted> {
     Ok(Json(ask(&calls, Call::Stop).await?))
 }
 
+async fn upgrade(State(calls): Calls, body: Body) -> Answer<UpgradeBegun> {
+    let UpgradeRequest { binary } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Upgrade(binary, reply)).await?))
+}
+
+async fn outcome(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let PendingRequests { requests } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Await(requests, reply)).await?))
+}
+
 async fn workers(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<WorkerView>> {
     let targets = targets(query.as_deref())?;
     Ok(Json(ask(&calls, |reply| Call::Workers(targets, reply)).await?))
@@ -102,6 +120,22 @@ async fn act(verb: Verb, State(calls): Calls, body: Body) -> Answer<Accepted> {
     Ok(Json(ask(&calls, |reply| Call::Act(verb, targets, reply)).await?))
 }
 
+async fn reload(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let ReloadRequest { targets, no_wait, timeout } = read(body).await?;
+    let pace = pace(no_wait, timeout);
+    Ok(Json(ask(&calls, |reply| Call::Reload { targets, pace, reply }).await?))
+}
+
+async fn rollback(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let ReloadRequest { targets, no_wait, timeout } = read(body).await?;
+    let pace = pace(no_wait, timeout);
+    Ok(Json(ask(&calls, |reply| Call::Rollback { targets, pace, reply }).await?))
+}
+
+fn pace(no_wait: bool, timeout: Option<Millis>) -> Pace {
+    Pace { no_wait, timeout: timeout.map(Millis::duration) }
+}
+
 async fn flush(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let TargetRequest { targets } = read(body).await?;
     Ok(Json(ask(&calls, |reply| Call::Flush(targets, reply)).await?))
@@ -120,7 +154,8 @@ async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Ans
 }
 
 async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
-    let StartApps { apps, reload: gently, no_wait: _, timeout: _ } = read(body).await?;
+    let StartApps { apps, reload: gently, no_wait, timeout } = read(body).await?;
+    let pace = pace(no_wait, timeout);
     if apps.is_empty() || apps.len() > APPS_MAX {
         let text = format!("{} apps in one request; 1 to {APPS_MAX} are possible", apps.len());
         return Err(Fault::new(FaultCode::Invalid, text).into());
@@ -133,22 +168,56 @@ async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let accepted =
         tokio::task::spawn_blocking(|| apps.into_iter().map(accept).collect::<Result<Vec<_>, _>>());
     let revisions = accepted.await.map_err(|_| internal("a declaration could not be looked at"))??;
-    Ok(Json(ask(&calls, |reply| Call::Apply { revisions, gently, reply }).await?))
+    Ok(Json(ask(&calls, |reply| Call::Apply { revisions, gently, pace, reply }).await?))
 }
 
 async fn logs(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let query = log_query(query.as_deref())?;
-    let mut lines = ask(&calls, |reply| Call::Logs { query, reply }).await?;
+    let lines = ask(&calls, |reply| Call::Logs { query, reply }).await?;
+    Ok(stream(lines))
+}
+
+async fn events(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let query = event_query(query.as_deref())?;
+    let events = ask(&calls, |reply| Call::Events { query, reply }).await?;
+    Ok(stream(events))
+}
+
+/// What comes piece by piece.
+trait Source: Send + 'static {
+    type Item: Serialize + Send;
+
+    fn next(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
+}
+
+impl Source for Subscription {
+    type Item = LogLine;
+
+    fn next(&mut self) -> impl Future<Output = Option<LogLine>> + Send {
+        Self::next(self)
+    }
+}
+
+impl Source for Follower {
+    type Item = Happening;
+
+    fn next(&mut self) -> impl Future<Output = Option<Happening>> + Send {
+        Self::next(self)
+    }
+}
+
+/// One JSON document a line, as they come, until there are no more or the client is gone.
+fn stream(mut source: impl Source) -> Response {
     let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(BLOCKS);
     tokio::spawn(async move {
-        while let Some(item) = lines.next().await {
+        while let Some(item) = source.next().await {
             // It fails when the client is gone.
             if sender.send_data(line(&item).into()).await.is_err() {
                 return;
             }
         }
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response())
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response()
 }
 
 // ---- parameters ----------------------------------------------------------------------------------------------
@@ -191,6 +260,22 @@ fn log_query(query: Option<&str>) -> Result<LogQuery, Fault> {
                 }
             }
             _ => return Err(unknown_parameter(&name, "target, lines, follow, stream")),
+        }
+    }
+    Ok(wanted)
+}
+
+fn event_query(query: Option<&str>) -> Result<EventQuery, Fault> {
+    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow: false };
+    for (name, value) in parameters(query) {
+        let bad = |expected: &str| {
+            Fault::new(FaultCode::Invalid, format!("{name}=`{}`: expected {expected}", value.escape_debug()))
+        };
+        match name.as_str() {
+            "target" => wanted.targets.push(value),
+            "lines" => wanted.lines = value.parse().map_err(|_| bad("a whole number"))?,
+            "follow" => wanted.follow = value.parse().map_err(|_| bad("true or false"))?,
+            _ => return Err(unknown_parameter(&name, "target, lines, follow")),
         }
     }
     Ok(wanted)

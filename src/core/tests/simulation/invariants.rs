@@ -33,7 +33,7 @@ fn few_enough_runs(world: &World) {
 fn is_active(phase: Phase) -> bool {
     match phase {
         Phase::Spawning { .. } | Phase::Starting { .. } | Phase::Ready { .. } => true,
-        Phase::Stopping { .. } | Phase::Sweeping { .. } => false,
+        Phase::Draining { .. } | Phase::Stopping { .. } | Phase::Sweeping { .. } => false,
     }
 }
 

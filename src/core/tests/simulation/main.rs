@@ -5,11 +5,12 @@ mod invariants;
 mod script;
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use script::{App, Op, Profile, fair_profile, op, profile};
-use supd_core::{Effect, Event, Exit, Known, KnownState, Now, Pid, RunId, State, Supervisor};
+use supd_core::{Effect, Event, Exit, Known, KnownState, Now, OnLate, Pid, RunId, State, Supervisor};
 use world::World;
 
 fn config(cases: u32) -> ProptestConfig {
@@ -42,13 +43,13 @@ proptest! {
         profiles in prop::collection::vec(fair_profile(), 1..8),
     ) {
         let mut world = World::new(profiles);
-        world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: false });
+        world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: false, timeout: None });
         world.run(&Op::Advance(60_000));
         world.require_ready(0, count);
         for (n, pause) in pauses.into_iter().enumerate() {
             match n % 2 {
-                0 => world.run(&Op::Reload { app: 0 }),
-                _ => world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: true }),
+                0 => world.run(&Op::Reload { app: 0, timeout: None }),
+                _ => world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: true, timeout: None }),
             }
             world.run(&Op::Advance(pause));
         }
@@ -65,16 +66,17 @@ proptest! {
         surge in 1u32..3,
         good in prop::collection::vec(fair_profile(), 1..4),
         bad in prop::sample::select(Profile::BAD.to_vec()),
+        late in prop::sample::select(vec![OnLate::Fail, OnLate::Assume]),
         kill_supervisor_after in prop::option::of(0u64..5_000),
     ) {
         let mut world = World::new(good);
-        let kind = App { count, surge, ..App::overlapping() };
-        world.run(&Op::Apply { app: 0, kind, gently: false });
+        let kind = App { count, surge, told: Some(late), ..App::overlapping() };
+        world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
         world.run(&Op::Advance(60_000));
         let before = world.revisions_in_service(0);
         world.require_ready(0, count);
         world.set_profile_of_next_revision(bad);
-        world.run(&Op::Apply { app: 0, kind, gently: true });
+        world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
         if let Some(after) = kill_supervisor_after {
             world.run(&Op::Advance(after));
             world.run(&Op::KillSupervisor { effects_lost: false });
@@ -86,15 +88,170 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(config(3_000))]
+
+    /// A release that gets ready and then falls into a crash loop is taken back, and the old one serves again.
+    #[test]
+    fn a_crash_loop_after_the_reload_is_taken_back(
+        count in 1u32..5,
+        surge in 1u32..3,
+        dies_after in 0u64..4_000,
+        kill_supervisor_after in prop::option::of(0u64..20_000),
+    ) {
+        let mut world = World::new(vec![Profile::GOOD]);
+        let kind = App { count, surge, ..App::overlapping() };
+        world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+        world.run(&Op::Advance(60_000));
+        let before = world.revisions_in_service(0);
+        world.set_profile_of_next_revision(Profile { dies_after: Some(100 + dies_after), ..Profile::GOOD });
+        world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+        if let Some(after) = kill_supervisor_after {
+            world.run(&Op::Advance(after));
+            world.run(&Op::KillSupervisor { effects_lost: false });
+        }
+        world.run(&Op::Advance(120_000));
+        prop_assert_eq!(world.revisions_in_service(0), before);
+        world.require_ready(0, count);
+        world.end();
+    }
+
+    /// A worker that fails its checks goes when its replacement is ready, so nobody notices.
+    #[test]
+    fn a_worker_that_fails_its_checks_serves_until_its_replacement_does(
+        count in 1u32..5,
+        good in prop::collection::vec(fair_profile(), 1..4),
+        unfit in prop::collection::vec((any::<u8>(), 0u64..20_000), 1..6),
+    ) {
+        let mut world = World::new(good);
+        let kind = App { count, ..App::overlapping() };
+        world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+        world.run(&Op::Advance(60_000));
+        world.require_ready(0, count);
+        for (nth, pause) in unfit {
+            world.run(&Op::Unfit { nth });
+            world.run(&Op::Advance(pause));
+        }
+        world.run(&Op::Advance(300_000));
+        prop_assert!(world.core.view(world.now.mono).all(|seat| seat.reason == "ready"));
+        world.end();
+    }
+}
+
+/// A rollback goes to the version before, and back again.
+#[test]
+fn a_rollback_returns_to_the_version_before() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::Rollback { app: 0 });
+    assert!(world.last_answer_failed(), "there is none before the first");
+    let first = world.revisions_in_service(0);
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let second = world.revisions_in_service(0);
+    for expected in [&first, &second, &first] {
+        world.run(&Op::Rollback { app: 0 });
+        world.run(&Op::Advance(60_000));
+        assert_eq!(world.revisions_in_service(0), *expected);
+        assert!(!world.last_answer_failed());
+    }
+    world.end();
+}
+
+/// Where nobody tells that it is ready, a replacement has to live for a while before the old one goes.
+#[test]
+fn a_replacement_that_dies_young_changes_nothing() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, told: None, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.require_ready(0, 2);
+    world.set_profile_of_next_revision(Profile { ready_after: None, dies_after: Some(800), ..Profile::GOOD });
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(60_000));
+    assert!(world.last_answer_failed());
+    assert_eq!(world.revisions_in_service(0), before);
+    world.end();
+}
+
+/// After a reload one crash is an accident.
+#[test]
+fn one_crash_takes_nothing_back() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(5_000));
+    world.run(&Op::Crash { nth: 0 });
+    world.run(&Op::Advance(60_000));
+    assert_ne!(world.revisions_in_service(0), before);
+    world.end();
+}
+
+/// No more workers are on the move than allowed, counting those whose predecessor still drains.
+#[test]
+fn a_reload_waits_for_those_who_leave() {
+    let slow = Profile { drains_after: None, goes_after: None, ..Profile::GOOD };
+    let mut world = World::new(vec![slow]);
+    let kind = App { count: 5, surge: 2, parallel: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::Reload { app: 0, timeout: None });
+    for _ in 0..40 {
+        let mut runs = BTreeMap::new();
+        world.core.runs().for_each(|(_, worker, ..)| *runs.entry(worker).or_insert(0) += 1);
+        assert!(runs.values().filter(|runs| **runs > 1).count() <= 2, "{runs:?}");
+        world.run(&Op::Advance(500));
+    }
+    assert!(!world.last_answer_failed());
+    world.end();
+}
+
+/// Who asks for more time while it starts gets it.
+#[test]
+fn a_start_may_ask_for_more_time() {
+    let mut world = World::new(vec![Profile { ready_after: Some(5_000), ..Profile::GOOD }]);
+    world.run(&Op::Apply { app: 0, kind: App::overlapping(), gently: false, timeout: None });
+    world.run(&Op::Advance(2_000));
+    let run = world.alive().next().expect("a run");
+    world.handle(Event::MoreTime { run, more: Duration::from_secs(4) });
+    world.run(&Op::Advance(3_100));
+    assert_eq!(world.core.view(world.now.mono).next().map(|seat| seat.restarts), Some(0));
+    world.require_ready(0, 1);
+    world.end();
+}
+
+/// A reload that takes too long goes back.
+#[test]
+fn a_reload_has_a_time_limit() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 3, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.set_profile_of_next_revision(Profile { ready_after: Some(2_000), ..Profile::GOOD });
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: Some(3_000) });
+    world.run(&Op::Advance(3_001));
+    assert!(world.last_answer_failed());
+    world.run(&Op::Advance(60_000));
+    assert_eq!(world.revisions_in_service(0), before);
+    world.end();
+}
+
 /// A stop on the way to a new release: nothing has proven it, so the next start takes the old one.
 #[test]
 fn a_stop_in_a_rollout_keeps_what_was_proven() {
     let mut world = World::new(vec![Profile::GOOD]);
     let kind = App { count: 2, ..App::overlapping() };
-    world.run(&Op::Apply { app: 0, kind, gently: false });
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
     world.run(&Op::Advance(60_000));
     let proven = world.revisions_in_service(0);
-    world.run(&Op::Apply { app: 0, kind, gently: true });
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
     world.run(&Op::Advance(60));
     world.run(&Op::StopApp { app: 0 });
     world.run(&Op::Advance(60_000));
@@ -109,7 +266,7 @@ fn a_stop_in_a_rollout_keeps_what_was_proven() {
 #[test]
 fn a_crash_loop_is_slow_and_endless() {
     let mut world = World::new(vec![Profile { dies_after: Some(5), ..Profile::GOOD }]);
-    world.run(&Op::Apply { app: 0, kind: App { count: 1, ..App::plain() }, gently: false });
+    world.run(&Op::Apply { app: 0, kind: App { count: 1, ..App::plain() }, gently: false, timeout: None });
     world.run(&Op::Advance(3_600_000));
     let spawns = world.spawn_times();
     let gaps: Vec<Duration> = spawns.windows(2).map(|pair| pair[1].since(pair[0])).collect();
@@ -129,7 +286,12 @@ fn a_crash_loop_is_slow_and_endless() {
 #[test]
 fn pm2_rules_stop_a_crash_loop() {
     let mut world = World::new(vec![Profile { dies_after: Some(5), ..Profile::GOOD }]);
-    world.run(&Op::Apply { app: 0, kind: App { pm2_max_restarts: Some(5), ..App::plain() }, gently: false });
+    world.run(&Op::Apply {
+        app: 0,
+        kind: App { pm2_max_restarts: Some(5), ..App::plain() },
+        gently: false,
+        timeout: None,
+    });
     world.run(&Op::Advance(3_600_000));
     assert_eq!(world.spawn_times().len(), 5);
     assert!(world.core.view(world.now.mono).all(|seat| seat.state == State::Errored));
@@ -140,7 +302,7 @@ fn pm2_rules_stop_a_crash_loop() {
 #[test]
 fn a_run_that_the_keeper_does_not_know_has_ended() {
     let mut world = World::new(vec![Profile::GOOD]);
-    world.run(&Op::Apply { app: 0, kind: App::plain(), gently: false });
+    world.run(&Op::Apply { app: 0, kind: App::plain(), gently: false, timeout: None });
     world.run(&Op::Advance(1_000));
     let effects = world.core.clone().handle(world.now, Event::Resync { known: Vec::new() });
     let restarts = |effect: &Effect| matches!(effect, Effect::Spawn { .. });

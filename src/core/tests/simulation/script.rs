@@ -12,6 +12,8 @@ pub enum Op {
         app: u8,
         kind: App,
         gently: bool,
+        /// Milliseconds.
+        timeout: Option<u64>,
     },
     Start {
         nth: u8,
@@ -33,6 +35,15 @@ pub enum Op {
     },
     Reload {
         app: u8,
+        /// Milliseconds.
+        timeout: Option<u64>,
+    },
+    Rollback {
+        app: u8,
+    },
+    /// A worker's process fails its checks.
+    Unfit {
+        nth: u8,
     },
     Scale {
         app: u8,
@@ -65,6 +76,11 @@ pub struct App {
     pub autorestart: bool,
     pub told: Option<OnLate>,
     pub pm2_max_restarts: Option<u32>,
+    pub parallel: u32,
+    /// Milliseconds.
+    pub drain: Option<u64>,
+    /// Milliseconds.
+    pub watch: u64,
 }
 
 impl App {
@@ -77,11 +93,14 @@ impl App {
             autorestart: true,
             told: None,
             pm2_max_restarts: None,
+            parallel: 2,
+            drain: None,
+            watch: 0,
         }
     }
 
     pub fn overlapping() -> Self {
-        Self { overlap: true, told: Some(OnLate::Fail), ..Self::plain() }
+        Self { overlap: true, told: Some(OnLate::Fail), drain: Some(2_000), watch: 30_000, ..Self::plain() }
     }
 
     pub fn spec(&self) -> Spec {
@@ -105,6 +124,11 @@ impl App {
             },
             overlap: self.overlap,
             surge: self.surge,
+            parallel: self.parallel,
+            drain: self.drain.map(Duration::from_millis),
+            settle: Duration::from_millis(1_000),
+            reload_within: Duration::from_millis(6_000),
+            watch: Duration::from_millis(self.watch),
         }
     }
 }
@@ -120,6 +144,8 @@ pub struct Profile {
     pub dies_after: Option<u64>,
     /// It dies with this code.
     pub code: i32,
+    /// From being told to accept nothing more until it has finished; `None`: never.
+    pub drains_after: Option<u64>,
     /// From being asked until it goes; `None`: it ignores that.
     pub goes_after: Option<u64>,
     /// It leaves processes behind, which go so long after being asked (`Some(None)`: only when killed).
@@ -134,6 +160,7 @@ impl Profile {
         ready_after: Some(50),
         dies_after: None,
         code: 1,
+        drains_after: Some(30),
         goes_after: Some(20),
         leaves: None,
         dies_of_kill_after: 1,
@@ -158,23 +185,26 @@ pub fn profile() -> impl Strategy<Value = Profile> {
         prop_oneof![3 => (0u64..1_000).prop_map(Some), 1 => Just(None)],
         prop_oneof![4 => Just(None), 1 => (0u64..3_000).prop_map(|ms| Some(Some(ms))), 1 => Just(Some(None))],
         prop_oneof![8 => 0u64..5, 1 => 0u64..2_500],
+        prop_oneof![3 => (0u64..2_500).prop_map(Some), 1 => Just(None)],
     )
-        .prop_map(|(executes_after, ready_after, dies_after, code, goes_after, leaves, dies_of_kill_after)| Profile {
+        .prop_map(|(executes_after, ready_after, dies_after, code, goes_after, leaves, kill, drains_after)| Profile {
             executes_after,
             ready_after,
             dies_after,
             code,
+            drains_after,
             goes_after,
             leaves,
-            dies_of_kill_after,
+            dies_of_kill_after: kill,
         })
 }
 
 /// A process that behaves, in its own time.
 pub fn fair_profile() -> impl Strategy<Value = Profile> {
-    (0u64..20, 0u64..2_900, 0u64..1_500).prop_map(|(execute, ready, go)| Profile {
+    (0u64..20, 0u64..2_900, 0u64..1_500, 0u64..3_000).prop_map(|(execute, ready, go, drain)| Profile {
         executes_after: Some(execute),
         ready_after: Some(ready),
+        drains_after: Some(drain),
         goes_after: Some(go),
         ..Profile::GOOD
     })
@@ -183,34 +213,49 @@ pub fn fair_profile() -> impl Strategy<Value = Profile> {
 fn app() -> impl Strategy<Value = App> {
     let told = prop_oneof![Just(None), Just(Some(OnLate::Fail)), Just(Some(OnLate::Assume))];
     let pm2 = prop_oneof![3 => Just(None), 1 => (0u32..6).prop_map(Some)];
-    (0u32..5, 1u32..3, any::<bool>(), 0u8..8, 0u8..6, told, pm2).prop_map(
-        |(count, surge, overlap, autostart, autorestart, told, pm2_max_restarts)| App {
-            count,
-            surge,
-            overlap,
-            autostart: autostart != 0,
-            autorestart: autorestart != 0,
-            told,
-            pm2_max_restarts,
+    let drain = prop::option::of(0u64..2_000);
+    let watch = prop_oneof![Just(0), 1u64..60_000];
+    (0u32..5, 1u32..3, any::<bool>(), 0u8..8, 0u8..6, told, pm2, 1u32..4, drain, watch).prop_map(
+        |(count, surge, overlap, autostart, autorestart, told, pm2_max_restarts, parallel, drain, watch)| {
+            App {
+                count,
+                surge,
+                overlap,
+                autostart: autostart != 0,
+                autorestart: autorestart != 0,
+                told,
+                pm2_max_restarts,
+                parallel,
+                drain,
+                watch,
+            }
         },
     )
+}
+
+fn timeout() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![3 => Just(None), 1 => (0u64..10_000).prop_map(Some)]
 }
 
 pub fn op() -> impl Strategy<Value = Op> {
     let time = prop_oneof![0u64..10, 0u64..1_000, 0u64..10_000, 0u64..100_000];
     prop_oneof![
-        3 => (0u8..3, app(), any::<bool>()).prop_map(|(app, kind, gently)| Op::Apply { app, kind, gently }),
+        3 => (0u8..3, app(), any::<bool>(), timeout()).prop_map(|(app, kind, gently, timeout)| {
+            Op::Apply { app, kind, gently, timeout }
+        }),
         1 => any::<u8>().prop_map(|nth| Op::Start { nth }),
         1 => any::<u8>().prop_map(|nth| Op::Stop { nth }),
         1 => (0u8..3).prop_map(|app| Op::StopApp { app }),
         1 => any::<u8>().prop_map(|nth| Op::Restart { nth }),
         1 => any::<u8>().prop_map(|nth| Op::Delete { nth }),
         1 => (0u8..3).prop_map(|app| Op::DeleteApp { app }),
-        3 => (0u8..3).prop_map(|app| Op::Reload { app }),
+        3 => (0u8..3, timeout()).prop_map(|(app, timeout)| Op::Reload { app, timeout }),
+        1 => (0u8..3).prop_map(|app| Op::Rollback { app }),
+        2 => any::<u8>().prop_map(|nth| Op::Unfit { nth }),
         1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),
         8 => time.prop_map(Op::Advance),
         2 => any::<u8>().prop_map(|nth| Op::Crash { nth }),
-        1 => (1_000_000u64..1_000_010, 0u8..6).prop_map(|(run, kind)| Op::Nonsense { run, kind }),
+        1 => (1_000_000u64..1_000_010, 0u8..8).prop_map(|(run, kind)| Op::Nonsense { run, kind }),
         2 => any::<bool>().prop_map(|effects_lost| Op::KillSupervisor { effects_lost }),
     ]
 }

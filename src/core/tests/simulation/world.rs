@@ -33,6 +33,7 @@ pub enum Main {
 enum Happening {
     Executes,
     Ready,
+    Drained,
     Ends(Exit),
     SurvivorsEnd,
     /// What the keeper says, or a channel, reaches the supervisor.
@@ -104,15 +105,16 @@ impl World {
 
     pub fn run(&mut self, op: &Op) {
         match *op {
-            Op::Apply { app, kind, gently } => {
+            Op::Apply { app, kind, gently, timeout } => {
                 self.revisions += 1;
                 let revision = RevisionId(self.revisions);
                 self.wish(|request| Event::Apply {
                     request,
                     app: name(app),
                     revision,
-                    spec: kind.spec(),
+                    spec: Box::new(kind.spec()),
                     gently,
+                    timeout: timeout.map(Duration::from_millis),
                 });
             }
             Op::Start { nth } => self.wish_worker(nth, |request, workers| Event::Start { request, workers }),
@@ -131,7 +133,14 @@ impl World {
                 let workers = self.workers(&name(app));
                 self.wish(|request| Event::Delete { request, workers });
             }
-            Op::Reload { app } => self.wish(|request| Event::Reload { request, app: name(app) }),
+            Op::Reload { app, timeout } => {
+                let timeout = timeout.map(Duration::from_millis);
+                self.wish(|request| Event::Reload { request, app: name(app), timeout });
+            }
+            Op::Rollback { app } => {
+                self.wish(|request| Event::Rollback { request, app: name(app), timeout: None });
+            }
+            Op::Unfit { nth } => self.unfit(nth),
             Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
             Op::Advance(ms) => self.advance(ms),
             Op::Crash { nth } => self.crash(nth),
@@ -145,7 +154,7 @@ impl World {
         self.required = None;
         self.wish(|request| Event::Shutdown { request });
         // Spawning may take its limit, then the kill timeout, then kills a second apart until the slowest has died.
-        self.advance(1_600 + 3_000 + 3_000 + 3_000);
+        self.advance(2_000 + 1_600 + 3_000 + 3_000 + 3_000);
         invariants::all_gone(self);
     }
 
@@ -176,6 +185,14 @@ impl World {
         }
     }
 
+    fn unfit(&mut self, nth: u8) {
+        let runs: Vec<RunId> = self.core.runs().map(|(_, _, _, run)| run.run).collect();
+        if !runs.is_empty() {
+            let run = runs[usize::from(nth) % runs.len()];
+            self.handle(Event::Unfit { run, why: "503".to_owned() });
+        }
+    }
+
     fn nonsense(&mut self, run: RunId, kind: u8) {
         let exit = Exit::Code(0);
         self.handle(match kind {
@@ -184,6 +201,8 @@ impl World {
             2 => Event::Ready { run },
             3 => Event::Exited { run, exit, survivors: true },
             4 => Event::Exited { run, exit, survivors: false },
+            5 => Event::Unfit { run, why: "nonsense".to_owned() },
+            6 => Event::Drained { run },
             _ => Event::Gone { run },
         });
     }
@@ -197,9 +216,13 @@ impl World {
         }
         self.abandoned.extend(self.asked.difference(&self.answered));
         self.agenda.retain(|_, (_, happening)| match happening {
-            Happening::Arrives(Event::Ready { .. }) => true,
+            Happening::Arrives(Event::Ready { .. } | Event::Drained { .. }) => true,
             Happening::Arrives(_) => false,
-            Happening::Executes | Happening::Ready | Happening::Ends(_) | Happening::SurvivorsEnd => true,
+            Happening::Executes
+            | Happening::Ready
+            | Happening::Drained
+            | Happening::Ends(_)
+            | Happening::SurvivorsEnd => true,
         });
         self.core = Supervisor::restore(self.snapshot.clone()).expect("its version is ours");
         let known = self
@@ -239,7 +262,7 @@ impl World {
     fn report(&mut self, run: RunId, event: Event) {
         self.sequence += 1;
         let when = match event {
-            Event::Ready { .. } => self.now.mono,
+            Event::Ready { .. } | Event::Drained { .. } => self.now.mono,
             _ => at(self.now.mono, self.sequence % 3).max(self.last_arrival),
         };
         self.last_arrival = self.last_arrival.max(when);
@@ -270,6 +293,7 @@ impl World {
                 }
             },
             (Happening::Ready, Main::Executed) => self.report(run, Event::Ready { run }),
+            (Happening::Drained, Main::Executed) => self.report(run, Event::Drained { run }),
             (Happening::Ends(exit), Main::Forked | Main::Executed) => {
                 process.main = Main::Ended(exit.clone());
                 process.survivors = profile.leaves.is_some() && exit != Exit::Signal(9);
@@ -319,6 +343,7 @@ impl World {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn { run, revision, .. } => self.spawn(run, revision),
+            Effect::Drain { run } => self.drain(run),
             Effect::Stop { run } | Effect::Sweep { run } => self.ask(run),
             Effect::Kill { run } => self.kill(run),
             Effect::Forget { run } => {
@@ -326,7 +351,11 @@ impl World {
                 let alive = process.is_some_and(|p| p.survivors || !matches!(p.main, Main::Ended(_)));
                 assert!(!alive, "{run} is forgotten while it lives");
             }
-            Effect::Save | Effect::DropRevision { .. } | Effect::Idle { .. } => {}
+            Effect::Save
+            | Effect::Watch { .. }
+            | Effect::DropRevision { .. }
+            | Effect::Idle { .. }
+            | Effect::Tell(_) => {}
             Effect::Answer { request, results } => {
                 self.last_answer = Some(results.iter().any(|result| result.failure.is_some()));
                 let first = self.answered.insert(request);
@@ -343,6 +372,14 @@ impl World {
         assert!(self.processes.insert(run, process).is_none(), "{run} is ordered twice");
         self.spawns.push(self.now.mono);
         self.plan(profile.executes_after.unwrap_or(1), run, Happening::Executes);
+    }
+
+    fn drain(&mut self, run: RunId) {
+        assert!(!self.over.contains(&run), "{run} is told to drain after its end");
+        let profile = self.processes.get(&run).map(|process| process.profile);
+        if let Some(ms) = profile.and_then(|profile| profile.drains_after) {
+            self.plan(ms, run, Happening::Drained);
+        }
     }
 
     fn ask(&mut self, run: RunId) {

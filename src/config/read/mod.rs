@@ -8,9 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::document::{Data, Entry, Node};
-use super::fields::{AppFields, Meaning, NAMED, meaning};
+use super::fields::{self, AppFields, NAMED};
+use super::probe_fields;
 use super::problem::{Place, Report};
+use super::vocabulary::{NoField, Vocabulary};
 use crate::nearest::nearest;
+
+mod table;
 
 /// Which shapes of a document are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +27,24 @@ pub(super) enum Layout {
     Single,
 }
 
-/// An app as read, with the places of its fields.
+/// An app as read, with the places of its fields. Members of a table are named as in `ready.http`.
 #[derive(Debug)]
 pub(super) struct App {
     /// The fields that are sound.
     pub(super) fields: AppFields,
     place: Place,
-    places: BTreeMap<&'static str, Place>,
-    failed: BTreeSet<&'static str>,
+    places: BTreeMap<String, Place>,
+    failed: BTreeSet<String>,
 }
 
 impl App {
     /// Where `field` stands, or would stand.
     pub(super) fn at(&self, field: &str) -> Place {
-        self.places.get(field).cloned().unwrap_or_else(|| self.place.key(field, None))
+        match (self.places.get(field), field.rsplit_once('.')) {
+            (Some(place), _) => place.clone(),
+            (None, Some((table, member))) => self.at(table).key(member, None),
+            (None, None) => self.place.key(field, None),
+        }
     }
 
     /// Where the app stands.
@@ -44,9 +52,12 @@ impl App {
         &self.place
     }
 
-    /// Whether none of `fields` has been reported already, so that conclusions may be drawn from them.
+    /// Whether nothing in `fields` has been reported already, so that conclusions may be drawn from them.
     pub(super) fn is_sound(&self, fields: &[&str]) -> bool {
-        !fields.iter().any(|field| self.failed.contains(field))
+        let within = |failed: &str, field: &str| {
+            failed.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        !self.failed.iter().any(|failed| fields.iter().any(|field| within(failed, field)))
     }
 
     /// Whether no field at all has been reported.
@@ -116,10 +127,12 @@ fn under_apps<'a>(entries: &'a [Entry], top: &Place, report: &mut Report) -> Vec
         } else if let Some((_, why)) = BESIDE_APPS.iter().find(|(key, _)| *key == entry.key) {
             report.warning(&at, format!("`{}` has no effect: {why}", entry.key), None);
         } else {
-            let hint = match (nearest(&entry.key, TOP_LEVEL), meaning(&entry.key)) {
-                (Some(key), _) => Some(format!("did you mean `{key}`?")),
-                (None, Meaning::Field(_)) => Some("fields of an app belong below `apps`".to_owned()),
-                (None, Meaning::EnvNamed(_) | Meaning::Inert(_) | Meaning::Unknown(_)) => None,
+            let hint = match nearest(&entry.key, TOP_LEVEL) {
+                Some(key) => Some(format!("did you mean `{key}`?")),
+                None if fields::vocabulary().field(&entry.key).is_ok() => {
+                    Some("fields of an app belong below `apps`".to_owned())
+                }
+                None => None,
             };
             report.problem(&at, "unknown key; expected `apps`", hint);
         }
@@ -163,36 +176,12 @@ pub(super) fn app(node: &Node, place: Place, report: &mut Report) -> Option<App>
             return None;
         }
         let at = app.place.key(&entry.key, entry.line);
-        match meaning(&entry.key) {
-            Meaning::Field(field) => {
-                if let Some(value) = app.field(field, entry, at, report) {
-                    sound.insert(field.to_owned(), value);
-                }
-            }
-            Meaning::EnvNamed(name) => {
-                let document = |value| json!({ NAMED: { name: value } });
-                match one_field(&entry.value, &at, &document, report) {
-                    Some(Value::Null) => {}
-                    Some(value) => {
-                        named.insert(name.to_owned(), value);
-                    }
-                    None => {
-                        app.failed.insert(NAMED);
-                    }
-                }
-            }
-            Meaning::Inert(why) => {
-                if !is_off(&entry.value.data) {
-                    report.warning(&at, format!("the field has no effect: {why}"), None);
-                }
-            }
-            Meaning::Unknown(nearest) => {
-                // That field is probably not missing, only misspelt.
-                if let Some(Meaning::Field(field)) = nearest.map(meaning) {
-                    app.failed.insert(field);
-                }
-                report.problem(&at, "unknown field", nearest.map(|name| format!("did you mean `{name}`?")));
-            }
+        if let Some(name) = fields::env_name(&entry.key) {
+            named.extend(app.env_named(name, entry, &at, report).map(|value| (name.to_owned(), value)));
+            continue;
+        }
+        if let Some(field) = app.named(fields::vocabulary(), "", entry, &at, report) {
+            sound.extend(app.field(field, entry, at, report).map(|value| (field.to_owned(), value)));
         }
     }
     sound.insert(NAMED.to_owned(), named.into());
@@ -208,24 +197,78 @@ pub(super) fn app(node: &Node, place: Place, report: &mut Report) -> Option<App>
 impl App {
     /// The value of `field`, if it is sound and not null.
     fn field(&mut self, field: &'static str, entry: &Entry, at: Place, report: &mut Report) -> Option<Value> {
+        if !self.is_first(field, &at, report) {
+            return None;
+        }
+        if let Some(vocabulary) = probe_fields::table(field) {
+            return self.table(field, vocabulary, entry, &at, report);
+        }
+        self.value(field, &entry.value, &at, &|value| json!({ field: value }), report)
+    }
+
+    /// The variables of `env_NAME`, if they are sound and not null.
+    fn env_named(&mut self, name: &str, entry: &Entry, at: &Place, report: &mut Report) -> Option<Value> {
+        self.value(NAMED, &entry.value, at, &|value| json!({ NAMED: { name: value } }), report)
+    }
+
+    /// Notes where `field` stands; false when it has been given before.
+    fn is_first(&mut self, field: &str, at: &Place, report: &mut Report) -> bool {
         if let Some(before) = self.places.get(field) {
             let line = before.line.map(|line| format!(" in line {line}")).unwrap_or_default();
             // The same spelling twice is reported as a duplicate key.
             if before.path != at.path {
-                report.problem(
-                    &at,
-                    format!("another name of the same field is given{line}: `{}`", before.path),
-                    None,
-                );
+                let message = format!("another name of the same field is given{line}: `{}`", before.path);
+                report.problem(at, message, None);
             }
-            return None;
+            return false;
         }
-        self.places.insert(field, at.clone());
-        let value = one_field(&entry.value, &at, &|value| json!({ field: value }), report);
+        self.places.insert(field.to_owned(), at.clone());
+        true
+    }
+
+    /// One value as [`one_field`] sees it, if it is sound and not null.
+    fn value(
+        &mut self,
+        field: &str,
+        node: &Node,
+        at: &Place,
+        document: &dyn Fn(Value) -> Value,
+        report: &mut Report,
+    ) -> Option<Value> {
+        let value = one_field(node, at, document, report);
         if value.is_none() {
-            self.failed.insert(field);
+            self.failed.insert(field.to_owned());
         }
         value.filter(|value| !value.is_null())
+    }
+
+    /// The field that a key names in the table whose members begin with `prefix`. Reports a key that names none.
+    fn named(
+        &mut self,
+        names: &'static Vocabulary,
+        prefix: &str,
+        entry: &Entry,
+        at: &Place,
+        report: &mut Report,
+    ) -> Option<&'static str> {
+        let (meant, hint) = match names.field(&entry.key) {
+            Ok(field) => return Some(field),
+            Err(NoField::Inert(why)) => {
+                if !is_off(&entry.value.data) {
+                    report.warning(at, format!("the field has no effect: {why}"), None);
+                }
+                return None;
+            }
+            Err(NoField::Foreign(instead)) => (entry.key.as_str(), Some(instead.to_owned())),
+            Err(NoField::Unknown(Some(nearest))) => {
+                (names.field(nearest).unwrap_or(nearest), Some(format!("did you mean `{nearest}`?")))
+            }
+            Err(NoField::Unknown(None)) => (entry.key.as_str(), None),
+        };
+        // What was meant is probably not missing, only misspelt.
+        self.failed.insert(format!("{prefix}{meant}"));
+        report.problem(at, "unknown field", hint);
+        None
     }
 }
 

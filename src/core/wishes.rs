@@ -1,0 +1,188 @@
+//! What is wished, written down. Nothing is done about it here: reconciling does that.
+
+use std::time::Duration;
+
+use crate::answers::{Until, Waiting};
+use crate::app::App;
+use crate::event::{Effect, Recalled, What, WorkerResult};
+use crate::id::{AppName, Generation, RequestId, RevisionId, WorkerId};
+use crate::rollout::Outcome;
+use crate::seat::{About, Goal, Manner, Seat, Specs, Turn, Wish};
+use crate::spec::Spec;
+use crate::supervisor::Supervisor;
+
+/// A new version of an app.
+pub(crate) struct Release {
+    pub(crate) revision: RevisionId,
+    pub(crate) spec: Box<Spec>,
+    /// In a rollout.
+    pub(crate) gently: bool,
+    /// A rollout that has not ended after so long goes back.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Supervisor {
+    pub(crate) fn apply(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        name: &AppName,
+        release: Release,
+    ) {
+        let Release { revision, spec, gently, timeout } = release;
+        let goal = self.new_goal(revision);
+        let known = self.apps.contains_key(name);
+        let app = self.apps.entry(name.clone()).or_insert_with(|| App::new(goal));
+        let (count, wish) = (spec.count, if known || spec.autostart { Wish::Up } else { Wish::Down });
+        app.specs.insert(revision, *spec);
+        let superseded = if known && gently {
+            app.begin_rollout(goal, request, timeout.map(|timeout| turn.now.mono + timeout))
+        } else {
+            app.replace_goal(goal);
+            app.seats.iter_mut().for_each(|seat| seat.want(goal, Manner::StopFirst));
+            app.cancel_rollout()
+        };
+        app.seats.iter_mut().for_each(Seat::wish_up);
+        app.resize(count, goal, wish, &mut self.next_worker, turn);
+        let until = match wish {
+            Wish::Up if known && gently => Until::Rollout,
+            Wish::Up => Until::Up,
+            Wish::Down | Wish::Gone => Until::Down,
+        };
+        turn.save = true;
+        if known && gently {
+            turn.told.push((About::App(name.clone()), What::ReloadBegan(count)));
+        }
+        self.wait(request, name, until);
+        self.superseded(superseded, turn);
+    }
+
+    pub(crate) fn recall(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: AppName,
+        (revision, spec): (RevisionId, Box<Spec>),
+        seats: &[Recalled],
+        previous: Option<(RevisionId, Box<Spec>)>,
+    ) {
+        let goal = self.new_goal(revision);
+        let mut app = App::new(goal);
+        app.specs.insert(revision, *spec);
+        if let Some((revision, spec)) = previous {
+            app.previous = Some(revision);
+            app.specs.insert(revision, *spec);
+        }
+        for recalled in seats {
+            let wish = if recalled.up { Wish::Up } else { Wish::Down };
+            app.seats.push(Seat::new(recalled.worker, recalled.instance, wish, goal, turn.now.wall));
+            self.next_worker = self.next_worker.max(recalled.worker.0.saturating_add(1));
+        }
+        app.seats.sort_by_key(|seat| seat.instance);
+        self.apps.entry(name).or_insert(app);
+    }
+
+    pub(crate) fn reload(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        name: &AppName,
+        timeout: Option<Duration>,
+    ) {
+        let revision = self.revision(name);
+        self.move_to(turn, request, name, revision, timeout);
+    }
+
+    pub(crate) fn rollback(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        name: &AppName,
+        timeout: Option<Duration>,
+    ) {
+        let revision = self.previous(name);
+        self.move_to(turn, request, name, revision, timeout);
+    }
+
+    fn move_to(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        name: &AppName,
+        revision: Option<RevisionId>,
+        timeout: Option<Duration>,
+    ) {
+        let Some(revision) = revision else { return self.nothing_to_move_to(turn, request, name) };
+        let goal = self.new_goal(revision);
+        let Some(app) = self.apps.get_mut(name) else { return };
+        let until = timeout.map(|timeout| turn.now.mono + timeout);
+        let superseded = app.begin_rollout(goal, request, until);
+        app.seats.iter_mut().filter(|seat| seat.wish != Wish::Gone).for_each(Seat::wish_up);
+        turn.save = true;
+        let of = u32::try_from(app.seats.len()).unwrap_or(u32::MAX);
+        turn.told.push((About::App(name.clone()), What::ReloadBegan(of)));
+        self.wait(request, name, Until::Rollout);
+        self.superseded(superseded, turn);
+    }
+
+    /// An unknown app, or one without an earlier version.
+    fn nothing_to_move_to(&self, turn: &mut Turn<'_>, request: RequestId, name: &AppName) {
+        let seats = self.apps.get(name).into_iter().flat_map(|app| &app.seats);
+        let failure = |seat: &Seat| WorkerResult {
+            worker: seat.worker,
+            app: name.clone(),
+            failure: Some("there is no earlier version".to_owned()),
+        };
+        turn.effects.push(Effect::Answer { request, results: seats.map(failure).collect() });
+    }
+
+    pub(crate) fn scale(&mut self, turn: &mut Turn<'_>, request: RequestId, name: &AppName, count: u32) {
+        if let Some(app) = self.apps.get_mut(name) {
+            let goal = app.rollout.as_ref().map_or(app.goal, |rollout| rollout.to);
+            app.resize(count, goal, Wish::Up, &mut self.next_worker, turn);
+        }
+        let concerned = |seat: &&Seat| seat.wish != Wish::Down;
+        let workers = self.apps.get(name).into_iter().flat_map(|app| app.seats.iter().filter(concerned));
+        let workers = workers.map(|seat| (seat.worker, name.clone())).collect();
+        self.waiting.push(Waiting { request, workers, until: Until::Scaled });
+    }
+
+    /// Applies one wish to the seats of these workers and waits for it.
+    pub(crate) fn wish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        workers: &[WorkerId],
+        until: Until,
+        wish: impl Fn(&mut Seat, &mut Turn<'_>, &Specs),
+    ) {
+        let mut concerned = Vec::new();
+        for (name, app) in &mut self.apps {
+            for seat in app.seats.iter_mut().filter(|seat| workers.contains(&seat.worker)) {
+                if seat.wish != Wish::Gone || until != Until::Down {
+                    wish(seat, turn, &app.specs);
+                }
+                concerned.push((seat.worker, name.clone()));
+            }
+        }
+        turn.save |= !concerned.is_empty();
+        self.waiting.push(Waiting { request, workers: concerned, until });
+    }
+
+    pub(crate) fn new_goal(&mut self, revision: RevisionId) -> Goal {
+        self.next_generation += 1;
+        Goal { generation: Generation(self.next_generation), revision }
+    }
+
+    pub(crate) fn wait(&mut self, request: RequestId, app: &AppName, until: Until) {
+        let live = |seat: &&Seat| seat.wish != Wish::Gone;
+        let workers = self.apps.get(app).into_iter().flat_map(|known| known.seats.iter().filter(live));
+        let workers = workers.map(|seat| (seat.worker, app.clone())).collect();
+        self.waiting.push(Waiting { request, workers, until });
+    }
+
+    pub(crate) fn superseded(&mut self, ended: Option<(RequestId, Outcome)>, turn: &mut Turn<'_>) {
+        if let Some((request, outcome)) = ended {
+            self.answer_rollout(request, &outcome, &mut turn.effects);
+        }
+    }
+}

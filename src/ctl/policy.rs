@@ -1,0 +1,146 @@
+//! How do the rules of an app read in words? Readiness, liveness, stopping and reloads, for `describe`.
+
+use supd_api::{AppDeclaration, Check, ExecMode, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+
+use super::cells::duration;
+
+/// When a worker counts as up.
+pub(crate) fn readiness(app: &AppDeclaration) -> String {
+    let ReadyPolicy { wait_ready, listen_timeout, timeout, probe: proof, startup } = &app.ready;
+    let told = || wait_ready.then(|| "\"ready\" or READY=1".to_owned());
+    let proofs: Vec<String> =
+        startup.iter().map(probe).chain(proof.as_ref().map(probe).or_else(told)).collect();
+    match (proofs.is_empty(), app.exec_mode) {
+        (false, _) => format!("{}, within {}", proofs.join(", then "), duration(*timeout)),
+        (true, ExecMode::Cluster) => {
+            format!("it listens, or after {} (in a reload {})", duration(*listen_timeout), duration(*timeout))
+        }
+        (true, ExecMode::Fork) => "it runs".to_owned(),
+    }
+}
+
+/// When a worker that was up counts as broken.
+pub(crate) fn liveness(live: &LivePolicy) -> String {
+    let LivePolicy { probe: proof, watchdog } = live;
+    let watchdog = watchdog.map(|span| format!("WATCHDOG=1 every {} at least", duration(span)));
+    let parts: Vec<String> = proof.iter().map(probe).chain(watchdog).collect();
+    if parts.is_empty() { "its process exists".to_owned() } else { parts.join("; ") }
+}
+
+/// How a worker goes.
+pub(crate) fn stop(app: &AppDeclaration) -> String {
+    let StopPolicy { kill_signal, kill_timeout, shutdown_with_message, drain_timeout, .. } = &app.stop;
+    let first = if *shutdown_with_message { "the message \"shutdown\"" } else { kill_signal };
+    let end = format!("{first}, SIGKILL after {}", duration(*kill_timeout));
+    // Others cannot be told to stop accepting.
+    if app.exec_mode == ExecMode::Cluster && drain_timeout.0 > 0 {
+        format!("drains for {} at most, then {end}", duration(*drain_timeout))
+    } else {
+        end
+    }
+}
+
+/// How workers are moved to another version.
+pub(crate) fn reload(app: &AppDeclaration) -> String {
+    let ReloadPolicy { max_surge, max_parallel, rollback_window, reuse_port } = &app.reload;
+    let overlaps = *reuse_port || app.exec_mode == ExecMode::Cluster || !app.listen.is_empty();
+    let pace = if overlaps {
+        format!("new before old, max_surge {max_surge}")
+    } else {
+        "a restart, old before new".to_owned()
+    };
+    let parallel = max_parallel.map(|most| format!(", max_parallel {most}")).unwrap_or_default();
+    format!("{pace}{parallel}, on probation for {}", duration(*rollback_window))
+}
+
+/// `http /health every 10 s, 3 failures`.
+fn probe(probe: &Probe) -> String {
+    let Probe { check, initial_delay, interval, timeout, success_threshold, failure_threshold } = probe;
+    let check = match check {
+        Check::Http { address: None, path } => format!("http {path}"),
+        Check::Http { address: Some(address), path } => format!("http {address}{path}"),
+        Check::Tcp { address } => format!("tcp {address}"),
+        Check::Exec { command } => format!("exec {}", command.join(" ")),
+    };
+    let failures = if *failure_threshold == 1 { "failure" } else { "failures" };
+    let mut text = format!("{check} every {}, {failure_threshold} {failures}", duration(*interval));
+    if *success_threshold > 1 {
+        text += &format!(", {success_threshold} successes");
+    }
+    text += &format!(", timeout {}", duration(*timeout));
+    if initial_delay.0 > 0 {
+        text += &format!(", first after {}", duration(*initial_delay));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::fake::declaration;
+    use supd_api::Millis;
+
+    fn health() -> Probe {
+        Probe {
+            check: Check::Http { address: None, path: "/health".to_owned() },
+            initial_delay: Millis(0),
+            interval: Millis(10_000),
+            timeout: Millis(1000),
+            success_threshold: 1,
+            failure_threshold: 3,
+        }
+    }
+
+    #[test]
+    fn probes() {
+        assert_eq!(probe(&health()), "http /health every 10 s, 3 failures, timeout 1 s");
+        let tcp = Probe {
+            check: Check::Tcp { address: ":80".to_owned() },
+            initial_delay: Millis(500),
+            success_threshold: 2,
+            failure_threshold: 1,
+            ..health()
+        };
+        let text = "tcp :80 every 10 s, 1 failure, 2 successes, timeout 1 s, first after 500 ms";
+        assert_eq!(probe(&tcp), text);
+        let exec = Check::Exec { command: vec!["pg_isready".to_owned(), "-q".to_owned()] };
+        assert!(probe(&Probe { check: exec, ..health() }).starts_with("exec pg_isready -q every 10 s"));
+    }
+
+    #[test]
+    fn readiness_by_the_strongest_proof() {
+        let mut app = declaration("web");
+        assert_eq!(readiness(&app), "it listens, or after 3 s (in a reload 1 min)");
+        app.exec_mode = ExecMode::Fork;
+        assert_eq!(readiness(&app), "it runs");
+        app.ready.wait_ready = true;
+        assert_eq!(readiness(&app), "\"ready\" or READY=1, within 1 min");
+        app.ready.probe = Some(health());
+        assert_eq!(readiness(&app), "http /health every 10 s, 3 failures, timeout 1 s, within 1 min");
+        app.ready.startup = Some(Probe { failure_threshold: 30, ..health() });
+        assert!(readiness(&app).starts_with("http /health every 10 s, 30 failures, timeout 1 s, then http"));
+        (app.ready.probe, app.ready.wait_ready) = (None, false);
+        assert_eq!(readiness(&app), "http /health every 10 s, 30 failures, timeout 1 s, within 1 min");
+    }
+
+    #[test]
+    fn liveness_by_probe_and_watchdog() {
+        assert_eq!(liveness(&LivePolicy::default()), "its process exists");
+        let live = LivePolicy { probe: Some(health()), watchdog: Some(Millis(30_000)) };
+        let text = "http /health every 10 s, 3 failures, timeout 1 s; WATCHDOG=1 every 30 s at least";
+        assert_eq!(liveness(&live), text);
+    }
+
+    #[test]
+    fn stops_and_reloads() {
+        let mut app = declaration("web");
+        assert_eq!(stop(&app), "drains for 30 s at most, then SIGINT, SIGKILL after 1.6 s");
+        assert_eq!(reload(&app), "new before old, max_surge 1, on probation for 30 s");
+        (app.exec_mode, app.stop.shutdown_with_message) = (ExecMode::Fork, true);
+        app.reload.max_parallel = Some(4);
+        assert_eq!(stop(&app), "the message \"shutdown\", SIGKILL after 1.6 s");
+        assert_eq!(reload(&app), "a restart, old before new, max_parallel 4, on probation for 30 s");
+        app.reload.reuse_port = true;
+        assert!(reload(&app).starts_with("new before old"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What is to be said below the table? One line for each thing, however many workers of an app it concerns.
+
+use supd_api::{AppName, Millis, Status, WorkerView};
+
+use crate::ctl::cells;
+
+/// What need not be said of a worker that is online.
+const PLAIN: [&str; 2] = ["ready", "being replaced"];
+
+/// Something about some workers of an app, or about the app as a whole.
+#[derive(PartialEq, Eq)]
+enum Remark<'a> {
+    /// What should be known about the app.
+    Notice(&'a str),
+    /// Why they are not plainly online, or what is wrong with them although they are.
+    Reason(Status, &'a str),
+    /// What they say about themselves.
+    Message(&'a str),
+}
+
+/// The lines in order of the table, first what concerns the whole app.
+pub(super) fn remarks(workers: &[WorkerView]) -> Vec<String> {
+    let mut found: Vec<(&AppName, Remark<'_>, Vec<&WorkerView>)> = Vec::new();
+    for worker in workers {
+        for remark in about(worker) {
+            match found.iter_mut().find(|(app, known, _)| **app == worker.app && *known == remark) {
+                Some((_, _, alike)) => alike.push(worker),
+                None => found.push((&worker.app, remark, vec![worker])),
+            }
+        }
+    }
+    // Stable: apps stay in order of appearance.
+    let place = |app: &AppName| workers.iter().position(|worker| worker.app == *app);
+    let rank = |remark: &Remark<'_>| match remark {
+        Remark::Notice(_) => 0,
+        Remark::Reason(..) => 1,
+        Remark::Message(_) => 2,
+    };
+    found.sort_by_key(|(app, remark, _)| (place(app), rank(remark)));
+    found.iter().map(|(app, remark, alike)| line(app, remark, alike)).collect()
+}
+
+fn about(worker: &WorkerView) -> impl Iterator<Item = Remark<'_>> {
+    let reason = worker.reason.as_str();
+    let plain = reason.is_empty() || (worker.status == Status::Online && PLAIN.contains(&reason));
+    let notice = worker.notice.as_deref().map(Remark::Notice);
+    let reason = (!plain).then_some(Remark::Reason(worker.status, &worker.reason));
+    let message = worker.message.as_deref().filter(|text| !text.is_empty()).map(Remark::Message);
+    notice.into_iter().chain(reason).chain(message)
+}
+
+fn line(app: &AppName, remark: &Remark<'_>, alike: &[&WorkerView]) -> String {
+    let ids = cells::numbers(&alike.iter().map(|worker| worker.id).collect::<Vec<_>>());
+    match remark {
+        Remark::Notice(text) => format!("{app}: {}", cells::harmless(text)),
+        Remark::Reason(status, text) => {
+            let left = left(alike.iter().filter_map(|worker| worker.remaining).min());
+            format!("{app} ({ids}) {}: {}{left}", status.as_str(), cells::harmless(text))
+        }
+        Remark::Message(text) => format!("{app} ({ids}) says: {}", cells::harmless(text)),
+    }
+}
+
+/// ` (8s left)`, or nothing.
+pub(crate) fn left(remaining: Option<Millis>) -> String {
+    remaining.map(|left| format!(" ({} left)", cells::span(left))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::fake::{in_state, worker};
+
+    fn waiting(id: u32, app: &str, left: u64) -> WorkerView {
+        let remaining = Some(Millis(left));
+        WorkerView { remaining, ..in_state(worker(id, app), Status::Waiting, "exited with code 1") }
+    }
+
+    #[test]
+    fn nothing_is_said_without_need() {
+        assert!(remarks(&[worker(0, "web"), in_state(worker(1, "web"), Status::Stopped, "")]).is_empty());
+        let silent = WorkerView { reason: "no answer at /health".to_owned(), ..worker(0, "web") };
+        assert_eq!(remarks(&[silent]), ["web (0) online: no answer at /health"]);
+    }
+
+    #[test]
+    fn what_concerns_several_is_said_once() {
+        let workers = [
+            waiting(0, "web", 8000),
+            waiting(1, "web", 5000),
+            in_state(worker(2, "web"), Status::Errored, "exited with code 1"),
+            waiting(3, "api", 9000),
+        ];
+        assert_eq!(
+            remarks(&workers),
+            [
+                "web (0, 1) waiting restart: exited with code 1 (5s left)",
+                "web (2) errored: exited with code 1",
+                "api (3) waiting restart: exited with code 1 (9s left)",
+            ]
+        );
+    }
+
+    #[test]
+    fn notices_come_first_and_messages_last() {
+        let mut crew = [worker(0, "web"), waiting(1, "web", 5000), worker(2, "web")];
+        for worker in &mut crew {
+            worker.notice = Some("rolled back to revision 3: the new one exited with code 1".to_owned());
+        }
+        crew[0].message = Some("serving 12 \x1b[2J".to_owned());
+        crew[2].message = Some(String::new());
+        assert_eq!(
+            remarks(&crew),
+            [
+                "web: rolled back to revision 3: the new one exited with code 1",
+                "web (1) waiting restart: exited with code 1 (5s left)",
+                "web (0) says: serving 12 \\u{1b}[2J",
+            ]
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! What happened, for people who follow it. Nothing depends on it, and nobody who reads slowly holds anything up.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use supd_api::{AppName, Fault, Happening, HappeningKind, Progress};
+use supd_core::What;
+use tokio::sync::broadcast;
+
+use super::call::EventQuery;
+use super::now;
+use super::turn::Shell;
+use super::view::spoken;
+
+/// So many are remembered, and a reader may be so many behind before it misses some.
+const REMEMBERED: usize = 1000;
+
+/// The last events, and those who follow.
+pub(super) struct Events {
+    past: VecDeque<Happening>,
+    outlet: broadcast::Sender<Happening>,
+}
+
+/// One reader: what it asked for of the past, then what comes.
+pub(super) struct Follower {
+    past: VecDeque<Happening>,
+    inlet: Option<broadcast::Receiver<Happening>>,
+    /// `None`: all apps.
+    apps: Option<BTreeSet<String>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { past: VecDeque::new(), outlet: broadcast::channel(REMEMBERED).0 }
+    }
+}
+
+impl Events {
+    /// Stamps and publishes what the core tells.
+    pub(super) fn tell(&mut self, happening: supd_core::Happening) {
+        let Ok(app) = AppName::new(happening.app.0) else { return };
+        let (kind, text, progress) = spelled(happening.what);
+        let worker = happening.worker.map(|worker| worker.0);
+        let happening = Happening { at: now().wall.0, kind, app, worker, text, progress };
+        tracing::info!("{}{}: {}", happening.app, at(worker), happening.text);
+        if self.past.len() == REMEMBERED {
+            self.past.pop_front();
+        }
+        self.past.push_back(happening.clone());
+        // It fails when nobody follows.
+        let _ = self.outlet.send(happening);
+    }
+}
+
+fn at(worker: Option<u32>) -> String {
+    worker.map_or(String::new(), |worker| format!(" {worker}"))
+}
+
+impl Follower {
+    /// The next event; `None`: there are no more. One that reads too slowly misses some.
+    pub(super) async fn next(&mut self) -> Option<Happening> {
+        if let Some(happening) = self.past.pop_front() {
+            return Some(happening);
+        }
+        loop {
+            match self.inlet.as_mut()?.recv().await {
+                Ok(happening) if wants(self.apps.as_ref(), &happening) => return Some(happening),
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+fn wants(apps: Option<&BTreeSet<String>>, happening: &Happening) -> bool {
+    apps.is_none_or(|apps| apps.contains(happening.app.as_str()))
+}
+
+impl Shell {
+    pub(super) fn follow_events(&self, query: &EventQuery) -> Result<Follower, Fault> {
+        let apps = match query.targets.as_slice() {
+            [] => None,
+            targets => {
+                let wanted = self.resolve(targets)?;
+                let view = self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0));
+                Some(view.map(|seat| seat.app.0.clone()).collect())
+            }
+        };
+        let past: Vec<&Happening> = self
+            .events
+            .past
+            .iter()
+            .rev()
+            .filter(|past| wants(apps.as_ref(), past))
+            .take(query.lines)
+            .collect();
+        let past = past.into_iter().rev().cloned().collect();
+        let inlet = query.follow.then(|| self.events.outlet.subscribe());
+        Ok(Follower { past, inlet, apps })
+    }
+}
+
+fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
+    let (kind, text) = match what {
+        What::Started => (HappeningKind::Started, "started".to_owned()),
+        What::Ready(after) => (HappeningKind::Ready, format!("ready after {}", spoken(after))),
+        What::Failed(exit, after) => (HappeningKind::Failed, format!("{exit} after {}", spoken(after))),
+        What::Unfit(why) => (HappeningKind::Unfit, format!("to be replaced: {why}")),
+        What::Draining => (HappeningKind::Draining, "draining".to_owned()),
+        What::Stopping => (HappeningKind::Stopping, "asked to stop".to_owned()),
+        What::Killed => (HappeningKind::Killed, "killed: it did not stop in time".to_owned()),
+        What::Stopped => (HappeningKind::Stopped, "stopped".to_owned()),
+        What::Waiting(delay) => (HappeningKind::Waiting, format!("next start in {}", spoken(delay))),
+        What::GivenUp(why) => (HappeningKind::GivenUp, why),
+        What::ReloadBegan(of) => {
+            return (HappeningKind::ReloadBegan, "reload begins".to_owned(), Some(Progress { done: 0, of }));
+        }
+        What::ReloadMoved(done, of) => {
+            let text = format!("{done}/{of} reloaded");
+            return (HappeningKind::ReloadMoved, text, Some(Progress { done, of }));
+        }
+        What::ReloadDone => (HappeningKind::ReloadDone, "reloaded".to_owned()),
+        What::ReloadFailed(why) => {
+            (HappeningKind::ReloadFailed, format!("reload taken back: the new one {why}"))
+        }
+        What::RolledBack(why) => (HappeningKind::RolledBack, format!("rolled back: the new one {why}")),
+    };
+    (kind, text, None)
+}
