@@ -5,16 +5,18 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use supd_keeper::Notifier;
+use supd_keeper::{Handover, Notifier, Options};
 
 mod handover;
 
@@ -57,15 +59,23 @@ enum Role {
     /// Started by the keeper only
     #[command(hide = true)]
     Supervisor,
+    /// Started by the supervisor that is to be replaced, only
+    #[command(hide = true)]
+    CheckState,
 }
 
 /// Runs `supd`.
 pub fn main() -> ExitCode {
+    // Before anything else: a keeper that has been upgraded understood its command line in its first life.
+    if let Some(handover) = supd_keeper::handed_over() {
+        return go_on(handover);
+    }
     let arguments = Arguments::parse();
     let done =
         Home::find(arguments.home.as_deref()).map_err(io::Error::other).and_then(|home| {
             match arguments.role {
                 Some(Role::Supervisor) => Ok(supervise(home)),
+                Some(Role::CheckState) => Ok(supervisor::check_state()),
                 None if arguments.daemon => detach(&home),
                 None => keep(&home, arguments.detached),
             }
@@ -110,11 +120,10 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
     }
     let pid_file = home.pid_file();
     std::fs::write(&pid_file, std::process::id().to_string()).map_err(|error| at(&pid_file, &error))?;
-    let argv = ["supd", "supervisor", "--home"].map(str::to_owned).into_iter();
-    let argv = argv.chain([home.path().display().to_string()]).collect();
-    let code = supd_keeper::run(&supd_keeper::Options::same_program(argv, home.path().to_owned()));
-    // It names nobody any more; a leftover would do no harm.
-    let _ = std::fs::remove_file(&pid_file);
+    // A duplicate outlives this program: an upgrade must not let go of the lock.
+    let kept = Rc::new(OwnedFd::from(lock.try_clone()?));
+    let code = supd_keeper::run(&Options { lock: Some(kept), ..options(home) });
+    tidy_up(home);
     drop(lock);
     Ok(code)
 }
@@ -135,6 +144,25 @@ fn beside_another(home: &Home) -> ExitCode {
     eprintln!("error: another supd serves {shown}");
     eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
     ExitCode::from(TAKEN)
+}
+
+/// Goes on as the keeper that an older program was, in this very process.
+fn go_on(handover: Handover) -> ExitCode {
+    let home = Home::at(handover.home()).unwrap_or_else(|error| handover.refuse(&error.to_string()));
+    let code = supd_keeper::go_on(&options(&home), handover);
+    tidy_up(&home);
+    code
+}
+
+fn options(home: &Home) -> Options {
+    let argv = ["supd", "supervisor", "--home"].map(str::to_owned).into_iter();
+    let argv = argv.chain([home.path().display().to_string()]).collect();
+    Options::same_program(argv, home.path().to_owned())
+}
+
+fn tidy_up(home: &Home) {
+    // It names nobody any more; a leftover would do no harm.
+    let _ = std::fs::remove_file(home.pid_file());
 }
 
 fn make(home: &Home) -> io::Result<()> {

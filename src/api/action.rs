@@ -1,5 +1,7 @@
 //! What a client may ask for, and what it gets back.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +76,38 @@ pub struct Accepted {
     /// What did not stop the request but should be known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Numbers of what is still in progress while this supervisor makes way for another one, which will know the outcome:
+    /// `POST /v1/requests`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<u64>,
+}
+
+/// Body of `POST /v1/requests`: waits for the outcome of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PendingRequests {
+    /// As in [`Accepted::pending`].
+    pub requests: Vec<u64>,
+}
+
+/// Body of `POST /v1/daemon/upgrade`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeRequest {
+    /// The new `supd`; an absolute path.
+    pub binary: PathBuf,
+}
+
+/// The new program has been checked, and the change begins. Its outcome is told by `GET /v1/daemon`, in an
+/// [`UpgradeView`](crate::UpgradeView) of this number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpgradeBegun {
+    /// Which attempt this is.
+    pub attempt: u32,
+    /// The version that serves now.
+    pub from: String,
+    /// The version that is to serve.
+    pub to: String,
 }
 
 /// What came of it for one worker.

@@ -13,7 +13,10 @@ pub mod policy;
 pub mod unit;
 pub mod view;
 
-pub use action::{Accepted, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, WorkerOutcome};
+pub use action::{
+    Accepted, PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
+    UpgradeRequest, WorkerOutcome,
+};
 pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy,
     LogTarget, Program, RestartPolicy, Secret, Source,
@@ -24,4 +27,6 @@ pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use unit::Millis;
-pub use view::{AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, VariableView, WorkerView};
+pub use view::{
+    AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, UpgradeView, VariableView, WorkerView,
+};

@@ -183,4 +183,21 @@ pub struct DaemonView {
     pub apps: u32,
     /// How many workers.
     pub workers: u32,
+    /// What came of the latest upgrade since the keeper started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_upgrade: Option<UpgradeView>,
+}
+
+/// What came of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpgradeView {
+    /// Counts the attempts since the keeper started, from 1.
+    pub attempt: u32,
+    /// The version before.
+    pub from: String,
+    /// The version that was to take its place.
+    pub to: String,
+    /// `None`: it does. Otherwise why `from` went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }

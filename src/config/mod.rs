@@ -1,7 +1,7 @@
 //! Declarations: from what users write to [`AppDeclaration`].
 //!
 //! Question answered here: *what did the user mean, and is it acceptable?* All problems are told at once, each with
-//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate`] also runs in the daemon.
+//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate()`] also runs in the daemon.
 //! It may not talk to the daemon, and it starts nothing but `node` for a declaration that is JavaScript.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -113,7 +113,7 @@ pub(super) fn app(
     Some(declaration)
 }
 
-/// Reports what [`validate`] finds. A field that has been reported counts as not given, so that only conclusions
+/// Reports what [`validate()`] finds. A field that has been reported counts as not given, so that only conclusions
 /// from several fields must be held back.
 fn check(declaration: &AppDeclaration, app: &App, report: &mut Report) -> bool {
     let problems = validate::validate(declaration);

@@ -356,8 +356,8 @@ pub enum What {
     Waiting(Duration),
     /// It is not started again, and why.
     GivenUp(String),
-    /// A rollout has begun.
-    ReloadBegan,
+    /// A rollout of so many workers has begun.
+    ReloadBegan(u32),
     /// So many workers of so many are where they shall be.
     ReloadMoved(u32, u32),
     /// A rollout has ended well.

@@ -80,6 +80,8 @@ pub(crate) enum Proof {
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
+    /// Tell the run to accept nothing more.
+    Drain,
     /// Ask the run to go, in the app's way.
     Stop,
     /// Ask what is left of it to go.
@@ -138,12 +140,12 @@ impl Phase {
             let kill_at = now + spec.kill_timeout;
             Step::Go(Self::Sweeping { kill_at }, Some(order))
         };
-        let late = || Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop);
-        let go = || Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop));
         match (self, fact) {
+            // Whatever it was about to do, it is over.
+            (_, Gone | NotStarted | Exited { survivors: false }) => Step::End,
+
             (Self::Spawning { .. }, Spawned(_)) => Step::Go(Self::executed(now, spec, proof), None),
             (Self::Spawning { .. }, Drained | Hopeless | MoreTime(_)) => Step::Stay,
-            (Self::Spawning { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             // The run's own channel can be faster than the keeper's report.
             (Self::Spawning { .. }, Told) => Step::Go(Self::Ready { since: now }, None),
             (Self::Spawning { .. }, Exited { survivors: true }) => ask(Order::Sweep),
@@ -152,18 +154,16 @@ impl Phase {
             }
 
             (Self::Starting { .. }, Spawned(_) | Drained) => Step::Stay,
-            (Self::Starting { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Starting { .. }, Told) => Step::Go(Self::Ready { since: now }, None),
             (Self::Starting { .. }, Exited { survivors: true }) => ask(Order::Sweep),
-            (Self::Starting { .. }, Deadline) => match (spec.readiness, proof) {
-                (Readiness::Executed, _)
-                | (Readiness::Told { late: OnLate::Assume, .. }, Proof::Usual | Proof::Life) => {
-                    Step::Go(Self::Ready { since: now }, None)
-                }
-                (Readiness::Told { late: OnLate::Fail, .. }, _)
-                | (Readiness::Told { late: OnLate::Assume, .. }, Proof::Word) => late(),
+            (Self::Starting { .. }, Deadline) if silence_is_consent(spec, proof) => {
+                Step::Go(Self::Ready { since: now }, None)
+            }
+            // It may have accepted something before it has told, or although it is not well.
+            (Self::Starting { .. }, Deadline | Hopeless) => match spec.farewell() {
+                Some(limit) => Step::Late(Self::Draining { until: now + limit }, Order::Drain),
+                None => Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop),
             },
-            (Self::Starting { .. }, Hopeless) => late(),
             (Self::Starting { until }, MoreTime(more)) => {
                 Step::Go(Self::Starting { until: until.max(now + *more) }, None)
             }
@@ -171,16 +171,15 @@ impl Phase {
             (Self::Ready { .. }, Spawned(_) | Told | Drained | Deadline | Hopeless | MoreTime(_)) => {
                 Step::Stay
             }
-            (Self::Ready { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Ready { .. }, Exited { survivors: true }) => ask(Order::Sweep),
 
             (Self::Draining { .. }, Spawned(_) | Told | Hopeless | MoreTime(_)) => Step::Stay,
-            (Self::Draining { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             (Self::Draining { .. }, Exited { survivors: true }) => ask(Order::Sweep),
-            (Self::Draining { .. }, Drained | Deadline) => go(),
+            (Self::Draining { .. }, Drained | Deadline) => {
+                Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop))
+            }
 
             (Self::Stopping { .. }, Spawned(_) | Told | Drained | Hopeless | MoreTime(_)) => Step::Stay,
-            (Self::Stopping { .. }, NotStarted | Gone | Exited { survivors: false }) => Step::End,
             // Those left have until the same moment; with `treekill: false` they hear of it only now.
             (Self::Stopping { kill_at }, Exited { survivors: true }) => {
                 Step::Go(Self::Sweeping { kill_at }, Some(Order::Sweep))
@@ -191,15 +190,8 @@ impl Phase {
 
             (
                 Self::Sweeping { .. },
-                Spawned(_)
-                | NotStarted
-                | Told
-                | Drained
-                | Hopeless
-                | MoreTime(_)
-                | Exited { survivors: true },
+                Spawned(_) | Told | Drained | Hopeless | MoreTime(_) | Exited { survivors: true },
             ) => Step::Stay,
-            (Self::Sweeping { .. }, Gone | Exited { survivors: false }) => Step::End,
             (Self::Sweeping { .. }, Deadline) => {
                 Step::Go(Self::Sweeping { kill_at: now + KILL_AGAIN }, Some(Order::Kill))
             }
@@ -212,6 +204,16 @@ impl Phase {
             Some(grace) => Self::Starting { until: now + grace },
             None => Self::Ready { since: now },
         }
+    }
+}
+
+/// Whether a run that has not said in time that it is ready is taken as ready.
+fn silence_is_consent(spec: &Spec, proof: Proof) -> bool {
+    match (spec.readiness, proof) {
+        (Readiness::Executed, _) => true,
+        (Readiness::Told { late: OnLate::Assume, .. }, Proof::Usual | Proof::Life) => true,
+        (Readiness::Told { late: OnLate::Assume, .. }, Proof::Word)
+        | (Readiness::Told { late: OnLate::Fail, .. }, _) => false,
     }
 }
 

@@ -51,7 +51,7 @@ impl Supervisor {
         };
         turn.save = true;
         if known && gently {
-            turn.told.push((About::App(name.clone()), What::ReloadBegan));
+            turn.told.push((About::App(name.clone()), What::ReloadBegan(count)));
         }
         self.wait(request, name, until);
         self.superseded(superseded, turn);
@@ -118,7 +118,8 @@ impl Supervisor {
         let superseded = app.begin_rollout(goal, request, until);
         app.seats.iter_mut().filter(|seat| seat.wish != Wish::Gone).for_each(Seat::wish_up);
         turn.save = true;
-        turn.told.push((About::App(name.clone()), What::ReloadBegan));
+        let of = u32::try_from(app.seats.len()).unwrap_or(u32::MAX);
+        turn.told.push((About::App(name.clone()), What::ReloadBegan(of)));
         self.wait(request, name, Until::Rollout);
         self.superseded(superseded, turn);
     }

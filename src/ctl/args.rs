@@ -126,6 +126,9 @@ pub(crate) enum Command {
     /// Stop all workers and end the daemon
     #[command(after_help = "Examples:\n  supctl kill            apps come back with the next start of supd")]
     Kill,
+    /// Let a new supd take over from the running one; apps and connections do not notice
+    #[command(after_help = UPGRADE_EXAMPLES)]
+    Upgrade(UpgradeArgs),
     /// Print the versions of supctl and of the daemon, if one runs
     #[command(after_help = "Examples:\n  supctl version --json")]
     Version,
@@ -192,6 +195,14 @@ Examples:
   supctl startup                  the apps of this user
   sudo supctl startup -u deploy   the apps of `deploy`, by a unit of the machine
   supctl startup --now            restart the apps if they cannot be taken over as they run";
+
+const UPGRADE_EXAMPLES: &str = "\
+The new program first shows that it can read the present state. If it does not get ready, the old one goes on and the
+exit code is not 0.
+
+Examples:
+  supctl upgrade                  to the supd beside this supctl, after both were installed anew
+  supctl upgrade ./target/release/supd";
 
 const LOG_EXAMPLES: &str = "\
 Examples:
@@ -425,6 +436,14 @@ pub(crate) struct SignalArgs {
     /// Names, ids, namespaces, /regex/ or `all`
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<String>,
+}
+
+/// `upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// The new supd [default: the one beside supctl]
+    #[arg(value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
 }
 
 /// `check`.

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use supd_api::{AppView, Fault, FaultCode, WorkerView};
+use supd_api::{Accepted, AppView, Fault, FaultCode, PendingRequests, WorkerView};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -94,12 +94,26 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Fault> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Fault::new(FaultCode::Internal, format!("request not serialisable: {error}")))?;
+        let mut answer = self.exchange(path, body).await?;
+        // A supervisor that makes way for another leaves the rest of the answer to that one.
+        while let Some((mut known, requests)) = pending(&answer) {
+            let rest = self.exchange("/v1/requests", &PendingRequests { requests }).await?;
+            let rest: Accepted = parse(&rest)?;
+            known.workers.extend(rest.workers);
+            known.workers.sort_by_key(|outcome| outcome.id);
+            known.warnings.extend(rest.warnings);
+            known.pending = rest.pending;
+            answer = whole_body(&known)?;
+        }
+        parse(&answer)
+    }
+
+    async fn exchange(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Fault> {
+        let body = whole_body(body)?;
         let stream = self.connect().await?;
-        let exchange = async { settle(send(stream, Method::POST, path, body.into()).await?).await };
+        let exchange = async { settle(send(stream, Method::POST, path, body).await?).await };
         match exchange.await {
-            Ok(body) => parse(&body),
+            Ok(body) => Ok(body),
             Err(Trouble::Fault(fault)) => Err(fault),
             Err(Trouble::Broken(reason)) => Err(Fault::new(
                 FaultCode::Unreachable,
@@ -283,6 +297,20 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
         Fault::new(FaultCode::Internal, format!("the daemon's answer was not understood: {error}"))
             .hint("is it of another version? See `supctl version`")
     })
+}
+
+fn whole_body(body: &impl Serialize) -> Result<Bytes, Fault> {
+    let text = serde_json::to_vec(body);
+    text.map(Bytes::from)
+        .map_err(|error| Fault::new(FaultCode::Internal, format!("request not serialisable: {error}")))
+}
+
+/// What is known so far and what is still to be asked for, in an answer that is not complete.
+fn pending(answer: &[u8]) -> Option<(Accepted, Vec<u64>)> {
+    let mut known =
+        serde_json::from_slice::<Accepted>(answer).ok().filter(|known| !known.pending.is_empty())?;
+    let requests = std::mem::take(&mut known.pending);
+    Some((known, requests))
 }
 
 fn broken(error: &hyper::Error) -> Trouble {

@@ -18,11 +18,13 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::clock::monotonic_ns;
+use crate::handover::Handover;
 use crate::notify::{Notifier, watchdog_interval};
-use crate::protocol::{DescriptorName, Report, RunId, VERSION};
+use crate::protocol::{DescriptorName, Report, RunId, Upgrade, VERSION};
 use crate::runs::{Phase, Runs};
 use crate::supervisor::Supervisor;
 use crate::tree;
+use crate::upgrade::Trial;
 
 /// So many descriptors travel in one message; the kernel's limit is 253.
 const DESCRIPTORS_PER_MESSAGE: usize = 100;
@@ -45,13 +47,15 @@ pub struct Options {
     pub argv: Vec<String>,
     /// The working directory of keeper and supervisor. It must exist.
     pub home: PathBuf,
+    /// What shows that this keeper is the only one of its home, to be held open until the process ends.
+    pub lock: Option<Rc<OwnedFd>>,
 }
 
 impl Options {
     /// This very program is the supervisor too, with these arguments. It is executed by `/proc/self/exe`: the image that is
     /// running, also after the file has been replaced.
     pub fn same_program(argv: Vec<String>, home: PathBuf) -> Self {
-        Self { program: "/proc/self/exe".to_owned(), argv, home }
+        Self { program: "/proc/self/exe".to_owned(), argv, home, lock: None }
     }
 }
 
@@ -65,13 +69,20 @@ pub(crate) struct Keeper {
     pub(crate) tagging: bool,
     /// The limits of open files the keeper was started with; runs get them.
     pub(crate) open_files: (rlim_t, rlim_t),
+    /// An upgrade in progress.
+    pub(crate) trial: Option<Trial>,
+    /// What came of the latest.
+    pub(crate) upgrade: Option<Upgrade>,
+    pub(crate) home: PathBuf,
+    pub(crate) lock: Option<Rc<OwnedFd>>,
+    pub(crate) since: u64,
+    /// Whether systemd knows that the service is up.
+    pub(crate) announced: bool,
+    /// SIGTERM or SIGINT has come.
+    pub(crate) terminate: bool,
     signals: SignalFd,
     notifier: Notifier,
     watchdog: Option<Watchdog>,
-    since: u64,
-    announced: bool,
-    /// SIGTERM or SIGINT has come.
-    terminate: bool,
     stage: Stage,
 }
 
@@ -102,16 +113,18 @@ enum Ready {
 /// supervisor reads end of file from its [`Link`](crate::Link) and has to exit by itself; workers go on.
 pub fn run(options: &Options) -> ExitCode {
     match Keeper::new(options) {
-        Ok(mut keeper) => loop {
-            if let Some(code) = keeper.turn() {
-                return ExitCode::from(code);
-            }
-        },
+        Ok(keeper) => keeper.work(),
         Err(error) => {
             say(format_args!("cannot start: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Goes on as the keeper that an earlier image of this process was; otherwise as [`run`]. When that is not possible, the
+/// earlier image is executed again. `options.lock` is not looked at: what was handed over counts.
+pub fn go_on(options: &Options, handover: Handover) -> ExitCode {
+    Keeper::take_over(options, handover).work()
 }
 
 /// One line to stderr. Losing it is better than ending over it.
@@ -121,6 +134,17 @@ pub(crate) fn say(text: fmt::Arguments<'_>) {
 
 impl Keeper {
     fn new(options: &Options) -> io::Result<Self> {
+        close_on_exec();
+        std::env::set_current_dir(&options.home)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", options.home.display())))?;
+        let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
+        let now = Instant::now();
+        Ok(Self { open_files, ..Self::idle(options, Supervisor::new(options, now))? })
+    }
+
+    /// A keeper of nothing yet, and what a process has to be for that.
+    pub(crate) fn idle(options: &Options, supervisor: Supervisor) -> io::Result<Self> {
         if std::fs::read_dir("/proc/self/task")?.count() > 1 {
             return Err(io::Error::other("the keeper has to be started before any thread"));
         }
@@ -128,32 +152,42 @@ impl Keeper {
         if us.to_str() != Some(&std::process::id().to_string()) {
             return Err(io::Error::other("/proc shows another PID namespace; mount it anew inside this one"));
         }
-        close_on_exec();
-        std::env::set_current_dir(&options.home)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", options.home.display())))?;
         prctl::set_child_subreaper(true)?;
-        let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
         let mut mask = SigSet::empty();
         mask.extend([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2]);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let now = Instant::now();
         Ok(Self {
             runs: Runs::default(),
             store: BTreeMap::new(),
             snapshot: None,
-            supervisor: Supervisor::new(options, now),
+            supervisor,
             tagging: tree::limit_of(std::process::id() as i32) == Some(libc::RLIM_INFINITY),
-            open_files,
-            signals,
-            notifier: Notifier::from_env(),
-            watchdog: watchdog_interval().map(|every| Watchdog { every, next: now + every }),
+            open_files: (libc::RLIM_INFINITY, libc::RLIM_INFINITY),
+            trial: None,
+            upgrade: None,
+            home: options.home.clone(),
+            lock: options.lock.clone(),
             since: monotonic_ns(),
             announced: false,
             terminate: false,
+            signals,
+            notifier: Notifier::from_env(),
+            // At once: an earlier image of this process may have given its last sign of life a while ago.
+            watchdog: watchdog_interval().map(|every| Watchdog { every, next: Instant::now() }),
             stage: Stage::Serving,
         })
+    }
+
+    /// Until the end.
+    fn work(mut self) -> ExitCode {
+        loop {
+            if let Some(code) = self.turn() {
+                // Its descriptors close with the process: the lock of the home, too, after all that the caller tidies up.
+                std::mem::forget(self);
+                return ExitCode::from(code);
+            }
+        }
     }
 
     /// Waits for something and acts on it; the exit code when it is over.
@@ -172,6 +206,7 @@ impl Keeper {
                 }
             }
         }
+        self.advance_upgrade(Instant::now());
         self.act_on_time(Instant::now())
     }
 
@@ -208,7 +243,8 @@ impl Keeper {
             Stage::Stopping { until } | Stage::Ending { until, .. } => Some(until),
         };
         let watched = self.watchdog.as_ref().map(|watchdog| watchdog.next);
-        let deadline = [staged, watched, self.supervisor.leave_by()].into_iter().flatten().min();
+        let tried = self.trial.as_ref().and_then(Trial::until);
+        let deadline = [staged, watched, tried, self.supervisor.leave_by()].into_iter().flatten().min();
         let Some(deadline) = deadline else { return PollTimeout::NONE };
         // A millisecond more: waking too early would mean to wake twice.
         let left = deadline.saturating_duration_since(Instant::now());
@@ -250,9 +286,11 @@ impl Keeper {
                     self.end(1);
                 } else if down && self.terminate && self.supervisor.short_lives() >= HOPELESS {
                     self.stop(now);
-                } else if self.supervisor.start_at().is_some_and(|at| at <= now) && self.supervisor.start(now)
-                {
-                    self.welcome();
+                } else if self.supervisor.start_at().is_some_and(|at| at <= now) {
+                    match self.supervisor.start(now) {
+                        Ok(()) => self.welcome(),
+                        Err(why) => self.supervisor_is_gone(&why, now),
+                    }
                 }
             }
             Stage::Stopping { until } => {
@@ -282,6 +320,8 @@ impl Keeper {
             snapshot: self.snapshot.is_some(),
             restarts: self.supervisor.restarts(),
             since: self.since,
+            trial: self.trial.is_some(),
+            upgrade: self.upgrade.clone(),
         };
         self.supervisor.tell(welcome, self.snapshot.iter().cloned().collect());
         let stored: Vec<_> = self.store.iter().collect();
@@ -309,6 +349,10 @@ impl Keeper {
         self.signal_all(libc::SIGTERM);
     }
 
+    pub(crate) fn is_serving(&self) -> bool {
+        matches!(self.stage, Stage::Serving)
+    }
+
     /// Kills what is still alive, says good-bye to the supervisor and ends when both are gone.
     pub(crate) fn end(&mut self, code: u8) {
         self.stage = Stage::Ending { code, until: Instant::now() + END_TIMEOUT };
@@ -330,7 +374,7 @@ impl Keeper {
 }
 
 /// Whatever was inherited is for nobody else. Everything opened from here on is closed on exec anyway.
-fn close_on_exec() {
+pub(crate) fn close_on_exec() {
     let first: libc::c_uint = 3;
     // SAFETY: the flag only marks descriptors (close_range(2)); memory is not touched.
     let done =

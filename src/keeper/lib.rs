@@ -8,6 +8,7 @@
 mod clock;
 mod companion;
 mod datagram;
+mod handover;
 mod keeper;
 mod leftovers;
 mod link;
@@ -20,12 +21,16 @@ mod reap;
 mod runs;
 mod spawn;
 mod supervisor;
+mod table;
 mod tree;
+mod upgrade;
 
 pub use clock::monotonic_ns;
 pub use companion::{Companion, CompanionPlan};
 pub use datagram::{Datagram, look};
-pub use keeper::{Options, run};
+pub use handover::{Handover, handed_over};
+pub use keeper::{Options, go_on, run};
 pub use leftovers::end_leftovers;
 pub use link::Link;
 pub use notify::Notifier;
+pub use table::can_take_over;

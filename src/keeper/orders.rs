@@ -37,10 +37,17 @@ impl Keeper {
     /// Whether there may be another one.
     fn read_order(&mut self) -> bool {
         let Some(link) = self.supervisor.link() else { return false };
-        match link.try_recv() {
-            Ok(Some((order, attached))) => self.obey(order, attached),
+        let received = if self.is_trying() {
+            link.try_recv().map(|message| message.map(|(order, attached)| self.weigh(order, attached)))
+        } else {
+            link.try_recv().map(|message| message.map(|(order, attached)| self.obey(order, attached)))
+        };
+        match received {
+            Ok(Some(())) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => say(format_args!("{error}")),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It ended without reading all reports, which is said once and before its last orders (unix(7)).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Ok(None) | Err(_) => {
                 self.supervisor.hang_up();
@@ -50,7 +57,8 @@ impl Keeper {
         true
     }
 
-    fn obey(&mut self, order: Order, mut attached: Vec<OwnedFd>) {
+    /// Carries an order out.
+    pub(crate) fn obey(&mut self, order: Order, mut attached: Vec<OwnedFd>) {
         match order {
             Order::Spawn { run, plan, keep } => self.spawn(run, &plan, keep, attached),
             Order::Signal { run, signal, scope } => self.signal(run, signal, scope),
@@ -65,6 +73,9 @@ impl Keeper {
                 _ => say(format_args!("a snapshot came without its one descriptor")),
             },
             Order::Ready => self.supervisor_is_ready(),
+            Order::Failed { why } => say(format_args!("the supervisor cannot serve: {why}")),
+            Order::Rehearse => self.rehearse(),
+            Order::Upgrade { program, upgrade } => self.begin_upgrade(program, upgrade),
             Order::Pong => self.supervisor.answered(),
             Order::Quit { code } => self.end(code),
         }

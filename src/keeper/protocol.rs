@@ -11,8 +11,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of this protocol.
-pub const VERSION: u32 = 1;
+/// Version of this protocol. 2 added the upgrade: [`Order::Rehearse`], [`Order::Upgrade`], [`Order::Failed`] and their
+/// reports. A supervisor says to an older keeper only what that one's [`Report::Welcome`] lets it expect.
+pub const VERSION: u32 = 2;
 
 /// One life of one process. Chosen by the supervisor, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,8 +60,23 @@ pub enum Order {
     },
     /// Hold the attached memfd as the latest snapshot. The keeper does not look into it.
     Snapshot,
-    /// The supervisor has restored everything and answers clients.
+    /// The supervisor has restored everything and can answer clients. On trial ([`Report::Welcome`]) the program it runs is
+    /// attached (an `O_PATH` descriptor): what the keeper is to become.
     Ready,
+    /// It cannot get that far and is about to end, for this reason.
+    Failed {
+        /// For people.
+        why: String,
+    },
+    /// Asks for [`Report::Rehearsal`].
+    Rehearse,
+    /// The last order of a supervisor: it leaves, and this program is to take its place, on trial, and then the keeper's.
+    Upgrade {
+        /// A path, executed with the supervisor's arguments.
+        program: String,
+        /// What it is about; `failure` is none.
+        upgrade: Upgrade,
+    },
     /// Answer to [`Report::Ping`].
     Pong,
     /// Everything has been stopped: end, with this exit code. What is still alive is killed first.
@@ -88,6 +104,14 @@ pub enum Report {
         restarts: u32,
         /// `CLOCK_MONOTONIC` in nanoseconds when the keeper started.
         since: u64,
+        /// This supervisor is of a new program that has to prove itself: what it orders is held back until it is
+        /// [`Order::Ready`] and the keeper has become that program too, which [`Report::Upgraded`] tells. Before that it
+        /// must not do anything that cannot be taken back: take a message off a channel, answer a client.
+        #[serde(default)]
+        trial: bool,
+        /// What came of the latest upgrade.
+        #[serde(default)]
+        upgrade: Option<Upgrade>,
     },
     /// Some of the stored descriptors, attached in this order.
     Descriptors {
@@ -130,6 +154,28 @@ pub enum Report {
     Reopen,
     /// Prove that the loop turns, by [`Order::Pong`].
     Ping,
+    /// Attached, in a memfd: the document that a new program would have to read to become the keeper. To be shown to it
+    /// (`can_take_over`) before anything is given up for it. Without it, it could not be written.
+    Rehearsal,
+    /// The keeper runs the new program too; what was held back has been carried out.
+    Upgraded {
+        /// Without a failure.
+        upgrade: Upgrade,
+    },
+}
+
+/// The change from one program to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// Counts all attempts since the keeper was started, from 1.
+    pub attempt: u32,
+    /// Version of the program before.
+    pub from: String,
+    /// Version of the new program.
+    pub to: String,
+    /// Why `from` goes on after all.
+    #[serde(default)]
+    pub failure: Option<String>,
 }
 
 /// What the keeper knows of one run.

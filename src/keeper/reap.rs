@@ -24,7 +24,9 @@ impl Keeper {
         self.look_for_survivors(&ended);
         if let Some(exit) = supervisor_exit {
             self.read_last_orders();
-            self.supervisor.ended(exit, Instant::now());
+            let now = Instant::now();
+            let why = self.supervisor.ended(exit, now);
+            self.supervisor_is_gone(&why, now);
         }
     }
 

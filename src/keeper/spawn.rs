@@ -61,6 +61,13 @@ impl Pending {
     }
 }
 
+impl From<OwnedFd> for Pending {
+    /// The status pipe of a start that an earlier image of this keeper began.
+    fn from(pipe: OwnedFd) -> Self {
+        Self(pipe)
+    }
+}
+
 impl AsFd for Pending {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

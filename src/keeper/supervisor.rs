@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::env;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::link::{Link, SUPERVISOR_END, SUPERVISOR_ENV};
 use crate::notify::is_private;
 use crate::protocol::{ExecPlan, Exit, Report};
 use crate::spawn::{self, Failure, Inheritance, Pending, Verdict};
+use crate::table::SupervisorEntry;
 use crate::tree;
 
 /// A supervisor that lived this long is started again at once.
@@ -33,6 +34,8 @@ const PINGS_MAX: u8 = 2;
 /// The supervisor, whether or not there is one.
 pub(crate) struct Supervisor {
     plan: ExecPlan,
+    /// The program of the keeper itself.
+    own: String,
     life: Life,
     starts: u32,
     short_lives: u32,
@@ -40,6 +43,19 @@ pub(crate) struct Supervisor {
     /// spawn order, and orders are not read while more than [`OUTBOX_FULL`] wait; requests of the keeper itself queue
     /// once at most. A new supervisor starts with an empty one, because its welcome holds all facts.
     outbox: VecDeque<Outgoing>,
+}
+
+/// A supervisor that an earlier image of this keeper started.
+pub(crate) struct Present {
+    pub(crate) pid: i32,
+    /// How long it has lived.
+    pub(crate) age: Duration,
+    pub(crate) start: Pending,
+    pub(crate) link: Link,
+    /// How many pings it owes an answer.
+    pub(crate) unanswered: u8,
+    pub(crate) starts: u32,
+    pub(crate) short_lives: u32,
 }
 
 enum Life {
@@ -77,7 +93,42 @@ impl Supervisor {
             listen_pid: false,
         };
         let life = Life::Down { start_at: now };
-        Self { plan, life, starts: 0, short_lives: 0, outbox: VecDeque::new() }
+        let own = options.program.clone();
+        Self { plan, own, life, starts: 0, short_lives: 0, outbox: VecDeque::new() }
+    }
+
+    /// The one that an earlier image of this keeper started.
+    pub(crate) fn taken_over(options: &Options, present: Present, now: Instant) -> Self {
+        let Present { pid, age, start, link, unanswered, starts, short_lives } = present;
+        let since = now.checked_sub(age).unwrap_or(now);
+        let life = Life::Up { pid, since, start, talk: Talk::On { link, unanswered } };
+        Self { life, starts, short_lives, ..Self::new(options, now) }
+    }
+
+    /// The numbers of its descriptors and all else that [`Self::taken_over`] needs, while there is a link to it.
+    pub(crate) fn written_down(&self, now: Instant) -> Option<SupervisorEntry> {
+        let Life::Up { pid, since, start, talk: Talk::On { link, unanswered } } = &self.life else {
+            return None;
+        };
+        Some(SupervisorEntry {
+            pid: *pid,
+            age: now - *since,
+            start: start.as_fd().as_raw_fd(),
+            link: link.as_raw_fd(),
+            unanswered: *unanswered,
+            starts: self.starts,
+            short_lives: self.short_lives,
+        })
+    }
+
+    /// From the next start on it is this program, or the keeper's own. That start is no restart.
+    pub(crate) fn change_program(&mut self, program: Option<String>) {
+        self.plan.program = program.unwrap_or_else(|| self.own.clone());
+        self.starts = self.starts.saturating_sub(1);
+        self.short_lives = 0;
+        if let Life::Down { start_at } = &mut self.life {
+            *start_at = Instant::now();
+        }
     }
 
     /// Its process.
@@ -125,18 +176,22 @@ impl Supervisor {
         !self.outbox.is_empty()
     }
 
-    /// Starts one; `true` when there is one now, to be welcomed.
-    pub(crate) fn start(&mut self, now: Instant) -> bool {
+    /// Starts one, to be welcomed.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn start(&mut self, now: Instant) -> Result<(), String> {
         self.starts = self.starts.saturating_add(1);
         match self.try_start() {
             Ok((pid, start, link)) => {
                 self.life = Life::Up { pid, since: now, start, talk: Talk::On { link, unanswered: 0 } };
-                true
+                Ok(())
             }
             Err(error) => {
-                say(format_args!("the supervisor cannot be started: {error}"));
+                let why = format!("the supervisor cannot be started: {error}");
+                say(format_args!("{why}"));
                 self.down(now, Duration::ZERO);
-                false
+                Err(why)
             }
         }
     }
@@ -151,17 +206,22 @@ impl Supervisor {
         Ok((pid, start, ours))
     }
 
-    /// It has been reaped.
-    pub(crate) fn ended(&mut self, exit: Exit, now: Instant) {
-        let Life::Up { since, start, .. } = &self.life else { return };
-        match start.verdict() {
+    /// It has been reaped. In words, what became of it.
+    pub(crate) fn ended(&mut self, exit: Exit, now: Instant) -> String {
+        let Life::Up { since, start, .. } = &self.life else { return String::new() };
+        let why = match start.verdict() {
             Verdict::Failed(Failure { step, errno }) => {
-                say(format_args!("the supervisor cannot be started: {step:?}: {errno}"));
+                format!("the supervisor cannot be started: {step:?}: {errno}")
             }
-            Verdict::Pending | Verdict::Executed => say(format_args!("the supervisor has ended: {exit:?}")),
-        }
+            Verdict::Pending | Verdict::Executed => match exit {
+                Exit::Code(code) => format!("the supervisor has ended with code {code}"),
+                Exit::Signal(signal) => format!("the supervisor has ended by signal {signal}"),
+            },
+        };
+        say(format_args!("{why}"));
         let lived = now - *since;
         self.down(now, lived);
+        why
     }
 
     fn down(&mut self, now: Instant, lived: Duration) {
@@ -198,7 +258,7 @@ impl Supervisor {
     }
 
     /// Ends it by force. What follows follows when it has been reaped.
-    fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(pid) = self.pid() {
             tree::signal_child(pid, libc::SIGKILL);
         }

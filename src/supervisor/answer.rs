@@ -36,7 +36,10 @@ impl Shell {
             Call::Events { query, reply } => drop(reply.send(self.follow_events(&query))),
             Call::Scale(app, to, reply) => self.scale(&app, to, reply),
             Call::Stop(reply) => self.stop_everything(Some(reply)),
+            Call::Upgrade(binary, reply) => self.begin_upgrade(binary, reply),
+            Call::Await(requests, reply) => self.requests.claim(&requests, reply, &self.ledger),
         }
+        self.answer_if_leaving();
     }
 
     fn apply(&mut self, revisions: Vec<Revision>, gently: bool, pace: Pace, reply: Reply<Accepted>) {

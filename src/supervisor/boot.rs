@@ -7,8 +7,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, RunView, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
+use tokio::sync::watch;
 
 use super::accept::accept_again;
 use super::events::Events;
@@ -21,6 +24,7 @@ use super::requests::Requests;
 use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
+use super::upgrade::Stage;
 use super::{control, spec};
 use crate::cluster::{PortKey, Ports, preload};
 use crate::home::Home;
@@ -35,14 +39,16 @@ struct Handover {
     snapshot: Option<Snapshot>,
     descriptors: BTreeMap<DescriptorName, Arc<OwnedFd>>,
     facts: KeeperFacts,
+    trial: bool,
 }
 
 /// Takes over from whoever was there before, and opens the doors.
-pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
-    let mut keeper = Keeper::connect()?;
+pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, Inbox)> {
     let mut handover = receive(&mut keeper).await?;
     let (outlets, inbox) = inbox();
     let kept = handover.descriptors.remove(&DescriptorName::Control);
+    let trial = handover.trial;
+    let (doors, closing) = watch::channel(false);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
@@ -53,8 +59,9 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
         next_revision: 0,
         next_request: 0,
         keeper,
-        keeper_facts: handover.facts,
+        keeper_facts: handover.facts.clone(),
         logs,
+        outputs: BTreeMap::new(),
         ports: Ports::default(),
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
@@ -66,17 +73,24 @@ pub(super) async fn boot(home: Home) -> io::Result<(Shell, Inbox)> {
         unsaved: false,
         save_again: None,
         quit_at: None,
+        upgrade: Stage::default(),
+        doors,
         home,
     };
     match handover.snapshot.take() {
         Some(snapshot) => shell.restore(snapshot, handover)?,
         None => shell.recall()?,
     }
-    // Only now: whoever can connect is answered.
     let listener = control::listen(&shell.home, kept)?;
     shell.store(DescriptorName::Control, &listener);
-    control::serve(listener, outlets.calls)?;
-    shell.keeper.order(Order::Ready, Vec::new());
+    if trial {
+        shell.prove().await?;
+    }
+    // Only now: whoever can connect is answered.
+    control::serve(listener, closing, outlets)?;
+    if !trial {
+        shell.keeper.order(Order::Ready, Vec::new());
+    }
     Ok((shell, inbox))
 }
 
@@ -92,8 +106,10 @@ fn preload(home: &Home) -> Option<PathBuf> {
 }
 
 async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
-    let Some((Report::Welcome { version, runs, descriptors, snapshot, restarts, since }, mut attached)) =
-        keeper.next().await?
+    let Some((welcome, mut attached)) = keeper.next().await? else {
+        return Err(io::Error::other("the keeper has gone"));
+    };
+    let Report::Welcome { version, runs, descriptors, snapshot, restarts, since, trial, upgrade } = welcome
     else {
         return Err(io::Error::other("the keeper did not begin with a welcome"));
     };
@@ -122,8 +138,9 @@ async fn receive(keeper: &mut Keeper) -> io::Result<Handover> {
         }
     }
     // The keeper is our parent; should it have died this moment, the link tells.
-    let facts = KeeperFacts { pid: nix::unistd::getppid().as_raw(), restarts, since: Mono(since) };
-    Ok(Handover { runs, snapshot, descriptors: kept, facts })
+    let pid = nix::unistd::getppid().as_raw();
+    let facts = KeeperFacts { version, pid, restarts, since: Mono(since), upgrade };
+    Ok(Handover { runs, snapshot, descriptors: kept, facts, trial })
 }
 
 /// The log thread's journal outlives us in the keeper.
@@ -142,6 +159,23 @@ fn start_logs(keeper: &mut Keeper, journal: Option<Arc<OwnedFd>>, outlets: &Outl
 }
 
 impl Shell {
+    /// On trial: shows the keeper which program this is, and does nothing until the keeper has become it too.
+    async fn prove(&mut self) -> io::Result<()> {
+        let image = open("/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        self.keeper.order(Order::Ready, vec![Arc::new(image)]);
+        let mut meanwhile = Vec::new();
+        loop {
+            match self.keeper.next().await? {
+                Some((Report::Upgraded { upgrade }, _)) => break self.on_upgraded(upgrade),
+                Some((Report::Ping, _)) => self.keeper.order(Order::Pong, Vec::new()),
+                Some(report) => meanwhile.push(report),
+                None => return Err(io::Error::other("the keeper has not followed")),
+            }
+        }
+        meanwhile.into_iter().for_each(|(report, attached)| self.on_report(report, attached));
+        Ok(())
+    }
+
     /// Goes on where a predecessor stopped.
     fn restore(&mut self, snapshot: Snapshot, handover: Handover) -> io::Result<()> {
         self.core = Supervisor::restore(snapshot.core)
@@ -152,9 +186,14 @@ impl Shell {
             self.core.respecify(app, *id, spec::spec(&revision.declaration));
         }
         self.ports = snapshot.ports;
+        for (run, words) in snapshot.words {
+            self.checks.entry(run).or_default().words = words;
+        }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
+        self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);
+        self.take_ebbing(snapshot.outputs, &handover.descriptors);
         // What the predecessor had not written down yet is written down now.
         self.ledger.change();
         let runs = handover.runs.len();

@@ -1,8 +1,11 @@
 //! What the control API asks of the loop. Each call is answered exactly once.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use supd_api::{Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, WorkerView};
+use supd_api::{
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, UpgradeBegun, WorkerView,
+};
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
@@ -67,6 +70,10 @@ pub(super) enum Call {
         reply: Reply<Subscription>,
     },
     Stop(Reply<Accepted>),
+    /// The new program.
+    Upgrade(PathBuf, Reply<UpgradeBegun>),
+    /// The outcome of what a predecessor could not answer any more.
+    Await(Vec<u64>, Reply<Accepted>),
 }
 
 /// An app, and its new version if its links lead somewhere else than before.

@@ -5,9 +5,11 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::socket::{UnixAddr, getsockname};
 use nix::unistd::Uid;
+use serde::{Deserialize, Serialize};
 use supd_api::{AppDeclaration, ExecMode, Probe};
 use supd_core::{Event, Phase, RunId, RunView, WorkerId};
 use supd_keeper::protocol;
@@ -31,10 +33,21 @@ pub(super) struct Checks {
     starting: Option<Watch>,
     ready: Option<Watch>,
     live: Option<Watch>,
-    /// What it says about itself.
+    pub(super) words: Words,
+}
+
+/// What a run has said, which it will not say again to a successor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Words {
+    /// About itself, for people.
+    #[serde(default)]
     pub(super) message: Option<String>,
-    /// In which state it says it is, or its readiness probe has found it to be.
+    /// In which state it is, or its readiness probe has found it to be.
+    #[serde(default)]
     pub(super) state: Option<String>,
+    /// How often it will say `WATCHDOG=1`; zero: never.
+    #[serde(default)]
+    watchdog: Option<Duration>,
 }
 
 impl Shell {
@@ -83,15 +96,16 @@ impl Shell {
         let live = app.live.probe.as_ref().and_then(|probe| self.watch(run, &revision, Role::Live, probe));
         let checks = self.checks.entry(run).or_default();
         (checks.live, checks.starting) = (live, None);
-        if let (Some(listener), Some(limit)) = (&checks.listener, app.live.watchdog) {
-            listener.watch(Some(limit.duration()));
+        let limit = checks.words.watchdog.or(app.live.watchdog.map(|limit| limit.duration()));
+        if let Some(listener) = &checks.listener {
+            listener.watch(limit.filter(|limit| !limit.is_zero()));
         }
     }
 
     /// A run that is told to go need not prove anything any more.
     pub(super) fn ask_no_more(&mut self, run: RunId) {
         let Some(checks) = self.checks.get_mut(&run) else { return };
-        (checks.starting, checks.ready, checks.live, checks.state) = (None, None, None, None);
+        (checks.starting, checks.ready, checks.live, checks.words.state) = (None, None, None, None);
         if let Some(listener) = &checks.listener {
             listener.watch(None);
         }
@@ -169,11 +183,11 @@ impl Shell {
             },
             (Role::Startup | Role::Live, false) => self.turn(Event::Unfit { run, why: answer }),
             (Role::Ready, true) => {
-                self.checks.entry(run).or_default().state = None;
+                self.checks.entry(run).or_default().words.state = None;
                 self.turn(Event::Ready { run });
             }
             (Role::Ready, false) => {
-                self.checks.entry(run).or_default().state = Some(format!("not ready: {answer}"));
+                self.checks.entry(run).or_default().words.state = Some(format!("not ready: {answer}"));
             }
             (Role::Live, true) => {}
         }
@@ -195,18 +209,20 @@ impl Shell {
         let checks = self.checks.entry(run).or_default();
         match note {
             Note::Ready => {
-                checks.state = None;
+                checks.words.state = None;
                 let asked = app.ready.probe.is_some() || app.ready.startup.is_some();
                 if !asked && !tells_by_listening(app) {
                     self.turn(Event::Ready { run });
                 }
             }
-            Note::Reloading { .. } | Note::Stopping => checks.state = Some(note.to_string()),
-            Note::Status(text) => checks.message = Some(text).filter(|text| !text.is_empty()),
-            Note::Failing(_) => checks.message = Some(note.to_string()),
+            Note::Reloading { .. } | Note::Stopping => checks.words.state = Some(note.to_string()),
+            Note::Status(text) => checks.words.message = Some(text).filter(|text| !text.is_empty()),
+            Note::Failing(_) => checks.words.message = Some(note.to_string()),
             Note::WatchdogLimit(limit) => {
-                if let Some(listener) = &checks.listener {
-                    listener.watch(limit);
+                checks.words.watchdog = Some(limit.unwrap_or_default());
+                let ready = |view: RunView| matches!(view.phase, Phase::Ready { .. });
+                if self.core.run(run).is_some_and(|(_, _, _, view)| ready(view)) {
+                    self.ask_whether_alive(run);
                 }
             }
             Note::Trigger | Note::Silent(_) => self.turn(Event::Unfit { run, why: note.to_string() }),

@@ -111,7 +111,9 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
         What::Stopped => (HappeningKind::Stopped, "stopped".to_owned()),
         What::Waiting(delay) => (HappeningKind::Waiting, format!("next start in {}", spoken(delay))),
         What::GivenUp(why) => (HappeningKind::GivenUp, why),
-        What::ReloadBegan => (HappeningKind::ReloadBegan, "reload begins".to_owned()),
+        What::ReloadBegan(of) => {
+            return (HappeningKind::ReloadBegan, "reload begins".to_owned(), Some(Progress { done: 0, of }));
+        }
         What::ReloadMoved(done, of) => {
             let text = format!("{done}/{of} reloaded");
             return (HappeningKind::ReloadMoved, text, Some(Progress { done, of }));

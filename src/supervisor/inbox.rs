@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::ledger::Saved;
+use super::upgrade::Step;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
 use crate::{notify, probe};
@@ -21,6 +22,7 @@ pub(super) struct Inbox {
     pub(super) notes: mpsc::UnboundedReceiver<notify::Delivery>,
     pub(super) answers: mpsc::UnboundedReceiver<probe::Outgoing>,
     pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
+    pub(super) steps: mpsc::UnboundedReceiver<Step>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -34,6 +36,7 @@ pub(super) struct Outlets {
     pub(super) answers: mpsc::UnboundedSender<probe::Outgoing>,
     /// Runs to look at again.
     pub(super) doubts: mpsc::UnboundedSender<RunId>,
+    pub(super) steps: mpsc::UnboundedSender<Step>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -44,6 +47,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (notes, notes_in) = mpsc::unbounded_channel();
     let (answers, answers_in) = mpsc::unbounded_channel();
     let (doubts, doubts_in) = mpsc::unbounded_channel();
+    let (steps, steps_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -52,6 +56,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         notes: notes_in,
         answers: answers_in,
         doubts: doubts_in,
+        steps: steps_in,
     };
-    (Outlets { calls, deliveries, notices, saved, notes, answers, doubts }, inbox)
+    (Outlets { calls, deliveries, notices, saved, notes, answers, doubts, steps }, inbox)
 }

@@ -19,12 +19,38 @@ pub(super) struct Keeper {
     waiting: VecDeque<(Order, Vec<Arc<OwnedFd>>)>,
 }
 
+/// See [`Keeper::last_words`].
+pub(super) struct LastWords(Link);
+
+impl LastWords {
+    pub(super) fn say(&self, why: &str) {
+        // If it does not get through, the keeper's own words have to do.
+        let _ = self.0.try_send(&Order::Failed { why: why.to_owned() }, &[]);
+    }
+}
+
 impl Keeper {
     /// Takes over the link that the keeper passed to this process.
     pub(super) fn connect() -> io::Result<Self> {
         let link = Link::inherited()?;
         let watch = StdStream::from(link.as_fd().try_clone_to_owned()?);
         Ok(Self { link, watch: UnixStream::from_std(watch)?, waiting: VecDeque::new() })
+    }
+
+    /// A way to say why this supervisor ends, whatever becomes of the rest.
+    pub(super) fn last_words(&self) -> io::Result<LastWords> {
+        Ok(LastWords(self.link.as_fd().try_clone_to_owned()?.into()))
+    }
+
+    /// Returns when every order has reached the keeper, or it is gone.
+    pub(super) async fn deliver(&mut self) -> io::Result<()> {
+        loop {
+            self.flush();
+            if self.waiting.is_empty() {
+                return Ok(());
+            }
+            self.watch.ready(Interest::WRITABLE).await?;
+        }
     }
 
     /// Sends an order with its descriptors, after all earlier ones.

@@ -88,22 +88,10 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::new(Vec::new())),
             Err(error) => return Err(in_file(path, &error.to_string())),
         };
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-        }
-        let head = serde_json::from_slice::<Head>(&text);
-        if let Ok(Head { version }) = head
-            && version > VERSION
-        {
-            let text = format!(
-                "it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it"
-            );
-            return Err(in_file(path, &text));
-        }
-        match head.and_then(|_| serde_json::from_slice(&text)) {
+        match Self::parse(&text) {
             Ok(ledger) => Ok(ledger),
-            Err(error) => {
+            Err(Unreadable::Newer(why)) => Err(in_file(path, &why)),
+            Err(Unreadable::Damaged(error)) => {
                 let aside = path.with_extension(format!("unreadable-{}", std::process::id()));
                 fs::rename(path, &aside).map_err(|error| in_file(path, &error.to_string()))?;
                 tracing::error!("{} is damaged ({error}); it is kept as {}", path.display(), aside.display());
@@ -111,6 +99,35 @@ impl Ledger {
             }
         }
     }
+
+    /// Reads the text of a ledger.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let Head { version } = serde_json::from_slice(text).map_err(Unreadable::Damaged)?;
+        if version > VERSION {
+            return Err(Unreadable::Newer(format!(
+                "it has version {version}, this supd reads up to {VERSION}: use the newer supd that wrote it"
+            )));
+        }
+        serde_json::from_slice(text).map_err(Unreadable::Damaged)
+    }
+}
+
+/// Why a ledger cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// By this supd.
+    #[error("{0}")]
+    Newer(String),
+    /// By any.
+    #[error("{0}")]
+    Damaged(serde_json::Error),
 }
 
 fn in_file(path: &Path, why: &str) -> io::Error {

@@ -19,6 +19,7 @@ mod inbox;
 mod keeper;
 mod launch;
 mod ledger;
+mod outputs;
 mod paths;
 mod perform;
 mod pid_files;
@@ -26,11 +27,15 @@ mod pin;
 mod reload;
 mod requests;
 mod revision;
+#[cfg(test)]
+mod skew;
 mod snapshot;
 mod sockets;
 mod spec;
+mod successor;
 mod targets;
 mod turn;
+mod upgrade;
 mod view;
 
 use std::process::ExitCode;
@@ -40,6 +45,7 @@ use supd_core::{Event, Mono, Now, Wall};
 use supd_keeper::monotonic_ns;
 
 use crate::home::Home;
+pub use successor::check_state;
 use turn::Shell;
 
 /// Serves until the keeper says goodbye. Called by `supd supervisor`, which only the keeper starts.
@@ -60,13 +66,19 @@ pub fn run(home: Home) -> ExitCode {
 
 /// The loop: take one event, decide, carry out, again.
 async fn serve(home: Home) -> std::io::Result<()> {
-    let (mut shell, mut inbox) = boot::boot(home).await?;
+    let keeper = keeper::Keeper::connect()?;
+    let last_words = keeper.last_words()?;
+    let booted = boot::boot(home, keeper).await;
+    let (mut shell, mut inbox) = booted.inspect_err(|error| last_words.say(&error.to_string()))?;
     loop {
+        if shell.has_left() {
+            return shell.keeper.deliver().await;
+        }
         let deadline = shell.next_deadline();
         tokio::select! {
             biased;
             report = shell.keeper.next() => match report? {
-                Some((report, _)) => shell.on_report(report),
+                Some((report, attached)) => shell.on_report(report, attached),
                 None => return Ok(()),
             },
             Some(delivery) = inbox.deliveries.recv() => shell.on_delivery(delivery),
@@ -75,6 +87,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
+            Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),

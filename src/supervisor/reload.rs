@@ -138,7 +138,7 @@ impl Shell {
         reply: Reply<Accepted>,
     ) {
         if pace.no_wait {
-            return drop(reply.send(Ok(Accepted { workers: Vec::new(), warnings })));
+            return drop(reply.send(Ok(Accepted { warnings, ..Accepted::default() })));
         }
         self.requests.wait(requests, warnings, reply);
     }
@@ -164,7 +164,7 @@ pub(super) fn reloads_that_are_restarts<'a>(revisions: impl Iterator<Item = &'a 
     let text = |revision: &Revision| {
         let name = &revision.declaration.name;
         format!(
-            "{name} opens its port itself, so its reload is a restart, one worker at a time; `listen`, cluster mode or `reuse_port` avoids the gap"
+            "the reload of {name} is a restart, one worker at a time: in fork mode without `listen`, old and new cannot share a port; declare `listen`, use cluster mode, or set `reuse_port` if it needs no port or shares it itself"
         )
     };
     alone.map(text).collect()

@@ -15,6 +15,9 @@ use super::turn::Shell;
 /// From the last answer to our end: the answer has to reach the client first.
 const GOODBYE: Duration = Duration::from_millis(100);
 
+/// More outcomes than these are not kept for clients that do not come for them.
+const LEFT_MAX: usize = 256;
+
 /// Several requests of the core that are one for the client.
 struct Client {
     reply: Reply<Accepted>,
@@ -31,13 +34,16 @@ pub(super) struct Requests {
     /// The latest change of the ledger: no answer is given before it is on disk.
     change: u64,
     held: Vec<(u64, Client)>,
+    /// What was left by a predecessor or is left to a successor: nobody waits for it here, but somebody will ask. With
+    /// what came of it.
+    handed_over: BTreeMap<RequestId, Option<Vec<WorkerResult>>>,
 }
 
 impl Requests {
     /// A client that waits for these requests.
     pub(super) fn wait(&mut self, requests: &[RequestId], warnings: Vec<String>, reply: Reply<Accepted>) {
         self.next_client += 1;
-        let accepted = Accepted { workers: Vec::new(), warnings };
+        let accepted = Accepted { warnings, ..Accepted::default() };
         self.clients.insert(self.next_client, Client { reply, waits_for: requests.len(), accepted });
         self.requests.extend(requests.iter().map(|request| (*request, self.next_client)));
     }
@@ -49,7 +55,11 @@ impl Requests {
 
     /// What came of one request.
     pub(super) fn answer(&mut self, request: RequestId, results: Vec<WorkerResult>, ledger: &Writer) {
-        // After a change of supervisor the client is gone.
+        if let Some(outcome) = self.handed_over.get_mut(&request) {
+            *outcome = Some(results);
+            return;
+        }
+        // After the death of a supervisor the client is gone.
         let Some(id) = self.requests.remove(&request) else { return };
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.accepted.workers.extend(results.into_iter().filter_map(outcome));
@@ -78,6 +88,58 @@ impl Requests {
             client.accepted.workers.sort_by_key(|outcome| outcome.id);
             // A client that went away meanwhile does not want it.
             let _ = client.reply.send(Ok(client.accepted));
+        }
+    }
+
+    /// Leaves everything that clients wait for to a successor, and tells them so.
+    pub(super) fn hand_over(&mut self) {
+        if self.handed_over.len() > LEFT_MAX {
+            self.handed_over.retain(|_, outcome| outcome.is_none());
+        }
+        for (id, mut client) in std::mem::take(&mut self.clients) {
+            let pending = self.requests.iter().filter(|(_, waiting)| **waiting == id);
+            let pending: Vec<RequestId> = pending.map(|(request, _)| *request).collect();
+            client.accepted.pending = pending.iter().map(|request| request.0).collect();
+            self.handed_over.extend(pending.into_iter().map(|request| (request, None)));
+            let _ = client.reply.send(Ok(client.accepted));
+        }
+        self.requests.clear();
+    }
+
+    /// Everything left to be asked for.
+    pub(super) fn handed_over(&self) -> Vec<(RequestId, Option<Vec<WorkerResult>>)> {
+        self.handed_over.iter().map(|(request, outcome)| (*request, outcome.clone())).collect()
+    }
+
+    /// After a predecessor.
+    pub(super) fn taken_over(handed_over: Vec<(RequestId, Option<Vec<WorkerResult>>)>) -> Self {
+        Self { handed_over: handed_over.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Somebody comes for what was left.
+    pub(super) fn claim(&mut self, wanted: &[u64], reply: Reply<Accepted>, ledger: &Writer) {
+        let wanted: Vec<RequestId> = wanted.iter().copied().map(RequestId).collect();
+        if let Some(unknown) = wanted.iter().find(|request| !self.handed_over.contains_key(request)) {
+            let text = format!("nobody waits for the outcome of request {}", unknown.0);
+            let fault = Fault::new(FaultCode::NotFound, text).hint("see `supctl list` for the present state");
+            return drop(reply.send(Err(fault)));
+        }
+        self.next_client += 1;
+        let mut client = Client { reply, waits_for: 0, accepted: Accepted::default() };
+        for request in wanted {
+            match self.handed_over.remove(&request).flatten() {
+                Some(results) => client.accepted.workers.extend(results.into_iter().filter_map(outcome)),
+                None => {
+                    client.waits_for += 1;
+                    self.requests.insert(request, self.next_client);
+                }
+            }
+        }
+        if client.waits_for > 0 {
+            self.clients.insert(self.next_client, client);
+        } else {
+            self.held.push((self.change, client));
+            self.release(ledger);
         }
     }
 

@@ -6,10 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_core::{AppName, RevisionId, Spec};
+use supd_core::{AppName, RequestId, RevisionId, RunId, SNAPSHOT_VERSION, Spec, Supervisor, WorkerResult};
 use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
+use super::checks::Words;
+use super::outputs::Output;
 use super::revision::Revision;
 use super::spec::spec;
 use super::turn::Shell;
@@ -27,8 +29,15 @@ pub(super) struct Snapshot {
     pub(super) core: supd_core::Snapshot,
     pub(super) revisions: Vec<(AppName, RevisionId, Arc<Revision>)>,
     pub(super) ports: Ports,
+    #[serde(default)]
+    pub(super) words: Vec<(RunId, Words)>,
+    #[serde(default)]
+    pub(super) outputs: Vec<(RunId, Output)>,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
+    /// What a predecessor has left to be answered, with what came of it since.
+    #[serde(default)]
+    pub(super) handed_over: Vec<(RequestId, Option<Vec<WorkerResult>>)>,
 }
 
 /// Revisions by app and number.
@@ -40,12 +49,29 @@ impl Snapshot {
     /// # Errors
     /// It is damaged or of another version.
     pub(super) fn read(file: &OwnedFd) -> io::Result<Self> {
-        let text = memfd::read(file.as_fd(), SIZE_MAX)?;
-        let snapshot: Self = serde_json::from_slice(&text)?;
+        Self::parse(&memfd::read(file.as_fd(), SIZE_MAX)?)
+    }
+
+    /// As [`Snapshot::read`].
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn parse(text: &[u8]) -> io::Result<Self> {
+        let snapshot: Self = serde_json::from_slice(text)?;
         if snapshot.version != VERSION {
             return Err(io::Error::other(format!("it has version {}, ours is {VERSION}", snapshot.version)));
         }
         Ok(snapshot)
+    }
+
+    /// Whether the core can go on from it.
+    ///
+    /// # Errors
+    /// It is of another version.
+    pub(super) fn try_out(self) -> io::Result<()> {
+        Supervisor::restore(self.core).map(drop).map_err(|version| {
+            io::Error::other(format!("its core has version {version}, ours is {SNAPSHOT_VERSION}"))
+        })
     }
 }
 
@@ -62,18 +88,7 @@ impl Shell {
     /// Hands the present state to the keeper. Sent before the orders that carry a decision out, so that a successor
     /// knows what was wanted.
     pub(super) fn keep(&mut self) {
-        let revisions = self.revisions.iter();
-        let snapshot = Snapshot {
-            version: VERSION,
-            core: self.core.snapshot(),
-            revisions: revisions
-                .map(|((app, id), revision)| (app.clone(), *id, Arc::clone(revision)))
-                .collect(),
-            ports: self.ports.clone(),
-            next_revision: self.next_revision,
-            next_request: self.next_request,
-        };
-        let file = serde_json::to_vec(&snapshot)
+        let file = serde_json::to_vec(&self.snapshot())
             .map_err(io::Error::from)
             .and_then(|text| memfd::write(c"supd-snapshot", &text));
         match file {
@@ -83,6 +98,24 @@ impl Shell {
         self.unsaved = false;
         for receipt in self.receipts.drain(..) {
             receipt.sign();
+        }
+    }
+
+    /// The present state.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let revisions = self.revisions.iter();
+        Snapshot {
+            version: VERSION,
+            core: self.core.snapshot(),
+            revisions: revisions
+                .map(|((app, id), revision)| (app.clone(), *id, Arc::clone(revision)))
+                .collect(),
+            ports: self.ports.clone(),
+            words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
+            outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
+            next_revision: self.next_revision,
+            next_request: self.next_request,
+            handed_over: self.requests.handed_over(),
         }
     }
 }

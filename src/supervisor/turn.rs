@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
+use tokio::sync::watch;
 
 use super::checks::Checks;
 use super::events::Events;
@@ -16,8 +17,10 @@ use super::inbox::Outlets;
 use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
 use super::now;
+use super::outputs::Output;
 use super::requests::Requests;
 use super::snapshot::Revisions;
+use super::upgrade::Stage;
 use crate::cluster::{self, Channel, PortKey, Ports};
 use crate::home::Home;
 use crate::logs::{Logs, Notice};
@@ -27,11 +30,15 @@ use crate::notify;
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the keeper is, for the daemon's view.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeeperFacts {
+    /// Version of its protocol.
+    pub(super) version: u32,
     pub(super) pid: i32,
     pub(super) restarts: u32,
     pub(super) since: Mono,
+    /// What came of the latest upgrade.
+    pub(super) upgrade: Option<protocol::Upgrade>,
 }
 
 /// Everything the supervisor has. Owned by the loop alone.
@@ -46,6 +53,8 @@ pub(super) struct Shell {
     pub(super) keeper: Keeper,
     pub(super) keeper_facts: KeeperFacts,
     pub(super) logs: Logs,
+    /// Where the output of each run goes, until it is there.
+    pub(super) outputs: BTreeMap<RunId, Output>,
     pub(super) ports: Ports,
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
@@ -63,6 +72,10 @@ pub(super) struct Shell {
     pub(super) save_again: Option<Mono>,
     /// Everything has been stopped; when to say goodbye.
     pub(super) quit_at: Option<Mono>,
+    /// How far an upgrade is.
+    pub(super) upgrade: Stage,
+    /// `true` closes them: no further clients.
+    pub(super) doors: watch::Sender<bool>,
 }
 
 /// For a word of a worker that has been handled.
@@ -101,7 +114,7 @@ impl Shell {
         self.save_if_needed();
     }
 
-    pub(super) fn on_report(&mut self, report: Report) {
+    pub(super) fn on_report(&mut self, report: Report, attached: Vec<OwnedFd>) {
         match report {
             Report::Spawned { run, pid } => {
                 self.write_pid_file(RunId(run.0), Pid(pid));
@@ -120,6 +133,8 @@ impl Shell {
             Report::Gone { run } => self.turn(Event::Gone { run: RunId(run.0) }),
             Report::Terminate => self.stop_everything(None),
             Report::Reopen => self.logs.reopen(),
+            Report::Rehearsal => self.on_rehearsal(attached),
+            Report::Upgraded { upgrade } => self.on_upgraded(upgrade),
             Report::Ping => self.keeper.order(protocol::Order::Pong, Vec::new()),
             Report::Welcome { .. } | Report::Descriptors { .. } => {
                 tracing::error!("the keeper welcomed us a second time");
@@ -129,7 +144,7 @@ impl Shell {
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
+            Notice::Drained { run } => self.on_drained(RunId(run.0)),
             Notice::Trouble { path, error } => {
                 tracing::error!("{} cannot be written: {error}", path.display())
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use supd_api::{
     AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Progress, Status,
-    Stream, WorkerView,
+    Stream, UpgradeView, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -33,6 +33,12 @@ impl Shell {
             home: self.home.path().to_owned(),
             apps: count(apps.len()),
             workers,
+            last_upgrade: self.keeper_facts.upgrade.clone().map(|upgrade| UpgradeView {
+                attempt: upgrade.attempt,
+                from: upgrade.from,
+                to: upgrade.to,
+                failure: upgrade.failure,
+            }),
         }
     }
 
@@ -53,10 +59,10 @@ impl Shell {
             let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
             let checks = seat.run.and_then(|run| self.checks.get(&run.run));
             let state =
-                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.state.clone());
+                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.words.state.clone());
             views.push(WorkerView {
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
-                message: checks.and_then(|checks| checks.message.clone()),
+                message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
                 ..view

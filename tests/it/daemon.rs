@@ -207,6 +207,12 @@ impl Daemon {
         self.until(id, status, |worker| worker["status"] == status)
     }
 
+    /// What has happened so far, oldest first.
+    pub fn happenings(&self) -> Vec<Value> {
+        let lines = self.ok(&["events", "--nostream", "--json"]).out;
+        lines.lines().map(|line| serde_json::from_str(line).expect("a happening")).collect()
+    }
+
     /// Process ids of keeper and supervisor.
     pub fn heads(&self) -> (i32, i32) {
         let view = self.json(&["ping"]);
@@ -310,7 +316,8 @@ pub fn pid_of(worker: &Value) -> i32 {
         .unwrap_or_else(|| panic!("no process: {worker:#}"))
 }
 
-fn run(command: &mut Command, input: &[u8]) -> Output {
+/// Runs a command to its end.
+pub fn run(command: &mut Command, input: &[u8]) -> Output {
     attempt(command, input).unwrap_or_else(|why| panic!("{why}"))
 }
 

@@ -32,7 +32,7 @@ fn what_vanished_after_the_declaration_is_named() {
     refuses(&[&script, "Permission denied"]);
 
     fs::remove_file(&script).expect("removed");
-    refuses(&[&script, "No such file or directory"]);
+    refuses(&[&script, "does not exist"]);
 
     daemon.script("app.run", "#!/bin/sh\nexec sleep 1000\n");
     daemon.ok(&["restart", "app"]);

@@ -106,7 +106,8 @@ pub fn pid(address: &str) -> io::Result<i32> {
     answered_by(&reply)
 }
 
-fn answered_by(reply: &Reply) -> io::Result<i32> {
+/// The process that gave this answer.
+pub fn answered_by(reply: &Reply) -> io::Result<i32> {
     let pid = serde_json::from_slice::<Value>(&reply.body).ok().and_then(|body| body["pid"].as_i64());
     pid.filter(|_| reply.status == 200)
         .and_then(|pid| i32::try_from(pid).ok())

@@ -115,6 +115,6 @@ fn an_app_with_its_own_port_is_restarted_and_the_user_is_told() {
     let daemon = Daemon::start();
     daemon.run(&json!([crate::daemon::sleeper("app")]));
     let before = daemon.pid(0);
-    daemon.ok(&["reload", "app"]).says(&["warning: app opens its port itself"]);
+    daemon.ok(&["reload", "app"]).says(&["warning: the reload of app is a restart"]);
     assert_ne!(daemon.pid(0), before);
 }

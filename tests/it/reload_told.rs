@@ -28,12 +28,12 @@ fn progress_reason_and_last_words() {
     daemon.ctl(&["rollback", "app"]).expect(5).says(&["error: app has no"]);
     let ran = daemon.ok(&["reload", "app"]);
     assert!(ran.out.starts_with("reloaded app (0, 1)\n"), "{ran:#?}");
-    assert_eq!(ran.err, "app: 1/2 reloaded\napp: 2/2 reloaded\n");
+    assert_eq!(ran.err, "app: 0/2 reloaded\napp: 1/2 reloaded\napp: 2/2 reloaded\n");
 
     daemon.declare(&json!([app(&daemon, SECOND_FAILS, json!({ "BAD": "1" }))]));
     let ran = daemon.ctl(&["reload", "app"]).expect(1);
     ran.says(&[
-        "app: 1/2 reloaded\nerror: app: 2 workers: the new one exited with code 3",
+        "app: 0/2 reloaded\napp: 1/2 reloaded\nerror: app: 2 workers: the new one exited with code 3",
         "last lines of app 1's standard error:\n  no such table\n",
     ]);
     let told = daemon.ok(&["events", "app", "--nostream"]).out;

@@ -12,3 +12,4 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod reload;
 pub(crate) mod start;
+pub(crate) mod upgrade;

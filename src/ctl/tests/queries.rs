@@ -14,6 +14,7 @@ fn daemon() -> Value {
         home: "/h".into(),
         apps: 2,
         workers: 3,
+        last_upgrade: None,
     })
 }
 

@@ -13,7 +13,7 @@ use supd_keeper::memfd;
 use supd_keeper::protocol::{
     DescriptorName, ExecPlan, Exit, Order, Report, RunId, RunRecord, RunState, Scope,
 };
-use theatre::{Theatre, await_end, await_readable, exists, kill, line, sh};
+use theatre::{Theatre, await_end, await_readable, await_stopped, exists, kill, line, sh};
 
 #[test]
 fn an_exit_without_a_supervisor_is_in_the_next_welcome_until_it_is_forgotten() {
@@ -55,6 +55,8 @@ fn a_living_run_keeps_its_pid_and_its_output_over_the_death_of_a_supervisor() {
     // Nobody but the keeper has the reading end now.
     let mut welcome = theatre.meet();
     assert_eq!(welcome.runs, [RunRecord { run: RunId(1), pid, state: RunState::Alive }]);
+    // Earlier it would be lost.
+    await_stopped(pid);
     kill(pid, libc::SIGCONT);
     let kept = welcome.descriptors.remove(&DescriptorName::Out(RunId(1))).unwrap();
     assert_eq!(line(&mut File::from(kept)), "two");
@@ -73,6 +75,21 @@ fn orders_of_a_supervisor_that_died_meanwhile_are_carried_out() {
     await_end(supervisor);
     kill(theatre.keeper_pid(), libc::SIGCONT);
     assert_eq!(theatre.meet().runs.len(), 1);
+}
+
+#[test]
+fn orders_of_a_supervisor_that_died_without_reading_are_carried_out() {
+    let mut theatre = Theatre::open();
+    let _out = theatre.order_sh(1, "exec sleep 1000");
+    await_readable(theatre.link().as_fd());
+    theatre.stop_keeper();
+    let _out = theatre.order_sh(2, "exec sleep 1000");
+    let supervisor = theatre.supervisor_pid();
+    // The report about the first run is never read, which makes the end of the link a reset.
+    theatre.kill_supervisor();
+    await_end(supervisor);
+    kill(theatre.keeper_pid(), libc::SIGCONT);
+    assert_eq!(theatre.meet().runs.len(), 2);
 }
 
 #[test]
@@ -147,9 +164,8 @@ fn send_raw(theatre: &Theatre, packet: &[u8], attached: &[OwnedFd]) {
 #[test]
 fn garbage_is_dropped_with_its_descriptors_and_work_goes_on() {
     let theatre = Theatre::open();
-    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", theatre.keeper_pid())).unwrap().count();
     theatre.settle();
-    let before = open_files();
+    let before = theatre.open_files();
     let null = || OwnedFd::from(File::open("/dev/null").unwrap());
     let huge = File::from(memfd::write(c"huge", b"").unwrap());
     huge.set_len(1 << 40).unwrap();
@@ -185,7 +201,7 @@ fn garbage_is_dropped_with_its_descriptors_and_work_goes_on() {
     theatre.order(&Order::Spawn { run: RunId(5), plan: Box::new(sh("exit")), keep: vec![] }, &[]);
     assert!(matches!(theatre.report(), Report::SpawnFailed { run: RunId(5), errno: libc::EBADF, .. }));
     theatre.settle();
-    assert_eq!(open_files(), before);
+    assert_eq!(theatre.open_files(), before);
     let (_, mut out) = theatre.start_sh(1, "echo fine");
     assert_eq!(line(&mut out), "fine");
 }

@@ -12,7 +12,8 @@ use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::peer;
 
@@ -26,18 +27,51 @@ const FIELDS_MAX: usize = 64;
 /// After a failed accept (no descriptor left), a moment for others to free one.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// When the doors close: how long is waited for the first request of a client who has just come in, ...
+const ENTRY_TIME: Duration = Duration::from_millis(200);
+/// ... for an answer that has been begun, ...
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// ... and for one to be taken; a stream (logs, events) has no end.
+const TAKE_TIME: Duration = Duration::from_millis(100);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// A client being served.
 struct Client {
-    task: AbortHandle,
-    /// It has a request in progress.
-    busy: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+    progress: Arc<Progress>,
 }
 
-/// Accepts for ever.
-pub(super) async fn accept(listener: UnixListener, router: Router) {
+/// How far a client is.
+#[derive(Default)]
+struct Progress {
+    /// It has asked something.
+    asked: AtomicBool,
+    /// It has a request in progress.
+    busy: AtomicBool,
+}
+
+impl Client {
+    fn is_new(&self) -> bool {
+        !self.task.is_finished() && !self.progress.asked.load(Ordering::Relaxed)
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.task.is_finished() && self.progress.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// Accepts until the doors are closed, then sees off those who are inside. Who comes later waits in the queue of the
+/// socket, for whoever accepts next.
+pub(super) async fn accept(listener: UnixListener, router: Router, mut closing: watch::Receiver<bool>) {
     let mut clients: VecDeque<Client> = VecDeque::new();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            _ = closing.wait_for(|closed| *closed) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, _)) if peer::is_allowed(&stream) => {
                 clients.retain(|client| !client.task.is_finished());
                 make_room(&mut clients);
@@ -50,6 +84,20 @@ pub(super) async fn accept(listener: UnixListener, router: Router) {
             }
         }
     }
+    until_none(&clients, Client::is_new, ENTRY_TIME).await;
+    until_none(&clients, Client::is_busy, ANSWER_TIME).await;
+    until_none(&clients, |client| !client.task.is_finished(), TAKE_TIME).await;
+}
+
+/// Waits until this is true of no client any more, but not for ever.
+async fn until_none(clients: &VecDeque<Client>, is: impl Fn(&Client) -> bool, limit: Duration) {
+    let none = async {
+        while clients.iter().any(&is) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    // One that takes longer finds its connection ended.
+    let _ = tokio::time::timeout(limit, none).await;
 }
 
 /// Ends the longest idle client when there are too many; if all are busy, the oldest.
@@ -57,22 +105,23 @@ fn make_room(clients: &mut VecDeque<Client>) {
     if clients.len() < CLIENTS_MAX {
         return;
     }
-    let idle = clients.iter().position(|client| !client.busy.load(Ordering::Relaxed));
+    let idle = clients.iter().position(|client| !client.is_busy());
     if let Some(client) = clients.remove(idle.unwrap_or(0)) {
         client.task.abort();
     }
 }
 
 fn serve(stream: UnixStream, router: Router) -> Client {
-    let busy = Arc::new(AtomicBool::new(false));
-    let mark = Arc::clone(&busy);
+    let progress = Arc::new(Progress::default());
+    let mark = Arc::clone(&progress);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        mark.store(true, Ordering::Relaxed);
+        mark.asked.store(true, Ordering::Relaxed);
+        mark.busy.store(true, Ordering::Relaxed);
         let (mark, answer) = (Arc::clone(&mark), router.call(request));
         async move {
             let answer = answer.await;
-            mark.store(false, Ordering::Relaxed);
+            mark.busy.store(false, Ordering::Relaxed);
             answer
         }
     });
@@ -83,6 +132,6 @@ fn serve(stream: UnixStream, router: Router) -> Client {
         .max_headers(FIELDS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     // Whatever goes wrong on a connection concerns its client alone, who sees it end.
-    let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-    Client { task, busy }
+    let task = tokio::spawn(async move { drop(connection.await) });
+    Client { task, progress }
 }

@@ -16,9 +16,10 @@ use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
-use super::call::Call;
+use super::inbox::Outlets;
+use super::upgrade::Step;
 use crate::home::Home;
 
 /// The control socket: the one that the keeper has kept, or a new one. Mode 0600.
@@ -43,13 +44,22 @@ pub(super) fn listen(home: &Home, kept: Option<Arc<OwnedFd>>) -> io::Result<Arc<
     Ok(Arc::new(listener.into()))
 }
 
-/// Serves clients until the supervisor ends.
+/// Serves clients until the doors are closed, which those who are being served may delay.
 ///
 /// # Errors
 /// The socket cannot be watched.
-pub(super) fn serve(listener: Arc<OwnedFd>, calls: mpsc::Sender<Call>) -> io::Result<()> {
+pub(super) fn serve(
+    listener: Arc<OwnedFd>,
+    closing: watch::Receiver<bool>,
+    outlets: Outlets,
+) -> io::Result<()> {
     let listener = StdListener::from(listener.as_fd().try_clone_to_owned()?);
     listener.set_nonblocking(true)?;
-    tokio::spawn(connections::accept(UnixListener::from_std(listener)?, routes::router(calls)));
+    let (listener, router) = (UnixListener::from_std(listener)?, routes::router(outlets.calls));
+    tokio::spawn(async move {
+        connections::accept(listener, router, closing).await;
+        // The loop may have ended.
+        let _ = outlets.steps.send(Step::DoorsClosed);
+    });
     Ok(())
 }

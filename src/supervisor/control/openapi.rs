@@ -4,8 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, ReloadRequest,
-    ScaleTo, SignalRequest, StartApps, TargetRequest, WorkerView,
+    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, PendingRequests,
+    ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest,
+    WorkerView,
 };
 
 /// One operation.
@@ -43,10 +44,23 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 18] = [
+const OPERATIONS: [Operation; 20] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
+    Operation {
+        method: "post",
+        path: "/v1/daemon/upgrade",
+        summary: "Check a new supd and let it take over; the outcome is in GET /v1/daemon",
+        query: &[],
+        request: Some(of::<UpgradeRequest>),
+        reply: of::<UpgradeBegun>,
+    },
+    wish(
+        "/v1/requests",
+        "Wait for the outcome of requests that an upgrade left pending",
+        Some(of::<PendingRequests>),
+    ),
     ask("/v1/workers", "Workers; unknown targets are a fault", &["target"], of::<Vec<WorkerView>>),
     wish("/v1/workers/start", "Start workers; running ones are left alone", Some(of::<TargetRequest>)),
     wish("/v1/workers/stop", "Stop workers", Some(of::<TargetRequest>)),

@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
     Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, Millis,
-    ReloadRequest, ScaleTo, SignalRequest, StartApps, Stream, TargetRequest, WorkerView,
+    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, Stream, TargetRequest, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,6 +42,8 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/openapi.json", get(describe))
         .route("/v1/daemon", get(daemon))
         .route("/v1/daemon/stop", post(stop_daemon))
+        .route("/v1/daemon/upgrade", post(upgrade))
+        .route("/v1/requests", post(outcome))
         .route("/v1/workers", get(workers))
         .route("/v1/workers/start", post(|calls, body| act(Verb::Start, calls, body)))
         .route("/v1/workers/stop", post(|calls, body| act(Verb::Stop, calls, body)))
@@ -83,6 +86,16 @@ async fn daemon(State(calls): Calls) -> Answer<DaemonView> {
 
 async fn stop_daemon(State(calls): Calls) -> Answer<Accepted> {
     Ok(Json(ask(&calls, Call::Stop).await?))
+}
+
+async fn upgrade(State(calls): Calls, body: Body) -> Answer<UpgradeBegun> {
+    let UpgradeRequest { binary } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Upgrade(binary, reply)).await?))
+}
+
+async fn outcome(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let PendingRequests { requests } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Await(requests, reply)).await?))
 }
 
 async fn workers(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<WorkerView>> {

@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
+use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 use supd_keeper::Link;
-use supd_keeper::protocol::{DescriptorName, ExecPlan, Exit, Order, Report, RunId, RunRecord, Scope};
+use supd_keeper::protocol::{
+    DescriptorName, ExecPlan, Exit, Order, Report, RunId, RunRecord, Scope, Upgrade,
+};
 
 /// Longer than anything here takes on a loaded machine: reaching it is a failure.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -23,6 +28,8 @@ pub struct Welcome {
     pub descriptors: BTreeMap<DescriptorName, OwnedFd>,
     pub snapshot: Option<OwnedFd>,
     pub restarts: u32,
+    pub trial: bool,
+    pub upgrade: Option<Upgrade>,
 }
 
 pub struct Theatre {
@@ -93,7 +100,8 @@ impl Theatre {
     pub fn meet(&mut self) -> Welcome {
         self.accept();
         let (report, attached) = self.receive();
-        let Report::Welcome { runs, descriptors: announced, snapshot, restarts, .. } = report else {
+        let Report::Welcome { runs, descriptors: announced, snapshot, restarts, trial, upgrade, .. } = report
+        else {
             panic!("{report:?} instead of a welcome")
         };
         assert_eq!(attached.len(), usize::from(snapshot));
@@ -104,7 +112,7 @@ impl Theatre {
             assert_eq!(names.len(), attached.len());
             descriptors.extend(names.into_iter().zip(attached));
         }
-        Welcome { runs, descriptors, snapshot: attached.into_iter().next(), restarts }
+        Welcome { runs, descriptors, snapshot: attached.into_iter().next(), restarts, trial, upgrade }
     }
 
     /// Stops the keeper; what happens until SIGCONT it finds all at once.
@@ -125,6 +133,53 @@ impl Theatre {
     pub fn dismiss_supervisor(&mut self) {
         self.stand_in = None;
         self.link = None;
+    }
+
+    /// The supervisor hands over to another program and ends.
+    pub fn hand_over(&mut self, program: &Path) {
+        let upgrade = Upgrade { attempt: 1, from: "1.0".to_owned(), to: "2.0".to_owned(), failure: None };
+        self.order(&Order::Upgrade { program: program.display().to_string(), upgrade }, &[]);
+        loop {
+            await_readable(self.link().as_fd());
+            // What was reported before, up to the end.
+            if self.link().try_recv::<Report>().unwrap().is_none() {
+                return self.dismiss_supervisor();
+            }
+        }
+    }
+
+    /// The supervisor on trial has restored everything, and is of this program.
+    pub fn prove(&self, image: &Path) {
+        let image = open(image, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
+        self.order(&Order::Ready, &[image.as_fd()]);
+    }
+
+    /// Everything from the present program to this one.
+    pub fn upgrade(&mut self, program: &Path) {
+        self.hand_over(program);
+        assert!(self.meet().trial);
+        self.prove(program);
+        let report = self.report();
+        assert!(matches!(report, Report::Upgraded { .. }), "{report:?}");
+    }
+
+    /// The file that the keeper runs.
+    pub fn image(&self) -> PathBuf {
+        std::fs::read_link(format!("/proc/{}/exe", self.keeper_pid())).unwrap()
+    }
+
+    /// Another copy of the keeper's program. Made by another process: one that is forked off here meanwhile would hold it open
+    /// for writing, and nobody could execute it (`ETXTBSY`).
+    pub fn copy(&self, name: &str) -> PathBuf {
+        let copy = self.dir.path().join(name);
+        let made = Command::new("cp").arg(env!("CARGO_BIN_EXE_keeper-fixture")).arg(&copy).status().unwrap();
+        assert!(made.success());
+        copy
+    }
+
+    /// How many descriptors the keeper has.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.keeper_pid())).unwrap().count()
     }
 
     /// The supervisor lives on without a link.
@@ -164,7 +219,7 @@ impl Theatre {
 
     /// Starts `script`; its output.
     pub fn order_sh(&self, run: u64, script: &str) -> File {
-        let (out, theirs) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let (out, theirs) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let run = RunId(run);
         let keep = vec![DescriptorName::Out(run)];
         let order = Order::Spawn { run, plan: Box::new(sh(script)), keep };
@@ -316,6 +371,16 @@ pub fn exists(pid: i32) -> bool {
 /// Waits until a process has ended, not until it has been reaped.
 pub fn await_end(pid: i32) {
     assert!(ends(pid), "{pid} lives on for {LIMIT:?}");
+}
+
+/// Waits until a signal has stopped a process. Nothing tells of that, so it is asked for.
+pub fn await_stopped(pid: i32) {
+    let until = std::time::Instant::now() + LIMIT;
+    let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    while !stat().rsplit(") ").next().unwrap().starts_with('T') {
+        assert!(std::time::Instant::now() < until, "{pid} is not stopped for {LIMIT:?}");
+        std::thread::yield_now();
+    }
 }
 
 fn ends(pid: i32) -> bool {
