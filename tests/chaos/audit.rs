@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cast::{self, CAST, Habit, Part};
+use crate::cast::{self, Build, CAST, Habit, Part};
 use crate::census::Census;
 use crate::daemon::Daemon;
 use crate::faults::Ground;
@@ -110,6 +110,10 @@ pub fn calm(ground: &Ground, before: Option<&Belongings>) -> Result<Belongings, 
     eventually(|| in_order(daemon, false))?;
     for part in CAST {
         let file = cast::file(daemon, part.name);
+        if !cast::bad_builds(part.name).is_empty() {
+            assert!(cast::release(daemon, part.name, Build::Good(0)), "there is space again");
+            eventually(|| done(daemon, &["reload", &file]))?;
+        }
         let known = daemon.list().iter().any(|row| row["app"] == part.name);
         if !known {
             eventually(|| brought(daemon, part, &["start", &file]))?;
@@ -174,11 +178,15 @@ fn at_rest(daemon: &Daemon, list: &[Value], whole: bool) -> Result<(), String> {
     if let Some(row) = list.iter().find(moving) {
         return Err(format!("on its way: {row}"));
     }
+    // One that goes back to a version that crashes is never there.
+    let crashes = |app: &Value| list.iter().any(|row| row["app"] == *app && row["status"] == "waiting restart");
     let apps = daemon.ctl(&["describe", "all", "--json"]);
-    if apps.code == 0
-        && let Some(app) = apps.json().as_array().into_iter().flatten().find(|app| !app["progress"].is_null())
-    {
-        return Err(format!("being reloaded: {}", app["declaration"]["name"]));
+    let apps = if apps.code == 0 { apps.json() } else { Value::Null };
+    for app in apps.as_array().into_iter().flatten().filter(|app| !app["progress"].is_null()) {
+        let name = &app["declaration"]["name"];
+        if !crashes(name) {
+            return Err(format!("being reloaded: {name}"));
+        }
     }
     let mut seats = BTreeSet::new();
     if let Some(row) = list.iter().find(|row| !seats.insert((row["app"].as_str(), row["instance"].as_u64())))
@@ -188,7 +196,7 @@ fn at_rest(daemon: &Daemon, list: &[Value], whole: bool) -> Result<(), String> {
     for part in CAST.iter().filter(|_| whole) {
         let rows: Vec<&Value> = list.iter().filter(|row| row["app"] == part.name).collect();
         let wanted = if part.habit == Habit::Restless { "stopped" } else { "online" };
-        if rows.len() as u64 != part.seats || rows.iter().any(|row| row["status"] != wanted) {
+        if rows.len() != part.seats || rows.iter().any(|row| row["status"] != wanted) {
             return Err(format!("not {} times {wanted}: {rows:?}", part.seats));
         }
     }

@@ -10,7 +10,7 @@ use crate::daemon::{Daemon, shell, sleeper, with};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     pub name: &'static str,
-    pub seats: u64,
+    pub seats: usize,
     pub habit: Habit,
 }
 
@@ -23,6 +23,8 @@ pub enum Habit {
     Steady,
     /// It is never quiet.
     Restless,
+    /// As steady, but only one client commands it.
+    Owned,
 }
 
 /// A build that a release may bring.
@@ -33,13 +35,13 @@ pub enum Build {
     Bad(&'static str),
 }
 
-use Habit::{Restless, Serving, Steady};
+use Habit::{Owned, Restless, Serving, Steady};
 
 /// All of them.
-pub const CAST: [Part; 11] = [
+pub const CAST: [Part; 12] = [
     part("web", 3, Serving),
     part("page", 2, Serving),
-    part("plain", 4, Steady),
+    part("plain", 3, Steady),
     part("parent", 2, Steady),
     part("stubborn", 2, Steady),
     part("forker", 2, Steady),
@@ -48,9 +50,10 @@ pub const CAST: [Part; 11] = [
     part("crash", 1, Restless),
     part("never", 1, Restless),
     part("flood", 1, Restless),
+    part("witness", 1, Owned),
 ];
 
-const fn part(name: &'static str, seats: u64, habit: Habit) -> Part {
+const fn part(name: &'static str, seats: usize, habit: Habit) -> Part {
     Part { name, seats, habit }
 }
 
@@ -79,6 +82,11 @@ pub fn release(daemon: &Daemon, app: &str, build: Build) -> bool {
     let (file, new) = (file(daemon, app), daemon.file(&format!("{app}.new")));
     let declaration = json!({ "apps": [declaration(daemon, app, build)] }).to_string();
     fs::write(&new, declaration).and_then(|()| fs::rename(new, file)).is_ok()
+}
+
+/// With how many workers it is declared.
+pub fn seats(app: &str) -> usize {
+    CAST.iter().find(|part| part.name == app).map_or(0, |part| part.seats)
 }
 
 /// The file that declares an app.
@@ -121,7 +129,7 @@ pub fn declaration(daemon: &Daemon, app: &str, build: Build) -> Value {
             with(script("python3", "page.py"), at_once),
             json!({ "listen": [address(daemon, app)], "listen_timeout": 300, "rollback_window": "1s" }),
         ),
-        "plain" => sleeper(app),
+        "plain" | "witness" => sleeper(app),
         "parent" => script("/bin/sh", "parent.sh"),
         "stubborn" => with(script("/bin/sh", "stubborn.sh"), json!({ "kill_timeout": 500 })),
         "forker" => script("/bin/sh", "double-forker.sh"),
@@ -137,8 +145,7 @@ pub fn declaration(daemon: &Daemon, app: &str, build: Build) -> Value {
         "flood" => script("/bin/sh", "flood.sh"),
         _ => panic!("nobody plays {app}"),
     };
-    let seats = CAST.iter().find(|part| part.name == app).map(|part| part.seats);
-    let mut whole = with(own, json!({ "instances": seats }));
+    let mut whole = with(own, json!({ "instances": seats(app) }));
     whole["env"]["BUILD"] = json!(build);
     whole
 }

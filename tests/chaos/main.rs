@@ -31,6 +31,7 @@ mod operators;
 mod rain;
 mod storm;
 mod traffic;
+mod witness;
 
 use std::collections::hash_map::RandomState;
 use std::env;

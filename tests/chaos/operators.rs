@@ -65,8 +65,14 @@ pub fn operate(rain: &Rain<'_>, number: u64) {
 impl Operator<'_> {
     fn act(&mut self) {
         // Those that are asked get half of the attention.
-        let serving = if self.dice.once_in(2) { 2 } else { CAST.len() };
-        let part = CAST[self.dice.below(serving)];
+        let half = self.dice.once_in(2);
+        let mine = |part: &Part| match part.habit {
+            Habit::Serving => true,
+            Habit::Steady | Habit::Restless => !half,
+            Habit::Owned => false,
+        };
+        let parts: Vec<Part> = CAST.into_iter().filter(mine).collect();
+        let part = self.dice.one_of(&parts).expect("a part");
         match self.dice.weighted(&DEEDS) {
             Deed::Start => drop(self.ctl(&["start", part.name])),
             Deed::Stop => self.stop(part),
@@ -139,7 +145,7 @@ impl Operator<'_> {
         let signal = match part.habit {
             // It is ignored by default (signal(7)), so it excuses nothing.
             Habit::Serving => "SIGWINCH",
-            Habit::Steady | Habit::Restless => {
+            Habit::Steady | Habit::Restless | Habit::Owned => {
                 self.dice.one_of(&["SIGTERM", "SIGUSR2", "SIGKILL", "SIGCONT"]).expect("four")
             }
         };
@@ -160,7 +166,10 @@ impl Operator<'_> {
         if self.publish(part, Build::Bad(how)) == Some(0) && part.habit == Habit::Serving {
             self.rain.journal.fail(&format!("{}: a build that {how} was accepted", part.name));
         }
-        self.publish(part, Build::Good(1));
+        // The bad one must not stay on disk.
+        while self.publish(part, Build::Good(1)).is_none() {
+            thread::sleep(self.dice.millis(50, 200));
+        }
         drop(owner);
     }
 

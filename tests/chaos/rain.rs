@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::faults::Ground;
 use crate::journal::Journal;
 use crate::traffic::Traffic;
-use crate::{operators, storm};
+use crate::{operators, storm, witness};
 
 /// So many clients command.
 const OPERATORS: u64 = 3;
@@ -62,6 +62,10 @@ impl<'a> Rain<'a> {
                     operators::operate(self, 10 * number + operator);
                 });
             }
+            scope.spawn(|| {
+                let _watch = self.journal.watch();
+                witness::watch(self, 100 * number + 2);
+            });
             scope.spawn(|| {
                 let _watch = self.journal.watch();
                 storm::strike(self, 100 * number);
