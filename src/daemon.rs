@@ -16,11 +16,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use supd_keeper::Notifier;
+use supd_keeper::{Handover, Notifier, Options};
 
 mod handover;
-
-use supd_keeper::{Handover, Options};
 
 use crate::home::Home;
 use crate::supervisor;

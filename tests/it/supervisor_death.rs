@@ -70,6 +70,23 @@ fn killing_the_supervisor_loses_no_line() {
 }
 
 #[test]
+fn the_last_words_of_a_run_that_is_forgotten_outlive_the_supervisor() {
+    let daemon = Daemon::start();
+    let file = daemon.file("blocked/out.log");
+    // Not a directory yet, so that nothing can be written there.
+    std::fs::write(daemon.file("blocked"), "").expect("a file");
+    let app = json!({ "out_file": file, "cwd": daemon.home(), "autorestart": false });
+    daemon.run(&json!([with(shell("app", "until [ -e go ]; do sleep 0.01; done; echo last words"), app)]));
+    let (_, supervisor) = daemon.heads();
+    std::fs::write(daemon.file("go"), "").expect("a file");
+    daemon.until_status(0, "stopped");
+    // For two seconds more it tries to write what the run has left.
+    process::kill(supervisor);
+    std::fs::remove_file(daemon.file("blocked")).expect("no longer a file");
+    until_true("the last words", || daemon.read("blocked/out.log") == "last words\n");
+}
+
+#[test]
 fn an_exit_that_no_supervisor_saw_is_acted_upon() {
     let daemon = Daemon::start();
     daemon.run(&json!([sleeper("app")]));
