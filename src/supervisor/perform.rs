@@ -104,6 +104,8 @@ impl Shell {
     /// Tells a run to accept nothing more. One that cannot be told any more has nothing to finish.
     fn drain(&mut self, run: RunId) -> Option<Event> {
         self.ask_no_more(run);
+        // What it closes from now on others still use.
+        self.ports.leave(protocol::RunId(run.0));
         match self.channels.get(&run) {
             Some(channel) => {
                 let by_message =
