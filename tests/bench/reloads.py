@@ -106,4 +106,9 @@ def kill_supervisor(supd):
     os.kill(supd.own_processes()[1], signal.SIGKILL)
 
 
-DISTURBANCES = {"kill -9 of the supervisor": kill_supervisor}
+def upgrade(supd):
+    """To the same binary: keeper and supervisor are replaced all the same."""
+    supd.ctl("upgrade")
+
+
+DISTURBANCES = {"kill -9 of the supervisor": kill_supervisor, "an upgrade": upgrade}
