@@ -231,6 +231,7 @@ pub(crate) fn grace(spec: &Spec, proof: Proof) -> Option<Duration> {
             Some(spec.settle).filter(|settle| !settle.is_zero())
         }
         (Readiness::Told { within, .. }, Proof::Usual | Proof::Life) => Some(within),
-        (Readiness::Told { within, .. }, Proof::Word) => Some(within.max(spec.reload_within)),
+        (Readiness::Told { within, .. }, Proof::Word) if spec.reload_within.is_zero() => Some(within),
+        (Readiness::Told { .. }, Proof::Word) => Some(spec.reload_within),
     }
 }
