@@ -21,6 +21,7 @@ use crate::clock::monotonic_ns;
 use crate::handover::Handover;
 use crate::notify::{Notifier, watchdog_interval};
 use crate::protocol::{DescriptorName, Report, RunId, Upgrade, VERSION};
+use crate::reserve::Reserve;
 use crate::runs::{Phase, Runs};
 use crate::supervisor::Supervisor;
 use crate::tree;
@@ -28,6 +29,8 @@ use crate::upgrade::Trial;
 
 /// So many descriptors travel in one message; the kernel's limit is 253.
 const DESCRIPTORS_PER_MESSAGE: usize = 100;
+/// More than the keeper has for itself: link, signals, lock, snapshot, an upgrade on trial.
+const OWN_DESCRIPTORS: usize = 16;
 /// After so many supervisors that died young, a keeper that shall end stops the runs itself.
 const HOPELESS: u32 = 5;
 /// After so many that died without ever getting ready, a keeper that has nothing to look after gives up: whoever started
@@ -80,6 +83,8 @@ pub(crate) struct Keeper {
     pub(crate) announced: bool,
     /// SIGTERM or SIGINT has come.
     pub(crate) terminate: bool,
+    /// Room for what must not fail.
+    reserve: Reserve,
     signals: SignalFd,
     notifier: Notifier,
     watchdog: Option<Watchdog>,
@@ -171,6 +176,7 @@ impl Keeper {
             since: monotonic_ns(),
             announced: false,
             terminate: false,
+            reserve: Reserve::default(),
             signals,
             notifier: Notifier::from_env(),
             // At once: an earlier image of this process may have given its last sign of life a while ago.
@@ -192,7 +198,10 @@ impl Keeper {
 
     /// Waits for something and acts on it; the exit code when it is over.
     fn turn(&mut self) -> Option<u8> {
-        for ready in self.wait() {
+        self.have_room();
+        let ready = self.wait();
+        self.make_room();
+        for ready in ready {
             match ready {
                 Ready::Signals => self.read_signals(),
                 Ready::Status(run) => self.settle(run),
@@ -208,6 +217,17 @@ impl Keeper {
         }
         self.advance_upgrade(Instant::now());
         self.act_on_time(Instant::now())
+    }
+
+    /// Lets go of the reserve if what comes next would not fit otherwise.
+    pub(crate) fn make_room(&mut self) {
+        let used = OWN_DESCRIPTORS + self.store.len() + self.runs.0.len();
+        self.reserve.open_when_needed(used);
+    }
+
+    /// Whether the reserve is whole again.
+    pub(crate) fn have_room(&mut self) -> bool {
+        self.reserve.fill(self.signals.as_fd())
     }
 
     fn wait(&self) -> Vec<Ready> {

@@ -18,6 +18,7 @@ mod orders;
 mod program;
 pub mod protocol;
 mod reap;
+mod reserve;
 mod runs;
 mod spawn;
 mod supervisor;

@@ -85,8 +85,12 @@ impl Keeper {
         if self.runs.0.contains_key(&run) {
             return say(format_args!("an order to start run {} came twice", run.0));
         }
-        let failure = if attached.len() != plan.descriptors.len() + keep.len() {
-            // Most likely the keeper had no room for them (EMFILE), so that the kernel left some out.
+        // Those that came may have taken what is set aside; where there was no room at all the kernel has left some out.
+        let fits = self.have_room();
+        self.make_room();
+        let failure = if !fits {
+            Failure { step: Step::Descriptors, errno: Errno::EMFILE }
+        } else if attached.len() != plan.descriptors.len() + keep.len() {
             Failure { step: Step::Descriptors, errno: Errno::EBADF }
         } else {
             let kept = attached.split_off(plan.descriptors.len());

@@ -1,5 +1,6 @@
 //! What can go wrong with a machine, one thing at a time. Each is over when its value is dropped.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -110,9 +111,17 @@ pub struct Narrow<'a> {
 
 impl<'a> Narrow<'a> {
     pub fn new(daemon: &'a Daemon, keeper: i32, pid: i32, more: usize) -> Self {
-        limit(pid, &format!("--nofile={}:", process::descriptors(pid) + more));
+        limit(pid, &format!("--nofile={}:", bound(pid, more)));
         Self { daemon, keeper }
     }
+}
+
+/// The limit below which so many numbers are free: it bounds the number of a descriptor (getrlimit(2)), not how many there are.
+fn bound(pid: i32, more: usize) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let used: BTreeSet<usize> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    (0..).filter(|number| !used.contains(number)).nth(more).expect("there is always a next number")
 }
 
 impl Drop for Narrow<'_> {
