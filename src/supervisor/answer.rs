@@ -74,14 +74,11 @@ impl Shell {
             Ok(workers) => workers.into_iter().map(WorkerId).collect(),
             Err(fault) => return drop(reply.send(Err(fault))),
         };
-        if verb == Verb::Restart {
-            return self.restart(workers, reply);
-        }
         let request = self.new_request();
         let event = match verb {
             Verb::Start => Event::Start { request, workers },
             Verb::Stop => Event::Stop { request, workers },
-            Verb::Restart => Event::Restart { request, workers },
+            Verb::Restart => return self.restart(workers, reply),
             Verb::Delete => Event::Delete { request, workers },
         };
         self.requests.wait(&[request], Vec::new(), reply);

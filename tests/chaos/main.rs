@@ -111,10 +111,6 @@ fn number(variable: &str) -> Option<u64> {
 fn in_order<T>(journal: &Journal, found: Result<T, String>) -> T {
     found.unwrap_or_else(|why| {
         journal.fail(&why);
-        if env::var_os("HOLD").is_some() {
-            eprintln!("HOLD {why}");
-            std::thread::sleep(Duration::from_secs(400));
-        }
         panic!("seed {}: {why}", journal.seed)
     })
 }

@@ -165,7 +165,7 @@ fn a_command_that_waits_gets_its_outcome_from_the_successor() {
         "late",
         "until [ -e go ]; do sleep 0.01; done; printf '\"ready\"\\n' >&$NODE_CHANNEL_FD; exec sleep 1000",
     );
-    daemon.run(&json!([with(stubborn, json!({ "kill_timeout": 3000 })), sleeper("app")]));
+    daemon.run(&json!([with(stubborn, json!({ "kill_timeout": "60s" })), sleeper("app")]));
     until_true("its trap", || daemon.read("logs/stubborn-out.log") == "up\n");
     let late = with(late, json!({ "wait_ready": true, "listen_timeout": "60s", "cwd": daemon.home() }));
     let sick =
@@ -184,6 +184,8 @@ fn a_command_that_waits_gets_its_outcome_from_the_successor() {
     let started = finish(start).expect(1);
     assert!(started.out.contains("started late (2)"), "{started:?}");
     started.says(&["sick 3: exited with code 7"]);
+    // It would not go for a minute.
+    process::kill(daemon.worker(0)["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a pid"));
     assert!(finish(stop).expect(0).out.starts_with("stopped stubborn (0)\n"));
 }
 
