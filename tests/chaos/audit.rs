@@ -179,7 +179,8 @@ fn at_rest(daemon: &Daemon, list: &[Value], whole: bool) -> Result<(), String> {
         return Err(format!("on its way: {row}"));
     }
     // One that goes back to a version that crashes is never there.
-    let crashes = |app: &Value| list.iter().any(|row| row["app"] == *app && row["status"] == "waiting restart");
+    let crashes =
+        |app: &Value| list.iter().any(|row| row["app"] == *app && row["status"] == "waiting restart");
     let apps = daemon.ctl(&["describe", "all", "--json"]);
     let apps = if apps.code == 0 { apps.json() } else { Value::Null };
     for app in apps.as_array().into_iter().flatten().filter(|app| !app["progress"].is_null()) {
