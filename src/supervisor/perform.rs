@@ -15,7 +15,7 @@ use super::revision::Revision;
 use super::turn::Shell;
 use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
-use crate::logs::Source;
+use crate::logs::{Output, Source};
 use crate::{notify, resolve};
 
 /// What is to be started.
@@ -76,19 +76,28 @@ impl Shell {
         let made =
             launch(run, &revision, variables, sockets, channel, notify).map_err(|error| no_ends(&error))?;
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
-        self.attach(start.run, start.worker, &revision, &made.ends);
+        self.attach(start.run, start.worker, &revision, &made.ends, false);
         Ok(())
     }
 
-    /// Follows a run's output and channel. The keeper has duplicates of these ends.
-    pub(super) fn attach(&mut self, run: RunId, worker: WorkerId, revision: &Revision, ends: &Ends) {
+    /// Follows a run's output and channel. The keeper has duplicates of these ends. `resumed`: a predecessor has
+    /// followed them before.
+    pub(super) fn attach(
+        &mut self,
+        run: RunId,
+        worker: WorkerId,
+        revision: &Revision,
+        ends: &Ends,
+        resumed: bool,
+    ) {
         let app = &revision.declaration;
         for (stream, pipe) in [(Stream::Out, &ends.out), (Stream::Err, &ends.err)] {
             match pipe.try_clone() {
                 Ok(pipe) => {
                     let run = protocol::RunId(run.0);
                     let source = Source { run, app: app.name.clone(), worker: worker.0, stream };
-                    self.logs.attach(source, pipe, paths::log_file(&self.home, app, worker.0, stream));
+                    let output = paths::output(&self.home, app, worker.0, stream);
+                    self.logs.attach(source, pipe, Output { resumed, ..output });
                 }
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
