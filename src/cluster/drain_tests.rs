@@ -152,6 +152,20 @@ async fn an_answer_that_insists_on_keeping_the_connection_alive() {
 }
 
 #[tokio::test]
+async fn told_twice() {
+    let Some(mut parent) = gentle(Balance::Shared) else { return };
+    parent.start(1, true, APP);
+    let port = parent.listening(1).await.port();
+    let [mut slow, mut quick] = std::array::from_fn(|_| Client::connect(port).expect("connected"));
+    slow.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+    assert_eq!(quick.ask("/", Shape::PerRequest), Ok(Next::IsLast), "so the other has been accepted before");
+    drain(&mut parent, 1).await;
+    parent.disconnect(1);
+    assert_eq!(parent.ended(1).await, Some(0));
+    assert_eq!(slow.answer(), Ok(Next::IsLast));
+}
+
+#[tokio::test]
 async fn shutdown_is_heard_by_a_worker_that_has_nothing_to_finish() {
     let Some(mut parent) = gentle(Balance::Shared) else { return };
     parent.start(1, true, "process.on('message', (text) => process.exit(text === 'shutdown' ? 7 : 8))");
@@ -228,4 +242,74 @@ async fn a_connection_that_nobody_serves_is_closed() {
     let (mut client, connection) = handed();
     parent.send(1, connection);
     tokio::task::spawn_blocking(move || closes(&mut client)).await.expect("closed");
+}
+
+/// Self-signed, for tests alone.
+const CERTIFICATE: &str = "
+    const tls = {
+        allowHTTP1: true,
+        key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZ1vH3CyGiHQHzmvR
+vFpL5tdDIsyPjj45zh+dzvG8b4+hRANCAATYinok7fInFa0KSUlactD7Cx95DCKb
+4VlEeK/iFkP92x6aLTldmdgHE/b++BfFmbehEXRdt/qVmrXKkWooj0So
+-----END PRIVATE KEY-----`,
+        cert: `-----BEGIN CERTIFICATE-----
+MIIBfzCCASWgAwIBAgIUfz9wIV2pqygnAcu2FHyxELvsux8wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTAwMDkwNFoYDzIxMjYxMDI4
+MDAwOTA0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATYinok7fInFa0KSUlactD7Cx95DCKb4VlEeK/iFkP92x6aLTldmdgH
+E/b++BfFmbehEXRdt/qVmrXKkWooj0Soo1MwUTAdBgNVHQ4EFgQUjZIu2jkhGTXs
+VqyeQs55PpB59e0wHwYDVR0jBBgwFoAUjZIu2jkhGTXsVqyeQs55PpB59e0wDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEArqiJHAvaYmHkW+gkYoEO
+1BtC9JaitjjwF1nw43MZCHECICqwgJNQ4k/pT6SFr/lpS1UhaB8I3q5FfD+rAJjM
+/UuF
+-----END CERTIFICATE-----`,
+    };
+";
+
+/// Server and client in one process, which ends when the connection has.
+#[tokio::test]
+async fn behind_tls() {
+    let Some(mut parent) = gentle(Balance::Shared) else { return };
+    let silent = "
+        const { createServer, get, Agent } = require('https');
+        const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
+        const server = createServer(tls, (request, response) => response.end('ok')).listen(0);
+        server.keepAliveTimeout = 0;
+        server.on('listening', () => get({ port: server.address().port, agent }, (answer) => {
+            answer.resume().on('end', () => process.send('kept'));
+        }));
+    ";
+    let busy = "
+        const { createSecureServer, connect } = require('http2');
+        const server = createSecureServer(tls, (request, response) => response.end('ok')).listen(0);
+        server.on('listening', () => {
+            const client = connect(`https://localhost:${server.address().port}`, { rejectUnauthorized: false });
+            // A stream that crosses the GOAWAY is refused, which says that it may be sent again (RFC 9113, 8.7).
+            const ask = () => client.closed || client.request().on('end', ask).on('error', () => {}).resume().end();
+            client.request().on('end', () => { ask(); process.send('kept'); }).resume().end();
+        });
+    ";
+    // Before Node 18 a silent connection behind TLS is left to the server's own `keepAliveTimeout`.
+    let scripts = [(1, busy), (2, silent)];
+    for (run, script) in scripts.into_iter().take(if major() >= 18 { 2 } else { 1 }) {
+        parent.start(run, true, &format!("{CERTIFICATE}{script}"));
+        assert_eq!(parent.told(run).await, json!("kept"));
+        parent.disconnect(run);
+        assert_eq!(parent.ended(run).await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn servers_that_are_the_workers_own_stop_too() {
+    let Some(mut parent) = gentle(Balance::Shared) else { return };
+    let script = "
+        const server = require('http').createServer((request, response) => response.end('ok'));
+        server.listen({ port: 0, exclusive: true }, () => process.send(server.address().port));
+    ";
+    parent.start(1, true, script);
+    let port = parent.told(1).await.as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+    assert_eq!(Client::connect(port).expect("connected").ask("/", Shape::PerRequest), Ok(Next::IsLast));
+    parent.disconnect(1);
+    assert_eq!(parent.ended(1).await, Some(0));
 }

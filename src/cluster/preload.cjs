@@ -1,9 +1,9 @@
 'use strict';
 // supd loads this into Node's cluster workers. Until the worker is told to leave it only listens on the IPC channel.
 //
-// `disconnect` makes the cluster module close every server. What it leaves open are kept-alive connections, or (since
-// Node 19) it cuts the silent ones at once, perhaps under a request that is on its way. So from then on each next answer
-// says `Connection: close`, and a connection is cut only after it has been silent for about a second.
+// `disconnect` makes the cluster module close every server. Kept-alive connections then stay open for as long as their
+// clients like, or (since Node 19) the silent ones are cut at once, perhaps under a request that is on its way. So from
+// then on each next answer says `Connection: close`, and what is silent for about a second is cut.
 
 if (typeof process.send !== 'function' || process.versions.bun || process.versions.deno) return; // Or a worker thread.
 
@@ -15,6 +15,9 @@ const options = (process.env.NODE_OPTIONS ?? '').replace(/--require "(?:[^"\\]|\
     (option) => option.trimEnd().endsWith(ours) ? '' : option);
 if (options === '') delete process.env.NODE_OPTIONS; // Child processes are none of our business.
 else process.env.NODE_OPTIONS = options;
+
+// In a Node whose inner life has changed all goes on as without us.
+const harmless = (work) => (...given) => { try { work(...given); } catch {} };
 
 const isServer = (handle) => handle.listening === true && typeof handle.listenerCount === 'function'
     && handle.listenerCount('request') + handle.listenerCount('stream') > 0;
@@ -54,7 +57,7 @@ function makeLast(response) {
 function drain() {
     const closing = servers();
     for (const server of closing) {
-        if (server.closeIdleConnections) server.closeIdleConnections = () => {}; // close() calls it.
+        if (list(server)) server.closeIdleConnections = () => {}; // close() calls it.
         if (server.listenerCount('stream') > 0) server.prependListener('stream', ({ session }) => session?.close());
     }
     for (const { _httpMessage: response } of connections(closing)) {
@@ -66,26 +69,30 @@ function drain() {
     setImmediate(() => closing.filter(isServer).forEach((server) => server.close()));
 
     let before = new Map();
-    const looking = setInterval(() => {
+    setInterval(harmless(() => {
         const now = new Map();
         for (const socket of silent(closing)) {
             const { bytesRead } = socket;
             const seen = before.get(socket);
             const looks = seen?.bytesRead === bytesRead ? seen.looks + 1 : 0;
             if (looks < LOOKS_IN_SILENCE) now.set(socket, { bytesRead, looks });
-            else socket.destroySoon();
+            else (socket.destroySoon ?? socket.destroy).call(socket);
         }
         before = now;
-        if (!process.connected) clearInterval(looking); // All servers are closed.
-    }, LOOK_EVERY).unref();
+    }), LOOK_EVERY).unref();
 }
 
-process.prependListener('internalMessage', ({ cmd, act }, handle) => {
-    if (cmd === 'NODE_CLUSTER' && act === 'disconnect') drain();
-    if (cmd === 'NODE_SUPD_CONNECTION' && handle) {
-        const server = servers().find(isPlain);
-        if (server) server._handle.onconnection(0, handle);
-        else handle.close();
-    }
-});
+function adopt(connection) {
+    const server = servers().find(isPlain);
+    if (server) server._handle.onconnection(0, connection);
+    else connection.close();
+}
+
+let draining = false;
+process.prependListener('internalMessage', harmless((message, handle) => {
+    if (message.cmd === 'NODE_SUPD_CONNECTION' && handle) return adopt(handle);
+    if (message.cmd !== 'NODE_CLUSTER' || message.act !== 'disconnect') return;
+    if (draining) message.act = 'again'; // Heard twice, it would close the channel before the servers are done.
+    else draining = true, drain();
+}));
 process.send({ cmd: 'NODE_SUPD_PRELOADED' }, () => {});

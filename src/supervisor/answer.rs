@@ -144,10 +144,10 @@ impl Shell {
         let mut files = BTreeSet::new();
         for seat in seats {
             let Some(revision) = self.revision(seat.app, seat.revision) else { continue };
-            for stream in [Stream::Out, Stream::Err] {
-                let output = super::paths::output(&self.home, &revision.declaration, seat.worker.0, stream);
-                files.extend(output.files);
-            }
+            let app = &revision.declaration;
+            let own = |stream| paths::log_file(&self.home, app, seat.worker.0, stream);
+            files.extend(own(Stream::Out).into_iter().chain(own(Stream::Err)));
+            files.extend(paths::combined_log_file(&self.home, app, seat.worker.0));
         }
         self.logs.flush(files.into_iter().collect());
         Ok(Accepted::default())

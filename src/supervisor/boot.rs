@@ -61,6 +61,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         keeper,
         keeper_facts: handover.facts.clone(),
         logs,
+        outputs: BTreeMap::new(),
         ports: Ports::default(),
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
@@ -193,6 +194,7 @@ impl Shell {
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);
+        self.take_ebbing(snapshot.outputs, &handover.descriptors);
         // What the predecessor had not written down yet is written down now.
         self.ledger.change();
         let runs = handover.runs.len();

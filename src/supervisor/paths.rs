@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use supd_api::{AppDeclaration, LogTarget, Stream};
 
 use crate::home::Home;
-use crate::logs::Output;
 
 /// File that takes a stream of a worker; `None`: it is discarded.
 pub(super) fn log_file(home: &Home, app: &AppDeclaration, worker: u32, stream: Stream) -> Option<PathBuf> {
@@ -19,14 +18,6 @@ pub(super) fn log_file(home: &Home, app: &AppDeclaration, worker: u32, stream: S
 /// File that takes both streams of a worker, in addition.
 pub(super) fn combined_log_file(home: &Home, app: &AppDeclaration, worker: u32) -> Option<PathBuf> {
     path(home, app, worker, &app.logs.log_file, "")
-}
-
-/// Where a stream of a worker goes, in which form.
-pub(super) fn output(home: &Home, app: &AppDeclaration, worker: u32, stream: Stream) -> Output {
-    let mut files: Vec<PathBuf> = log_file(home, app, worker, stream).into_iter().collect();
-    files.extend(combined_log_file(home, app, worker));
-    files.dedup();
-    Output { files, form: app.logs.form.clone(), resumed: false }
 }
 
 fn path(home: &Home, app: &AppDeclaration, worker: u32, target: &LogTarget, suffix: &str) -> Option<PathBuf> {

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use supd_api::Stream;
 use supd_core::{AppName, Effect, Event, RevisionId, RunId, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
 use super::environment::{Place, environment};
 use super::launch::{Ends, launch};
 use super::ledger::{Entry, Ledger};
+use super::now;
+use super::outputs::Output;
 use super::revision::Revision;
 use super::turn::Shell;
-use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
-use crate::logs::{Output, Source};
 use crate::{notify, resolve};
 
 /// What is to be started.
@@ -90,18 +89,8 @@ impl Shell {
         ends: &Ends,
         resumed: bool,
     ) {
-        let app = &revision.declaration;
-        for (stream, pipe) in [(Stream::Out, &ends.out), (Stream::Err, &ends.err)] {
-            match pipe.try_clone() {
-                Ok(pipe) => {
-                    let run = protocol::RunId(run.0);
-                    let source = Source { run, app: app.name.clone(), worker: worker.0, stream };
-                    let output = paths::output(&self.home, app, worker.0, stream);
-                    self.logs.attach(source, pipe, Output { resumed, ..output });
-                }
-                Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
-            }
-        }
+        let output = Output::new(&self.home, &revision.declaration, worker.0);
+        self.follow(run, output, &ends.out, &ends.err, resumed);
         self.listen_to(run, revision, ends);
         if let Some(end) = &ends.channel {
             let opened = end
@@ -160,12 +149,11 @@ impl Shell {
 
     fn forget(&mut self, run: RunId) {
         let kept = protocol::RunId(run.0);
-        self.logs.release(kept);
         self.channels.remove(&run);
         self.checks.remove(&run);
         self.ports.release(kept);
         self.figures.forget(run);
-        self.keeper.order(Order::Forget { run: kept }, Vec::new());
+        self.let_ebb(run);
     }
 
     /// Why a start failed, in words that name the thing.

@@ -17,6 +17,7 @@ use super::inbox::Outlets;
 use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
 use super::now;
+use super::outputs::Output;
 use super::requests::Requests;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
@@ -52,6 +53,8 @@ pub(super) struct Shell {
     pub(super) keeper: Keeper,
     pub(super) keeper_facts: KeeperFacts,
     pub(super) logs: Logs,
+    /// Where the output of each run goes, until it is there.
+    pub(super) outputs: BTreeMap<RunId, Output>,
     pub(super) ports: Ports,
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
@@ -141,7 +144,7 @@ impl Shell {
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
+            Notice::Drained { run } => self.on_drained(RunId(run.0)),
             Notice::Trouble { path, error } => {
                 tracing::error!("{} cannot be written: {error}", path.display())
             }
