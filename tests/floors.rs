@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("printable", &[]),
     ("processes", &[]),
     ("resolve", &["api"]),
-    ("config", &["api", "nearest", "resolve"]),
+    ("config", &["api", "dates", "nearest", "resolve"]),
     ("logs", &["api", "keeper", "dates"]),
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),

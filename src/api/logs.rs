@@ -21,6 +21,9 @@ pub struct LogPolicy {
     /// What a line looks like in the files.
     #[serde(default)]
     pub form: LogForm,
+    /// When a file is put aside, and how long it is kept.
+    #[serde(default)]
+    pub rotation: Rotation,
 }
 
 impl Default for LogPolicy {
@@ -32,6 +35,7 @@ impl Default for LogPolicy {
             log_file: LogTarget::Discard,
             merge_logs: false,
             form: LogForm::Plain,
+            rotation: Rotation::default(),
         }
     }
 }
@@ -65,4 +69,60 @@ pub enum LogForm {
     Dated(String),
     /// An object with the members of PM2's; its `timestamp` is in this format, or as in RFC 3339.
     Json(Option<String>),
+}
+
+/// When a file is put aside by renaming it to `<name>__<date>.log`, and which of those are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// Before it gets larger than so many bytes; `None`: whatever its size.
+    pub size: Option<u64>,
+    /// At these times: a cron expression in local time.
+    pub interval: Option<String>,
+    /// So many of each file are kept; `None`: all.
+    pub keep: Option<u32>,
+    /// They are kept for so many days.
+    pub keep_days: Option<u32>,
+    /// So many bytes may all files of the app together have.
+    pub max_total: Option<u64>,
+    /// So many bytes of the file system are left free.
+    pub min_free: Option<u64>,
+    /// How they are packed.
+    pub compress: Option<Compression>,
+    /// The date in their names, in PM2's tokens.
+    pub date_format: String,
+}
+
+impl Rotation {
+    /// Nothing is put aside.
+    pub fn never() -> Self {
+        Self { size: None, interval: None, ..Self::default() }
+    }
+}
+
+impl Default for Rotation {
+    /// Size, number and date are those of pm2-logrotate; without having to ask for them. The other two keep a small
+    /// machine's disk from filling up: 30 files for each stream of each of 8 workers would be 5 GB.
+    fn default() -> Self {
+        Self {
+            size: Some(10 << 20),
+            interval: None,
+            keep: Some(30),
+            keep_days: None,
+            max_total: Some(1 << 30),
+            min_free: Some(256 << 20),
+            compress: None,
+            date_format: "YYYY-MM-DD_HH-mm-ss".to_owned(),
+        }
+    }
+}
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// `.gz`
+    Gzip,
+    /// `.zst`
+    Zstd,
 }

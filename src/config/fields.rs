@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Limit, Listen, LogFile, LogType, Mode, Port,
-    SignalName, Span, Text, Texts, Threshold, Variables, Words,
+    Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Instances, Keep, Limit, Listen, LogFile,
+    LogType, Mode, Port, Schedule, SignalName, Size, Span, Text, Texts, Threshold, Variables, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -139,6 +139,23 @@ pub(super) struct AppFields {
     pub(super) log_date_format: Option<Text>,
     /// `json`: a line is an object with `message`, `timestamp`, `type`, `process_id` and `app_name`. Default: `raw`.
     pub(super) log_type: Option<LogType>,
+    /// A file is put aside before it gets larger: bytes, or a text such as `10M`; `false`: whatever its size. Default: 10M.
+    pub(super) rotate_size: Option<Size>,
+    /// When files are put aside: `hourly`, `daily`, `weekly`, or a cron expression in local time. Default: never.
+    pub(super) rotate_interval: Option<Schedule>,
+    /// How many of each file are kept once put aside; `all`: every one. Default: 30.
+    pub(super) keep: Option<Keep>,
+    /// For how many days they are kept. Default: for ever.
+    pub(super) keep_days: Option<Keep>,
+    /// How large all files of the app may be together: bytes, or a text such as `1G`; `false`: no limit. Default: 1G.
+    pub(super) max_total: Option<Size>,
+    /// How much of the disk stays free: the oldest files that were put aside go first. Bytes, or a text such as `1G`;
+    /// `false`: no limit. Default: 256M.
+    pub(super) min_free: Option<Size>,
+    /// How files that were put aside are packed: `gzip`, `zstd`, or `false`. Default: `false`.
+    pub(super) compress: Option<Compress>,
+    /// The date in their names, in the tokens of day.js. Default: `YYYY-MM-DD_HH-mm-ss`.
+    pub(super) rotate_date_format: Option<Text>,
     /// `true`: no output is kept. Default: `false`.
     pub(super) disable_logs: Option<Flag>,
 }

@@ -2,13 +2,13 @@
 //!
 //! Question answered here: *where does output go, and what does it look like there?*
 
-use supd_api::{ExecMode, LogForm, LogPolicy, LogTarget};
+use supd_api::{ExecMode, LogForm, LogPolicy, LogTarget, Rotation};
 
 use super::paths::Places;
 use super::problem::{Place, Report, shown};
 use super::read::App;
 use super::resolve::flag;
-use super::value::{LogFile, LogType, Text};
+use super::value::{Compress, Keep, LogFile, LogType, Schedule, Size, Text};
 
 /// What PM2 makes of `time: true`.
 const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
@@ -38,7 +38,7 @@ pub(super) fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy
     let alone =
         fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
     let merge_logs = flag(&fields.merge_logs, alone);
-    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app) }
+    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app), rotation: rotation(app) }
 }
 
 fn form(app: &App) -> LogForm {
@@ -50,6 +50,27 @@ fn form(app: &App) -> LogForm {
         (Some(LogType(true)), format) => LogForm::Json(format),
         (Some(LogType(false)) | None, Some(format)) => LogForm::Dated(format),
         (Some(LogType(false)) | None, None) => LogForm::Plain,
+    }
+}
+
+fn rotation(app: &App) -> Rotation {
+    let fields = &app.fields;
+    let default = Rotation::default();
+    Rotation {
+        size: fields.rotate_size.as_ref().map_or(default.size, |Size(size)| *size),
+        interval: fields
+            .rotate_interval
+            .as_ref()
+            .map_or(default.interval, |Schedule(interval)| interval.clone()),
+        keep: fields.keep.as_ref().map_or(default.keep, |Keep(keep)| *keep),
+        keep_days: fields.keep_days.as_ref().map_or(default.keep_days, |Keep(days)| *days),
+        max_total: fields.max_total.as_ref().map_or(default.max_total, |Size(size)| *size),
+        min_free: fields.min_free.as_ref().map_or(default.min_free, |Size(size)| *size),
+        compress: fields.compress.as_ref().map_or(default.compress, |Compress(compression)| *compression),
+        date_format: fields
+            .rotate_date_format
+            .as_ref()
+            .map_or(default.date_format, |Text(format)| format.clone()),
     }
 }
 

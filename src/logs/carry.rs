@@ -5,7 +5,6 @@
 use std::time::Instant;
 
 use super::deliver::{Delivered, Delivery};
-use super::file::LogFile;
 use super::pipe::{Peek, consume};
 use super::tap::{Next, Tap};
 use super::thread::LogThread;
@@ -77,7 +76,7 @@ impl LogThread {
         // The keeper holds the same open file description: closing alone would not end the watch (epoll(7)).
         let _ = self.epoll.delete(&tap.pipe);
         for path in &tap.files {
-            if self.files.get_mut(path).is_some_and(LogFile::leave) {
+            if self.files.get_mut(path).is_some_and(|file| file.leave(&tap.source.app, tap.key)) {
                 self.files.remove(path);
             }
         }

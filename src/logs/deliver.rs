@@ -78,8 +78,11 @@ impl Delivery<'_> {
         bytes: &'a [u8],
     ) -> io::Result<Delivered<'a>> {
         let writer = self.tap.writer();
-        let before = main.prepare(writer)?;
-        let framed = writer.form.frame(bytes, main.after(writer), MOST);
+        if let Some(framed) = main.write_rest(writer)? {
+            self.journal.retract()?;
+            return Ok(Delivered { taken: framed.taken(), length: framed.bytes.len(), framed });
+        }
+        let (before, framed) = self.fit(main, bytes, |file, before| file.room(before, self.now).min(MOST))?;
         let twin = copy.as_deref_mut().and_then(|copy| self.prepare(copy, &bytes[..framed.taken()]));
         let parts =
             [Some(part(&before, &framed)), twin.as_ref().map(|(before, framed)| part(before, framed))];
@@ -93,12 +96,29 @@ impl Delivery<'_> {
     }
 
     fn prepare<'a>(&self, copy: &mut LogFile, bytes: &'a [u8]) -> Option<(Metadata, Framed<'a>)> {
-        let writer = self.tap.writer();
         if copy.refuses(self.now) {
             return None;
         }
-        let before = copy.prepare(writer).map_err(|error| copy.fail(error, self.now, self.tell)).ok()?;
-        Some((before, writer.form.frame(bytes, copy.after(writer), usize::MAX)))
+        let fit = self.fit(copy, bytes, |_, _| usize::MAX);
+        fit.map_err(|error| copy.fail(error, self.now, self.tell)).ok()
+    }
+
+    /// As many of these bytes as there is `room` for in this file, or in the next one if it is put aside now.
+    fn fit<'a>(
+        &self,
+        file: &mut LogFile,
+        bytes: &'a [u8],
+        room: impl Fn(&LogFile, &Metadata) -> usize,
+    ) -> io::Result<(Metadata, Framed<'a>)> {
+        let writer = self.tap.writer();
+        let before = file.prepare(writer)?;
+        let framed = writer.form.frame(bytes, file.after(writer), room(file, &before));
+        if !file.rotate_before(&before, framed.bytes.len(), self.now) {
+            return Ok((before, framed));
+        }
+        let before = file.prepare(writer)?;
+        let framed = writer.form.frame(bytes, file.after(writer), room(file, &before));
+        Ok((before, framed))
     }
 
     /// So many bytes of output go into the copy too. How long they are there.

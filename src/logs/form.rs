@@ -140,6 +140,11 @@ fn whole_lines(bytes: &[u8], room: usize) -> usize {
 }
 
 impl Framed<'_> {
+    /// One piece that is so many bytes of output.
+    pub(super) fn piece(bytes: Vec<u8>, taken: usize) -> Self {
+        Self { pieces: vec![(taken, bytes.len())], bytes: Cow::Owned(bytes) }
+    }
+
     /// How many bytes of output these are.
     pub(super) fn taken(&self) -> usize {
         self.pieces.last().map_or(self.bytes.len(), |(taken, _)| *taken)

@@ -17,9 +17,10 @@
 //! consumes the chunk before it carries anything else. What remains: when others truncate, replace or extend the file in that very
 //! moment too, or it is no regular file, one chunk (at most 64 KiB) may be in it twice. None is ever lost.
 //!
-//! A FIFO or terminal that takes only half of a framed line cannot be truncated: the other half is then kept in memory until it
-//! takes more. A plain line has no frame and stays in the pipe.
+//! A FIFO or terminal that takes only half of a framed line cannot be truncated: the line then stays in the pipe until it has taken
+//! the other half.
 
+mod archive;
 mod carry;
 mod deliver;
 mod file;
@@ -28,6 +29,9 @@ mod join;
 mod journal;
 mod live;
 mod pipe;
+mod rotated;
+mod rotation;
+mod schedule;
 mod subscription;
 mod tail;
 mod tap;
@@ -41,7 +45,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use supd_api::{AppName, LogForm, Stream};
+use supd_api::{AppName, LogForm, Rotation, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
@@ -69,6 +73,9 @@ pub struct Output {
     pub files: Vec<PathBuf>,
     /// What a line looks like in them.
     pub form: LogForm,
+    /// When they are put aside. Where several apps write into one file, that of the first one counts, by its name; of an app's
+    /// the latest.
+    pub rotation: Rotation,
     /// Another supervisor carried this pipe before, so that its next bytes may be the end of a line that was begun.
     pub resumed: bool,
 }

@@ -6,11 +6,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::form::{Form, whole_characters};
 use super::live::Framing;
 use super::pipe::{CHUNK, capacity};
+use super::rotation::Rule;
 use super::{Output, Source};
 
 /// After so many fruitless looks (1, 2, 4 … 1024 ms, about two seconds) patience is over.
@@ -23,6 +25,7 @@ pub(super) struct Tap {
     /// The first one decides what leaves the pipe, a second one gets a copy.
     pub(super) files: Vec<PathBuf>,
     pub(super) form: Form,
+    pub(super) rule: Arc<Rule>,
     /// Another supervisor carried its output before.
     pub(super) resumed: bool,
     /// Every write end is closed: nothing will be added.
@@ -60,6 +63,7 @@ impl Tap {
         Self {
             key,
             form: Form::new(&output.form, &source),
+            rule: Arc::new(Rule::new(&output.rotation)),
             files: output.files,
             resumed: output.resumed,
             source,

@@ -14,18 +14,23 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
+use nix::sys::timerfd::TimerFd;
 use supd_api::Stream;
 use supd_keeper::protocol::RunId;
 
+use super::archive::Archive;
 use super::file::LogFile;
 use super::journal::Journal;
 use super::live::Audience;
 use super::pipe::{Lens, Peek};
+use super::schedule::clock;
 use super::tap::{Next, Tap};
 use super::{Command, Notice, Output, Source};
 
 /// The epoll key of the eventfd; pipes get 1, 2, 3 …
 const WAKE: u64 = 0;
+/// That of the clock by which files are put aside.
+const CLOCK: u64 = u64::MAX;
 
 pub(super) struct LogThread {
     pub(super) epoll: Epoll,
@@ -33,6 +38,8 @@ pub(super) struct LogThread {
     inbox: mpsc::Receiver<Command>,
     pub(super) tell: Box<dyn Fn(Notice) + Send>,
     pub(super) journal: Journal,
+    archive: Archive,
+    pub(super) clock: TimerFd,
     /// An interrupted chunk must come first.
     held: bool,
     pub(super) lens: Lens,
@@ -90,8 +97,12 @@ impl LogThread {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         let journal = Journal::open(journal)?;
+        let clock = clock()?;
+        epoll.add(&clock, EpollEvent::new(EpollFlags::EPOLLIN, CLOCK))?;
         Ok(Self {
             held: journal.is_interrupted(),
+            archive: Archive::start()?,
+            clock,
             epoll,
             wake,
             inbox,
@@ -123,6 +134,8 @@ impl LogThread {
                     if !self.commands() {
                         return;
                     }
+                } else if event.data() == CLOCK {
+                    self.rotate_what_is_due();
                 } else {
                     self.woken(event);
                 }
@@ -243,13 +256,15 @@ impl LogThread {
         let tap = Tap::new(key, source, pipe, output);
         self.settle(&tap);
         for path in &tap.files {
-            let file = self.files.entry(path.clone()).or_insert_with(|| LogFile::new(path.clone()));
-            file.join(&self.tell);
+            let new = || LogFile::new(path.clone(), self.archive.clone());
+            let file = self.files.entry(path.clone()).or_insert_with(new);
+            file.join(&tap.source.app, key, Arc::clone(&tap.rule), &self.tell);
             // From now on an incomplete line of another one need not be the end of this file.
             let others = self.taps.values_mut().filter(|tap| tap.files.first() == Some(path));
             others.for_each(|tap| tap.framing.interleaved());
         }
         self.taps.insert(key, tap);
+        self.rotate_what_is_due();
     }
 
     /// Brings an interrupted write of this source to its end.

@@ -65,7 +65,8 @@ impl Output {
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        logs::Output { files, form: self.policy.form.clone(), resumed }
+        let LogPolicy { form, rotation, .. } = self.policy.clone();
+        logs::Output { files, form, rotation, resumed }
     }
 }
 

@@ -45,6 +45,12 @@ const KEYS: &[&str] = &[
     "log_date_format",
     "log_type",
     "time",
+    "rotate_size",
+    "rotate_interval",
+    "keep",
+    "max_total",
+    "compress",
+    "rotate_date_format",
 ];
 
 const TEXTS: &[&str] = &[
@@ -58,6 +64,9 @@ const TEXTS: &[&str] = &[
     "${",
     "host:1",
     "5s",
+    "10M",
+    "* * * * *",
+    "zstd",
     "node -v",
 ];
 

@@ -144,11 +144,11 @@ fn a_fifo_that_takes_half_of_a_line_gets_the_other_half() {
     let mut reader = options(true);
     let mut writer = bench.attach_as(1, dated(&path));
     bench.finish(1);
-    // More than the FIFO holds: it is full within a line.
+    // More than the FIFO holds, so that it is full within a line, and little enough for the rest to wait in the pipe.
     let line = format!("{}\n", "x".repeat(1000));
-    let lines = line.repeat(100);
+    let lines = line.repeat(80);
     let writing = std::thread::spawn(move || writer.write_all(lines.as_bytes()).unwrap());
-    let expected = format!("t: {line}").repeat(100);
+    let expected = format!("t: {line}").repeat(80);
     let mut found = vec![0; expected.len()];
     std::io::Read::read_exact(&mut reader, &mut found).unwrap();
     assert!(String::from_utf8(found).unwrap() == expected);

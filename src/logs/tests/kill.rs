@@ -4,7 +4,10 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+
+use supd_api::Compression;
 
 use super::*;
 
@@ -13,15 +16,28 @@ const FORM: &str = "SUPD_TEST_LOGS_FORM";
 const ROUNDS: u64 = 50;
 
 fn output(directory: &Path, form: &str) -> Output {
-    let all = (form != "plain").then(|| directory.join("all.log"));
+    let every = |size, compress| Rotation {
+        size: Some(size),
+        keep: None,
+        max_total: None,
+        min_free: None,
+        compress,
+        ..Rotation::default()
+    };
+    let rotation = match form {
+        "rotated" => every(4_000, None),
+        "packed" => every(100_000, Some(Compression::Gzip)),
+        _ => Rotation::never(),
+    };
+    let all = (form != "plain" && form != "packed").then(|| directory.join("all.log"));
     let files = [directory.join("app.log")].into_iter().chain(all).collect();
     let form = match form {
-        "plain" => LogForm::Plain,
+        "plain" | "rotated" | "packed" => LogForm::Plain,
         "dated" => LogForm::Dated("HH:mm:ss.SSS".to_owned()),
         "json" => LogForm::Json(None),
         other => panic!("{other}"),
     };
-    Output { files, form, resumed: true }
+    Output { files, form, rotation, resumed: true }
 }
 
 /// Not a test of its own: the process that is killed. Its standard input is the worker's pipe, its standard error the journal.
@@ -67,16 +83,27 @@ fn nor_one_that_is_an_object() {
     killed("json");
 }
 
+#[test]
+fn nor_one_whose_files_are_put_aside_all_the_time() {
+    killed("rotated");
+}
+
+#[test]
+fn nor_one_whose_files_are_packed_meanwhile() {
+    killed("packed");
+}
+
 fn killed(form: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("app.log");
     let journal = new_journal().unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
     let writing = thread::spawn(move || {
         let mut number = 0_u64;
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+        while !stopped.load(Ordering::Relaxed) {
             let line = format!("{number:012} {}\n", "x".repeat((number % 150) as usize));
             // Now and then in two pieces.
             let (head, tail) =
@@ -84,6 +111,7 @@ fn killed(form: &str) {
             writer.write_all(head.as_bytes()).unwrap();
             writer.write_all(tail.as_bytes()).unwrap();
             number += 1;
+            count.store(number, Ordering::Relaxed);
         }
         number
     });
@@ -93,25 +121,36 @@ fn killed(form: &str) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        // The moment is chosen by what the file has reached, which is an event; the kill falls anywhere after it.
-        let target = length(&path) + 1 + random % 2_000_000;
-        reaches(&path, target);
+        // The moment is chosen by what the pipe has taken, which is an event; the kill falls anywhere after it.
+        let target = written.load(Ordering::Relaxed) + 1 + random % 10_000;
+        let start = std::time::Instant::now();
+        while written.load(Ordering::Relaxed) < target {
+            assert!(start.elapsed() < LIMIT, "the output is not taken");
+            thread::yield_now();
+        }
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
     let mut child = victim_on(duplicate(&reader), &journal, directory.path(), form);
     drop(reader);
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     let count = writing.join().unwrap();
     assert!(child.wait().unwrap().success());
+    if form == "packed" {
+        let bench = Bench::new();
+        let _writer = bench.attach_as(1, output(directory.path(), form));
+        super::rotate::all_packed(&directory.path().join("app.log"));
+    }
     for file in output(directory.path(), form).files {
-        let lines = std::fs::read_to_string(&file).unwrap();
+        let lines = String::from_utf8(super::rotate::whole(&file)).unwrap();
         let mut next = 0;
         for line in lines.lines() {
             assert_eq!(number(line, form), Some(next), "{}: {line}", file.display());
             next += 1;
         }
         assert_eq!(next, count, "{}", file.display());
+        let files = super::super::rotated::rotated(&file).unwrap();
+        println!("{count} lines, {} rotated files", files.len());
     }
 }
 

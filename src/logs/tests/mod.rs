@@ -4,6 +4,7 @@ mod carry;
 mod follow;
 mod forms;
 mod kill;
+mod rotate;
 mod trouble;
 
 use std::fs::File;
@@ -78,7 +79,8 @@ fn source(run: u64, stream: Stream) -> Source {
 }
 
 fn into(path: Option<&Path>) -> Output {
-    Output { files: path.into_iter().map(Path::to_owned).collect(), ..Output::default() }
+    let files = path.into_iter().map(Path::to_owned).collect();
+    Output { files, rotation: Rotation::never(), ..Output::default() }
 }
 
 fn request(paths: Vec<PathBuf>, tail: usize, follow: bool) -> Request {
