@@ -297,9 +297,22 @@ impl fmt::Display for Exit {
                 None => write!(out, "killed by signal {signal}"),
             },
             Self::NotStarted(why) => write!(out, "could not be started: {why}"),
-            Self::NotReady(limit) => write!(out, "was not ready within {limit:?}"),
+            Self::NotReady(limit) if limit.subsec_millis() == 0 => {
+                write!(out, "was not ready within {} s", limit.as_secs())
+            }
+            Self::NotReady(limit) => write!(out, "was not ready within {} ms", limit.as_millis()),
             Self::Unfit(why) => write!(out, "failed its check: {why}"),
             Self::Unknown => out.write_str("ended unseen"),
+        }
+    }
+}
+
+impl Exit {
+    /// Whether it was at work before; otherwise the time from its start says nothing more.
+    pub fn was_a_life(&self) -> bool {
+        match self {
+            Self::Code(_) | Self::Signal(_) | Self::Unknown => true,
+            Self::NotStarted(_) | Self::NotReady(_) | Self::Unfit(_) => false,
         }
     }
 }

@@ -12,6 +12,9 @@ pub(crate) const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// A kill that did not help is repeated after so long: the process may have been in an uninterruptible wait.
 pub(crate) const KILL_AGAIN: Duration = Duration::from_secs(1);
 
+/// A run that has drained may have work left behind its last answer, and most end by themselves: so long it is let be.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
@@ -80,6 +83,8 @@ pub(crate) enum Proof {
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
+    /// Tell the run to accept nothing more.
+    Drain,
     /// Ask the run to go, in the app's way.
     Stop,
     /// Ask what is left of it to go.
@@ -157,9 +162,11 @@ impl Phase {
             (Self::Starting { .. }, Deadline) if silence_is_consent(spec, proof) => {
                 Step::Go(Self::Ready { since: now }, None)
             }
-            (Self::Starting { .. }, Deadline | Hopeless) => {
-                Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop)
-            }
+            // It may have accepted something before it has told, or although it is not well.
+            (Self::Starting { .. }, Deadline | Hopeless) => match spec.farewell() {
+                Some(limit) => Step::Late(Self::Draining { until: now + limit }, Order::Drain),
+                None => Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop),
+            },
             (Self::Starting { until }, MoreTime(more)) => {
                 Step::Go(Self::Starting { until: until.max(now + *more) }, None)
             }
@@ -171,7 +178,10 @@ impl Phase {
 
             (Self::Draining { .. }, Spawned(_) | Told | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Draining { .. }, Exited { survivors: true }) => ask(Order::Sweep),
-            (Self::Draining { .. }, Drained | Deadline) => {
+            (Self::Draining { until }, Drained) => {
+                Step::Go(Self::Draining { until: until.min(now + LINGER) }, None)
+            }
+            (Self::Draining { .. }, Deadline) => {
                 Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop))
             }
 
@@ -221,6 +231,7 @@ pub(crate) fn grace(spec: &Spec, proof: Proof) -> Option<Duration> {
             Some(spec.settle).filter(|settle| !settle.is_zero())
         }
         (Readiness::Told { within, .. }, Proof::Usual | Proof::Life) => Some(within),
-        (Readiness::Told { within, .. }, Proof::Word) => Some(within.max(spec.reload_within)),
+        (Readiness::Told { within, .. }, Proof::Word) if spec.reload_within.is_zero() => Some(within),
+        (Readiness::Told { .. }, Proof::Word) => Some(spec.reload_within),
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use super::call::EventQuery;
 use super::now;
 use super::turn::Shell;
-use super::view::spoken;
+use super::view::{ended, spoken};
 
 /// So many are remembered, and a reader may be so many behind before it misses some.
 const REMEMBERED: usize = 1000;
@@ -103,7 +103,7 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
     let (kind, text) = match what {
         What::Started => (HappeningKind::Started, "started".to_owned()),
         What::Ready(after) => (HappeningKind::Ready, format!("ready after {}", spoken(after))),
-        What::Failed(exit, after) => (HappeningKind::Failed, format!("{exit} after {}", spoken(after))),
+        What::Failed(exit, after) => (HappeningKind::Failed, ended(&exit, after)),
         What::Unfit(why) => (HappeningKind::Unfit, format!("to be replaced: {why}")),
         What::Draining => (HappeningKind::Draining, "draining".to_owned()),
         What::Stopping => (HappeningKind::Stopping, "asked to stop".to_owned()),

@@ -109,7 +109,7 @@ pub(super) fn launch(
 }
 
 /// What is executed, with all its arguments.
-fn command(revision: &Revision) -> (String, Vec<String>) {
+pub(super) fn command(revision: &Revision) -> (String, Vec<String>) {
     let program = &revision.declaration.program;
     let (interpreter, script) = match &revision.pin {
         Some(pin) => (&pin.interpreter, &pin.script),

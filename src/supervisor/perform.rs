@@ -8,7 +8,7 @@ use supd_core::{AppName, Effect, Event, RevisionId, RunId, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
 use super::environment::{Place, environment};
-use super::launch::{Ends, launch};
+use super::launch::{Ends, command, launch};
 use super::ledger::{Entry, Ledger};
 use super::now;
 use super::outputs::Output;
@@ -34,7 +34,10 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
-            Effect::Watch { run } => self.ask_whether_alive(run),
+            Effect::Watch { run } => {
+                self.ports.prove(protocol::RunId(run.0));
+                self.ask_whether_alive(run);
+            }
             Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
             Effect::Sweep { run } => {
@@ -106,6 +109,8 @@ impl Shell {
     /// Tells a run to accept nothing more. One that cannot be told any more has nothing to finish.
     fn drain(&mut self, run: RunId) -> Option<Event> {
         self.ask_no_more(run);
+        // What it closes from now on others still use.
+        self.ports.leave(protocol::RunId(run.0));
         match self.channels.get(&run) {
             Some(channel) => {
                 let by_message =
@@ -161,7 +166,7 @@ impl Shell {
         let errno = Errno::from_raw(errno);
         let Some(revision) = self.revision_of(run) else { return format!("{step:?}: {}", errno.desc()) };
         let app = &revision.declaration;
-        let program = app.program.interpreter.as_ref().unwrap_or(&app.program.script);
+        let (program, _) = command(&revision);
         match (step, errno) {
             (Step::User, Errno::ENOENT) => {
                 format!("there is no user `{}`", app.user.as_deref().unwrap_or_default())
@@ -169,15 +174,17 @@ impl Shell {
             (Step::Group, Errno::ENOENT) => {
                 format!("there is no group `{}`", app.group.as_deref().unwrap_or_default())
             }
-            (Step::Chdir, errno) => format!("its working directory {}: {}", app.cwd.display(), errno.desc()),
+            (Step::Chdir, errno) => {
+                format!("its working directory {}: {}", revision.cwd().display(), errno.desc())
+            }
             (Step::Exec, Errno::ENOENT)
-                if program.contains('/') && std::path::Path::new(program).exists() =>
+                if program.contains('/') && std::path::Path::new(&program).exists() =>
             {
                 format!("{program}: the interpreter in its first line does not exist")
             }
             (Step::Exec, Errno::ENOENT) => {
                 let path = resolve::search_path(&revision.base, &app.environment);
-                resolve::missing(program, path, &app.cwd).to_string()
+                resolve::missing(&program, path, revision.cwd()).to_string()
             }
             (Step::Exec, errno) => format!("{program}: {}", errno.desc()),
             (Step::Credentials, errno) => {

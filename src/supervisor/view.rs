@@ -188,7 +188,12 @@ fn exit_view(exit: &supd_core::Exit, at: Wall, uptime: Duration) -> ExitView {
         supd_core::Exit::NotReady(_) | supd_core::Exit::Unfit(_) => Exit::NotStarted(exit.to_string()),
         supd_core::Exit::Unknown => Exit::Unknown,
     };
-    ExitView { exit: shown, text: format!("{exit} after {}", spoken(uptime)), at: at.0 }
+    ExitView { exit: shown, text: ended(exit, uptime), at: at.0 }
+}
+
+/// An end and, where that says something, after what time.
+pub(super) fn ended(exit: &supd_core::Exit, uptime: Duration) -> String {
+    if exit.was_a_life() { format!("{exit} after {}", spoken(uptime)) } else { exit.to_string() }
 }
 
 pub(super) fn spoken(span: Duration) -> String {

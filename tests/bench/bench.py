@@ -248,7 +248,7 @@ def reload(options):
 
 
 def gap(options):
-    """What clients notice when the supervisor is killed."""
+    """What clients notice when the supervisor is killed, and of an upgrade."""
     with_supd(options, lambda supd: reloads.gap(supd, options, row))
 
 

@@ -15,6 +15,10 @@ import time
 from collections import Counter
 
 
+# An answer that takes longer does not come any more.
+PATIENCE = 10
+
+
 class Clients:
     def __init__(self, options):
         self.options = options
@@ -42,11 +46,11 @@ class Clients:
                 if kept is None:
                     kept = await asyncio.open_connection("127.0.0.1", self.options.port)
                 stage = "asking"
-                last = await self.answered(kept, "/slow" if slow else "/")
+                last = await asyncio.wait_for(self.answered(kept, "/slow" if slow else "/"), PATIENCE)
                 self.answers.append((time.perf_counter(), 0 if slow else time.perf_counter() - begun))
                 if last:
                     kept = kept[1].close()
-            except (OSError, EOFError, ValueError) as error:
+            except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
                 self.failures[f"{stage}: {type(error).__name__}"] += 1
                 kept = None
             await asyncio.sleep(self.options.think)

@@ -166,7 +166,7 @@ fn a_server_with_a_port_of_its_own_is_restarted_and_that_is_said() {
     let ready = json!({ "http": "/health", "interval": "100ms" });
     daemon.run(&json!([with(app, json!({ "exec_mode": "fork", "instances": 1, "ready": ready }))]));
     let before = daemon.pid(0);
-    daemon.ok(&["reload", "web"]).says(&["warning: web opens its port itself, so its reload is a restart"]);
+    daemon.ok(&["reload", "web"]).says(&["warning: the reload of web is a restart"]);
     let after = crate::http::pid(&format!("127.0.0.1:{port}")).expect("an answer");
     assert!(after != before && after == daemon.pid(0));
 }

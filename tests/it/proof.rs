@@ -88,7 +88,7 @@ fn a_port_that_accepts_is_a_proof() {
     let fields =
         json!({ "name": "own", "exec_mode": "fork", "instances": 1, "ready": ready, "ready_timeout": "1s" });
     let file = daemon.declare(&json!([with(app, fields.clone())]));
-    daemon.ctl(&["start", &file]).expect(1).says(&["was not ready within 1s"]);
+    daemon.ctl(&["start", &file]).expect(1).says(&["was not ready within 1 s"]);
     daemon.ok(&["delete", "own"]);
     let app = apps::node(&daemon, &json!({ "START_FILE": go })).expect("Node");
     is_up_once(&daemon, with(with(app, fields), json!({ "ready_timeout": "1m" })), || {

@@ -29,7 +29,7 @@ fn start_returns_when_the_app_has_said_that_it_is_ready() {
 fn not_ready_in_time_is_a_failed_start() {
     let daemon = Daemon::start();
     let file = daemon.declare(&json!([telling("app", "sleep 1000", 200)]));
-    daemon.ctl(&["start", &file]).expect(1).says(&["app 0: was not ready within 200ms"]);
+    daemon.ctl(&["start", &file]).expect(1).says(&["app 0: was not ready within 200 ms"]);
     let worker = daemon.until_status(0, "waiting restart");
     assert!(
         worker["reason"].as_str().is_some_and(|reason| reason.contains("not ready within")),
