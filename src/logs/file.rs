@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 
 use super::journal::Journal;
+use super::live::Reached;
+use super::place::Place;
 use super::{Notice, Source};
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -119,6 +121,13 @@ impl LogFile {
             fault.lost_since += count as u64;
             fault.lost_unmarked += count as u64;
         }
+    }
+
+    /// Where it ends now; `None` when it is no regular file, or not open.
+    pub(super) fn end(&self) -> Option<Reached> {
+        let metadata = self.file.as_ref()?.metadata().ok()?;
+        let reached = || Reached { path: self.path.clone(), place: Place::end_of(&metadata) };
+        metadata.is_file().then(reached)
     }
 
     /// Whether a single pipe ends here, so that its bytes are written as they come.

@@ -17,10 +17,15 @@
 //! truncate, replace or extend the file in that very moment too, or it is no regular file, one chunk (at most 64 KiB) may be
 //! in it twice. None is ever lost.
 
+mod chapter;
 mod file;
 mod journal;
 mod live;
 mod pipe;
+mod place;
+mod rotated;
+mod selection;
+mod stamp;
 mod subscription;
 mod tail;
 mod tap;
@@ -39,7 +44,9 @@ use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
 pub use live::{Filter, Streams, Workers};
-pub use subscription::{Request, Subscription, TailFile};
+pub use place::{Extent, Mark, Place};
+pub use selection::Selection;
+pub use subscription::{Request, Subscription, TailFile, Wanted};
 
 /// Whose output a pipe carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +68,20 @@ pub enum Notice {
     Drained {
         /// The run.
         run: RunId,
+    },
+    /// This source writes into a file from here on. Told again by each supervisor that takes it up.
+    Begun {
+        /// Whose output.
+        source: Source,
+        /// Where the file ended.
+        mark: Mark,
+    },
+    /// Its output is complete.
+    Ended {
+        /// Whose output.
+        source: Source,
+        /// Where the file ended.
+        mark: Mark,
     },
     /// A file cannot be written. Told when it begins, not for every line.
     Trouble {

@@ -22,6 +22,7 @@ use super::file::LogFile;
 use super::journal::Journal;
 use super::live::Audience;
 use super::pipe::{Lens, Peek, consume};
+use super::place::Mark;
 use super::subscription::{Opened, Opening};
 use super::tap::{Next, Tap};
 use super::{Command, Notice, Source};
@@ -236,7 +237,8 @@ impl LogThread {
         if let Err(error) = consumed {
             return tap.give_up(&error);
         }
-        tap.framing.publish(&tap.source, &held[..count], &mut self.audience);
+        let end = || self.files.get(tap.path.as_ref()?)?.end();
+        tap.framing.publish(&tap.source, &held[..count], &mut self.audience, end);
         let lost = matches!(fate, Fate::Lost(_));
         if shared || lost {
             tap.framing.interleaved();
@@ -248,7 +250,11 @@ impl LogThread {
     }
 
     fn close(&mut self, mut tap: Tap) {
-        tap.framing.finish(&tap.source, &mut self.audience);
+        let end = tap.path.as_ref().and_then(|path| self.files.get(path)).and_then(LogFile::end);
+        if let Some(end) = &end {
+            (self.tell)(Notice::Ended { source: tap.source.clone(), mark: Mark::now(end.place) });
+        }
+        tap.framing.finish(&tap.source, &mut self.audience, end);
         // The keeper holds the same open file description: closing alone would not end the watch (epoll(7)).
         let _ = self.epoll.delete(&tap.pipe);
         if let Some(path) = &tap.path
@@ -312,7 +318,11 @@ impl LogThread {
             // From now on an incomplete line of another one need not be the end of this file.
             let others = self.taps.values_mut().filter(|tap| tap.path.as_ref() == Some(path));
             others.for_each(|tap| tap.framing.interleaved());
+            let end = file.end();
             self.settle(&source, &pipe, path);
+            if let Some(end) = end {
+                (self.tell)(Notice::Begun { source: source.clone(), mark: Mark::now(end.place) });
+            }
         }
         self.taps.insert(key, Tap::new(source, pipe, path));
     }
@@ -370,6 +380,9 @@ impl LogThread {
             for tap in self.taps.values_mut().filter(|tap| opening.filter.admits(&tap.source)) {
                 let path = tap.path.as_ref().filter(|path| self.files.get(*path).is_some_and(LogFile::sole));
                 if let Some(&index) = path.and_then(|path| places.get(path)) {
+                    if opening.resumes {
+                        tap.framing.begun(files[index].unfinished());
+                    }
                     files[index].end = files[index].end.saturating_sub(tap.framing.open());
                 }
                 tap.framing

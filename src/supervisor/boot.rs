@@ -20,6 +20,7 @@ use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
 use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
+use super::outputs::Outputs;
 use super::requests::Requests;
 use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
@@ -52,6 +53,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
+        outputs: Outputs::default(),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -189,6 +191,7 @@ impl Shell {
             self.checks.entry(run).or_default().words = words;
         }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
+        self.outputs = snapshot.outputs;
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);

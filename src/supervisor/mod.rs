@@ -19,6 +19,7 @@ mod inbox;
 mod keeper;
 mod launch;
 mod ledger;
+mod outputs;
 mod paths;
 mod perform;
 mod pid_files;

@@ -11,6 +11,7 @@ use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
 use super::checks::Words;
+use super::outputs::Outputs;
 use super::revision::Revision;
 use super::spec::spec;
 use super::turn::Shell;
@@ -30,6 +31,8 @@ pub(super) struct Snapshot {
     pub(super) ports: Ports,
     #[serde(default)]
     pub(super) words: Vec<(RunId, Words)>,
+    #[serde(default)]
+    pub(super) outputs: Outputs,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -109,6 +112,7 @@ impl Shell {
                 .collect(),
             ports: self.ports.clone(),
             words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
+            outputs: self.outputs.clone(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

@@ -1,6 +1,6 @@
 //! The state of the shell, and one step of the loop.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::inbox::Outlets;
 use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
 use super::now;
+use super::outputs::Outputs;
 use super::requests::Requests;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
@@ -58,6 +59,7 @@ pub(super) struct Shell {
     pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
     pub(super) events: Events,
+    pub(super) outputs: Outputs,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -142,6 +144,15 @@ impl Shell {
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
+            Notice::Begun { source, mark } => {
+                let workers: BTreeSet<u32> = self.core.view(now().mono).map(|seat| seat.worker.0).collect();
+                self.outputs.retain(|worker| workers.contains(&worker));
+                self.unsaved |= self.outputs.begun(&source, mark);
+            }
+            Notice::Ended { source, mark } => {
+                self.outputs.ended(&source, mark);
+                self.unsaved = true;
+            }
             Notice::Trouble { path, error } => {
                 tracing::error!("{} cannot be written: {error}", path.display())
             }

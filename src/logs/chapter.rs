@@ -1,0 +1,179 @@
+//! A log as one text: its rotated files, packed or not, and the file that is being written.
+//!
+//! Question answered here: *which bytes are this log, and in which files are they?* Files are opened one at a time. It may
+//! not look at lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::place::{Extent, FileId, Mark, Place, millis};
+use super::rotated::{Compression, rotated};
+use super::selection::Times;
+use super::subscription::Opened;
+
+pub(super) const BLOCK: usize = 64 * 1024;
+
+/// One file of a log, and which part of it.
+#[derive(Clone)]
+pub(super) struct Chapter {
+    pub(super) path: PathBuf,
+    pub(super) times: Times,
+    /// Where its part begins, in bytes of text.
+    pub(super) from: u64,
+    /// Where it ends; `None`: at its end.
+    to: Option<u64>,
+    file: Option<FileId>,
+    body: Body,
+}
+
+#[derive(Clone)]
+enum Body {
+    /// The file that is being written, open since its end was noted.
+    Current(Arc<File>),
+    Plain,
+    Packed(Compression),
+}
+
+/// An open chapter.
+pub(super) enum Text {
+    Plain { file: Arc<File>, from: u64, to: u64 },
+    Packed(Box<dyn BufRead>),
+}
+
+/// All chapters, oldest first. A file that is rotated while this is found out comes once.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn chapters(opened: &Opened) -> io::Result<Vec<Chapter>> {
+    let metadata = opened.file.metadata()?;
+    let current = Place { file: FileId::of(&metadata), offset: opened.end };
+    let modified = metadata.modified().map(millis)?;
+    let mut all: Vec<Chapter> = Vec::new();
+    for found in rotated(&opened.about.path)? {
+        let Ok(metadata) = std::fs::metadata(&found.path) else { continue };
+        let plain = found.compression.is_none();
+        all.push(Chapter {
+            path: found.path,
+            times: Times { after: None, before: metadata.modified().map(millis)? },
+            from: 0,
+            to: None,
+            file: plain.then(|| FileId::of(&metadata)),
+            body: found.compression.map_or(Body::Plain, Body::Packed),
+        });
+    }
+    let renamed =
+        std::fs::metadata(&opened.about.path).ok().map(|now| FileId::of(&now)) != Some(current.file);
+    if renamed {
+        // What was current when it was opened is among the rotated files now, and what comes behind it is none of this reader's.
+        match all.iter().position(|chapter| chapter.file == Some(current.file)) {
+            Some(position) => all.truncate(position),
+            None => all.retain(|chapter| chapter.times.before < modified),
+        }
+    }
+    all.push(Chapter {
+        path: opened.about.path.clone(),
+        times: Times { after: None, before: modified },
+        from: 0,
+        to: Some(current.offset),
+        file: Some(current.file),
+        body: Body::Current(Arc::clone(&opened.file)),
+    });
+    for index in 1..all.len() {
+        all[index].times.after = Some(all[index - 1].times.before);
+    }
+    Ok(all)
+}
+
+/// The rest of a log from here on; `None`: this place is not in it any more.
+pub(super) fn from_place(mut chapters: Vec<Chapter>, place: Place) -> Option<Vec<Chapter>> {
+    let index = chapters.iter().position(|chapter| chapter.file == Some(place.file))?;
+    let mut rest = chapters.split_off(index);
+    // A file that has been emptied meanwhile begins anew.
+    let length = rest[0].length().ok()?;
+    rest[0].from = if place.offset <= length { place.offset } else { 0 };
+    Some(rest)
+}
+
+/// What a run has written. Where its begin or end is in a file that cannot be recognised any more, because it was packed, the
+/// times of files bound it.
+pub(super) fn within(chapters: Vec<Chapter>, extent: &Extent) -> Vec<Chapter> {
+    let Extent { begin, end } = extent;
+    let mut rest = from_place(chapters.clone(), begin.place)
+        .unwrap_or_else(|| chapters.into_iter().filter(|chapter| chapter.times.before >= begin.at).collect());
+    if let Some(Mark { place, at }) = end {
+        match rest.iter().position(|chapter| chapter.file == Some(place.file)) {
+            Some(index) => {
+                rest.truncate(index + 1);
+                let to = rest[index].to.map_or(place.offset, |to| to.min(place.offset));
+                rest[index].to = Some(to);
+            }
+            None => rest.retain(|chapter| chapter.times.after.is_none_or(|after| after < *at)),
+        }
+    }
+    rest
+}
+
+impl Chapter {
+    fn length(&self) -> io::Result<u64> {
+        match self.to {
+            Some(to) => Ok(to),
+            None => Ok(std::fs::metadata(&self.path)?.len()),
+        }
+    }
+
+    /// Opens it. A file that was packed since it was found is read packed.
+    ///
+    /// # Errors
+    /// It cannot be opened; `Unsupported` for a kind of packing we cannot read.
+    pub(super) fn open(&self) -> io::Result<Text> {
+        let file = match &self.body {
+            Body::Current(file) => Arc::clone(file),
+            Body::Packed(compression) => return self.unpacked(&self.path, *compression),
+            Body::Plain => match File::open(&self.path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let mut packed = self.path.clone().into_os_string();
+                    packed.push(".gz");
+                    return self.unpacked(&PathBuf::from(packed), Compression::Gzip);
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let length = file.metadata()?.len();
+        let to = self.to.map_or(length, |to| to.min(length));
+        Ok(Text::Plain { file, from: self.from.min(to), to })
+    }
+
+    fn unpacked(&self, path: &PathBuf, compression: Compression) -> io::Result<Text> {
+        let file = BufReader::with_capacity(BLOCK, File::open(path)?);
+        let mut text = match compression {
+            Compression::Gzip => BufReader::with_capacity(BLOCK, MultiGzDecoder::new(file)),
+            Compression::Zstd => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        io::copy(&mut text.by_ref().take(self.from), &mut io::sink())?;
+        let left = self.to.map_or(u64::MAX, |to| to.saturating_sub(self.from));
+        Ok(Text::Packed(Box::new(text.take(left))))
+    }
+}
+
+impl Text {
+    /// From its beginning to its end.
+    ///
+    /// # Errors
+    /// Those of lseek(2).
+    pub(super) fn reader(self) -> io::Result<Box<dyn BufRead>> {
+        match self {
+            Self::Packed(reader) => Ok(reader),
+            Self::Plain { file, from, to } => {
+                // A descriptor of its own for each reader is not needed: nobody else seeks on this one.
+                let mut reader = BufReader::with_capacity(BLOCK, file);
+                reader.seek(SeekFrom::Start(from))?;
+                Ok(Box::new(reader.take(to - from)))
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A place in a log file, and the stretch of it that one run has written.
+//!
+//! Question answered here: *which byte of which file is meant, whatever it is called by now?* A file is known by its inode, so
+//! that a rename changes nothing. It may not open files.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A file, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(file: &Metadata) -> Self {
+        Self { device: file.dev(), inode: file.ino() }
+    }
+}
+
+/// So many bytes into a file. Written as three hexadecimal numbers, `device.inode.offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(super) file: FileId,
+    /// In bytes.
+    pub(super) offset: u64,
+}
+
+impl Place {
+    /// The end of this file now.
+    pub(super) fn end_of(file: &Metadata) -> Self {
+        Self { file: FileId::of(file), offset: file.len() }
+    }
+
+    /// So many bytes earlier.
+    pub(super) fn back(self, bytes: u64) -> Self {
+        Self { offset: self.offset.saturating_sub(bytes), ..self }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:x}.{:x}.{:x}", self.file.device, self.file.inode, self.offset)
+    }
+}
+
+/// This is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a place as a `position` tells it")]
+pub struct NoPlace;
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let mut numbers = text.split('.').map(|number| u64::from_str_radix(number, 16).map_err(|_| NoPlace));
+        let mut next = || numbers.next().unwrap_or(Err(NoPlace));
+        let place = Self { file: FileId { device: next()?, inode: next()? }, offset: next()? };
+        if numbers.next().is_some() { Err(NoPlace) } else { Ok(place) }
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A place and the moment at which a file ended there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Where.
+    pub place: Place,
+    /// When, in milliseconds since the epoch.
+    pub at: u64,
+}
+
+impl Mark {
+    /// A file ends there at this moment.
+    pub(super) fn now(place: Place) -> Self {
+        Self { place, at: millis(SystemTime::now()) }
+    }
+
+    /// A clock may stand still, or be set back.
+    fn precedes(&self, other: &Self) -> bool {
+        if self.place.file == other.place.file {
+            self.place.offset < other.place.offset
+        } else {
+            self.at < other.at
+        }
+    }
+}
+
+/// What one run has written of a log. Others may have written in between, where they share the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Where it began.
+    pub begin: Mark,
+    /// Where it ended; `None`: it goes on.
+    pub end: Option<Mark>,
+}
+
+impl Extent {
+    /// The smallest one that holds both.
+    pub(super) fn hull(self, other: Self) -> Self {
+        let begin = if other.begin.precedes(&self.begin) { other.begin } else { self.begin };
+        let end = self.end.zip(other.end).map(|(one, two)| if one.precedes(&two) { two } else { one });
+        Self { begin, end }
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_travel_as_text() {
+        let place = Place { file: FileId { device: 0x1f, inode: u64::MAX }, offset: 10 };
+        assert_eq!(place.to_string(), "1f.ffffffffffffffff.a");
+        assert_eq!(place.to_string().parse(), Ok(place));
+        assert_eq!(serde_json::from_str::<Place>("\"1f.ffffffffffffffff.a\"").unwrap(), place);
+        for text in ["", "1.2", "1.2.3.4", "1.2.x", "1.2.10000000000000000", "1..2"] {
+            assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
+        }
+    }
+}
