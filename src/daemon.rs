@@ -16,11 +16,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use supd_keeper::Notifier;
+use supd_keeper::{Handover, Notifier, Options};
 
 mod handover;
-
-use supd_keeper::{Handover, Options};
 
 use crate::home::Home;
 use crate::supervisor;
@@ -97,6 +95,8 @@ fn supervise(home: Home) -> ExitCode {
         .with_ansi(false)
         .with_target(false)
         .with_writer(io::stderr)
+        // By default it tells of a line that it cannot write with `eprintln`, which panics where nothing can be written.
+        .log_internal_errors(false)
         .init();
     supervisor::run(home)
 }

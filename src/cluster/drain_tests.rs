@@ -152,6 +152,20 @@ async fn an_answer_that_insists_on_keeping_the_connection_alive() {
 }
 
 #[tokio::test]
+async fn told_twice() {
+    let Some(mut parent) = gentle(Balance::Shared) else { return };
+    parent.start(1, true, APP);
+    let port = parent.listening(1).await.port();
+    let [mut slow, mut quick] = std::array::from_fn(|_| Client::connect(port).expect("connected"));
+    slow.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+    assert_eq!(quick.ask("/", Shape::PerRequest), Ok(Next::IsLast), "so the other has been accepted before");
+    drain(&mut parent, 1).await;
+    parent.disconnect(1);
+    assert_eq!(parent.ended(1).await, Some(0));
+    assert_eq!(slow.answer(), Ok(Next::IsLast));
+}
+
+#[tokio::test]
 async fn shutdown_is_heard_by_a_worker_that_has_nothing_to_finish() {
     let Some(mut parent) = gentle(Balance::Shared) else { return };
     parent.start(1, true, "process.on('message', (text) => process.exit(text === 'shutdown' ? 7 : 8))");

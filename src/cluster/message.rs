@@ -102,14 +102,16 @@ pub enum ToWorker {
         socket: Result<Arc<OwnedFd>, Errno>,
     },
     /// A Node cluster worker is to stop accepting and to finish what is in flight. When its servers have closed it
-    /// closes its end ([`Ended::Closed`]); it exits when nothing else keeps it.
+    /// closes its end ([`Ended::Closed`]); it exits when nothing else keeps it. To be told once: a worker that is not
+    /// [`FromWorker::Preloaded`] closes its end at the second, whatever is in flight. [`Ports::leave`](super::Ports::leave) comes first.
     Disconnect,
     /// The JSON string `"shutdown"` (PM2's `shutdown_with_message`).
     Shutdown,
     /// Both in one piece: after [`ToWorker::Disconnect`] alone an idle worker would hear no `"shutdown"` any more.
     DisconnectAndShutdown,
-    /// A connected TCP socket, to be served by the first HTTP server of a worker that is [`FromWorker::Preloaded`]. Sent
-    /// once; it is closed if the worker cannot take it or has no such server.
+    /// A connected TCP socket, to be served by the first HTTP server (neither TLS nor HTTP/2) of a worker that is
+    /// [`FromWorker::Preloaded`]; in any other it would stay open unserved. It is sent once, and closed if the worker
+    /// cannot take it or has no such server.
     Connection {
         /// Our duplicate is closed when it has left.
         socket: OwnedFd,

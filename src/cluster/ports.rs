@@ -210,9 +210,13 @@ impl Ports {
         self.ports.iter().filter(move |(_, port)| port.users.contains_key(&run)).map(|(key, _)| key)
     }
 
-    /// Where a socket is bound, if that was asked for: a free port that was found for it is not.
-    pub fn fixed(&self, key: &PortKey) -> Option<&Endpoint> {
-        self.ports.get(key).filter(|port| !port.asked.is_random()).map(|port| &port.bound)
+    /// Where the app has sockets that this run of this worker could use and does not. A free port that was found for
+    /// somebody is not among them.
+    pub fn not_used_by(&self, run: RunId, app: &AppName, seat: Seat) -> impl Iterator<Item = &Endpoint> {
+        let all =
+            self.ports.values().filter(move |port| port.app == *app && port.seat.is_none_or(|of| of == seat));
+        all.filter(move |port| !port.asked.is_random() && !port.users.contains_key(&run))
+            .map(|port| &port.bound)
     }
 
     /// The sockets of an app and where they are bound.

@@ -1,9 +1,9 @@
 'use strict';
 // supd loads this into Node's cluster workers. Until the worker is told to leave it only listens on the IPC channel.
 //
-// `disconnect` makes the cluster module close every server. What it leaves open are kept-alive connections, or (since
-// Node 19) it cuts the silent ones at once, perhaps under a request that is on its way. So from then on each next answer
-// says `Connection: close`, and a connection is cut only after it has been silent for about a second.
+// `disconnect` makes the cluster module close every server. Kept-alive connections then stay open for as long as their
+// clients like, or (since Node 19) the silent ones are cut at once, perhaps under a request that is on its way. So from
+// then on each next answer says `Connection: close`, and what is silent for about a second is cut.
 
 if (typeof process.send !== 'function' || process.versions.bun || process.versions.deno) return; // Or a worker thread.
 
@@ -88,8 +88,11 @@ function adopt(connection) {
     else connection.close();
 }
 
-process.prependListener('internalMessage', harmless(({ cmd, act }, handle) => {
-    if (cmd === 'NODE_CLUSTER' && act === 'disconnect') drain();
-    if (cmd === 'NODE_SUPD_CONNECTION' && handle) adopt(handle);
+let draining = false;
+process.prependListener('internalMessage', harmless((message, handle) => {
+    if (message.cmd === 'NODE_SUPD_CONNECTION' && handle) return adopt(handle);
+    if (message.cmd !== 'NODE_CLUSTER' || message.act !== 'disconnect') return;
+    if (draining) message.act = 'again'; // Heard twice, it would close the channel before the servers are done.
+    else draining = true, drain();
 }));
 process.send({ cmd: 'NODE_SUPD_PRELOADED' }, () => {});

@@ -80,6 +80,8 @@ pub(crate) enum Proof {
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
+    /// Tell the run to accept nothing more.
+    Drain,
     /// Ask the run to go, in the app's way.
     Stop,
     /// Ask what is left of it to go.
@@ -157,9 +159,11 @@ impl Phase {
             (Self::Starting { .. }, Deadline) if silence_is_consent(spec, proof) => {
                 Step::Go(Self::Ready { since: now }, None)
             }
-            (Self::Starting { .. }, Deadline | Hopeless) => {
-                Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop)
-            }
+            // It may have accepted something before it has told, or although it is not well.
+            (Self::Starting { .. }, Deadline | Hopeless) => match spec.farewell() {
+                Some(limit) => Step::Late(Self::Draining { until: now + limit }, Order::Drain),
+                None => Step::Late(Self::Stopping { kill_at: now + spec.kill_timeout }, Order::Stop),
+            },
             (Self::Starting { until }, MoreTime(more)) => {
                 Step::Go(Self::Starting { until: until.max(now + *more) }, None)
             }

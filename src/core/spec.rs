@@ -38,6 +38,13 @@ pub struct Spec {
     pub watch: Duration,
 }
 
+impl Spec {
+    /// How long a run may drain where somebody waits for its end, or it does not work anyway: no longer than a stop takes.
+    pub(crate) fn farewell(&self) -> Option<Duration> {
+        self.drain.map(|limit| limit.min(self.kill_timeout)).filter(|limit| !limit.is_zero())
+    }
+}
+
 fn one() -> u32 {
     1
 }

@@ -103,6 +103,11 @@ impl Supervisor {
         self.apps.get(app)?.previous
     }
 
+    /// The version of an app that was proven last; a rollout may be moving it to another.
+    pub fn proven(&self, app: &AppName) -> Option<RevisionId> {
+        self.apps.get(app).map(|app| app.goal.revision)
+    }
+
     /// How many workers of how many a rollout in progress has moved.
     pub fn progress(&self, app: &AppName) -> Option<(u32, u32)> {
         let app = self.apps.get(app)?;

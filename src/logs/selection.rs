@@ -55,8 +55,13 @@ impl Selection {
         self.grep.as_ref().is_none_or(|grep| grep.is_match(text))
     }
 
-    /// Whether a file may hold wanted lines at all.
-    pub(super) fn reaches(&self, times: Times) -> bool {
+    /// Whether a file may hold wanted lines at all. Only its end is trusted: where it begins is when the file before it was
+    /// written last, which somebody may have touched since.
+    pub(super) fn may_be_in(&self, times: Times) -> bool {
+        self.since.is_none_or(|since| times.before >= since)
+    }
+
+    fn reaches(&self, times: Times) -> bool {
         let late_enough = self.since.is_none_or(|since| times.before >= since);
         let early_enough = self.until.zip(times.after).is_none_or(|(until, after)| after <= until);
         late_enough && early_enough

@@ -100,7 +100,7 @@ impl Tail {
                 Some(extent) => within(chapters, extent),
                 None => chapters,
             };
-            chapters.retain(|chapter| self.wanted.selection.reaches(chapter.times));
+            chapters.retain(|chapter| self.wanted.selection.may_be_in(chapter.times));
             return Ok(Begin::There(self.last(chapters)));
         }
         let places = self.wanted.from.iter();

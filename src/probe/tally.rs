@@ -32,6 +32,11 @@ impl Tally {
         }
     }
 
+    /// Whether there has been a finding.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+
     /// Counts one answer; whether it makes a finding that has not been told yet.
     pub(super) fn count(&mut self, passed: bool) -> bool {
         self.in_a_row = if passed == self.last { self.in_a_row.saturating_add(1) } else { 1 };

@@ -15,6 +15,9 @@ use super::{Finding, Outgoing, Role, Target};
 /// However short an interval is declared, the loop is left alone for so long.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
+/// The first pause of a program that is starting; each further one is twice as long.
+const HURRY: Duration = Duration::from_millis(50);
+
 /// A probe at work. Dropping it ends it: a command that is running is killed.
 #[derive(Debug)]
 #[must_use = "dropping it ends the probe"]
@@ -91,13 +94,28 @@ impl Round {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            let answer = asked.ask().await;
+            let mut answer = asked.ask().await;
+            if !answer.passed && !self.tally.is_told() && self.role != Role::Live {
+                answer = self.hurry(&mut asked, answer).await;
+            }
             let is_news = self.tally.count(answer.passed);
             self.note.send_replace(Some(answer.clone()));
             if is_news && !self.tell(answer) {
                 return;
             }
         }
+    }
+
+    /// Most programs are up long before the first interval is over, and somebody waits for them: until then they are asked
+    /// more often. Of all these answers one counts.
+    async fn hurry(&self, asked: &mut impl Ask, mut answer: Answer) -> Answer {
+        let mut pause = HURRY;
+        while !answer.passed && Instant::now() + pause < self.first + self.period {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            answer = asked.ask().await;
+        }
+        answer
     }
 
     /// Whether to go on.
@@ -182,8 +200,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_check_waits_and_the_others_follow_in_step() {
-        let mut scene = scene(Role::Ready, 0, &[('-', 10), ('-', 990), ('+', 0), ('+', 0)]);
+        let mut scene = scene(Role::Live, 0, &[('-', 10), ('-', 990), ('+', 0), ('+', 0)]);
         assert_eq!(scene.times().await, [3000, 4000, 5000, 6000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_starting_is_asked_more_often_within_the_first_interval() {
+        let mut late = scene(Role::Ready, 0, &[('-', 0); 8]);
+        assert_eq!(late.times().await, [3000, 3050, 3150, 3350, 3750, 4000, 5000]);
+        let mut early = scene(Role::Startup, 0, &[('-', 0), ('-', 0), ('+', 0)]);
+        assert_eq!(early.finding().await, Some(true));
+        assert_eq!(early.start.elapsed().as_millis(), 3150);
+        // With a threshold of two the second regular answer fails it, not the second of all.
+        let mut failed = scene(Role::Startup, 0, &[('-', 0); 8]);
+        assert_eq!(failed.finding().await, Some(false));
+        assert_eq!(failed.start.elapsed().as_millis(), 4000);
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_long_check_the_next_one_comes_at_once_and_later_ones_in_step() {
-        let mut scene = scene(Role::Ready, 3000, &[('-', 2300), ('+', 0), ('+', 0)]);
+        let mut scene = scene(Role::Live, 3000, &[('-', 2300), ('+', 0), ('+', 0)]);
         assert_eq!(scene.times().await, [0, 2300, 3000, 4000]);
     }
 
@@ -212,7 +243,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_does_not_count_can_still_be_seen() {
-        let mut scene = scene(Role::Ready, 3000, &[('-', 0)]);
+        let mut scene = scene(Role::Live, 3000, &[('-', 0)]);
         assert_eq!(scene.times().await, [0, 1000]);
         assert_eq!(scene.watch.last_answer().as_deref(), Some("answer -"));
         assert!(scene.findings.try_recv().is_err());
@@ -220,8 +251,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_startup_probe_ends_with_its_finding() {
-        for (answers, found) in [([('-', 0), ('-', 0)], false), ([('-', 0), ('+', 0)], true)] {
-            let mut scene = scene(Role::Startup, 3000, &answers);
+        for (answers, found) in [(&[('-', 0); 8][..], false), (&[('-', 0), ('+', 0)][..], true)] {
+            let mut scene = scene(Role::Startup, 3000, answers);
             assert_eq!(scene.finding().await, Some(found));
             assert_eq!(scene.finding().await, None);
         }

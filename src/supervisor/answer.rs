@@ -157,12 +157,12 @@ impl Shell {
             None => {}
             Some(WhichRun::This) => {
                 for file in &mut files {
-                    file.extent = file.worker.and_then(|worker| self.outputs.latest(worker, file.stream));
+                    file.extent = file.worker.and_then(|worker| self.extents.latest(worker, file.stream));
                 }
             }
             Some(WhichRun::Previous) => {
                 for file in &mut files {
-                    file.extent = file.worker.and_then(|worker| self.outputs.previous(worker, file.stream));
+                    file.extent = file.worker.and_then(|worker| self.extents.previous(worker, file.stream));
                 }
                 files.retain(|file| file.extent.is_some());
                 if files.is_empty() {

@@ -15,12 +15,12 @@ use tokio::sync::watch;
 
 use super::accept::accept_again;
 use super::events::Events;
+use super::extents::Extents;
 use super::figures::Figures;
 use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
 use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
-use super::outputs::Outputs;
 use super::requests::Requests;
 use super::revision::Revision;
 use super::snapshot::{Revisions, Snapshot};
@@ -53,7 +53,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
-        outputs: Outputs::default(),
+        extents: Extents::default(),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -63,6 +63,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         keeper,
         keeper_facts: handover.facts.clone(),
         logs,
+        outputs: BTreeMap::new(),
         ports: Ports::default(),
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
@@ -191,10 +192,11 @@ impl Shell {
             self.checks.entry(run).or_default().words = words;
         }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
-        self.outputs = snapshot.outputs;
+        self.extents = snapshot.extents;
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);
+        self.take_ebbing(snapshot.outputs, &handover.descriptors);
         // What the predecessor had not written down yet is written down now.
         self.ledger.change();
         let runs = handover.runs.len();

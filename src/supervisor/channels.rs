@@ -7,7 +7,7 @@ use supd_keeper::protocol;
 use super::revision::Revision;
 use super::turn::{Receipt, Shell};
 use crate::cluster::bind::deepen;
-use crate::cluster::{Asker, Delivery, Ended, FromWorker, PortKey, Seat, ServerQuery, ToWorker};
+use crate::cluster::{Asker, Delivery, Ended, Endpoint, FromWorker, Seat, ServerQuery, ToWorker};
 
 impl Shell {
     /// Handles one line of a channel. Its receipt is signed with the next snapshot, so that no line is lost with us.
@@ -80,22 +80,21 @@ impl Shell {
         }
     }
 
-    /// The addresses on which the ready run beside this one listens and this one does not. A declaration with another
-    /// `PORT` wants it otherwise, and a random port cannot be the same.
+    /// The addresses that the app had when its version was proven and on which this run, which is to take over in a reload,
+    /// does not listen. A declaration with another `PORT` or `listen` wants it otherwise, and a random port cannot be the same.
     fn not_listened_on(&self, run: RunId, revision: &Revision) -> Vec<String> {
-        let starting = |phase| matches!(phase, Phase::Starting { .. } | Phase::Spawning { .. });
-        let awaited = self.core.run(run).is_some_and(|(_, _, _, view)| starting(view.phase));
-        let before = self.core.neighbour(run).filter(|_| awaited);
-        let Some((before, other)) = before.and_then(|before| Some((before, self.revision_of(before)?)))
-        else {
-            return Vec::new();
-        };
-        if port_variable(&other) != port_variable(revision) {
+        let Some((app, _, instance, view)) = self.core.run(run) else { return Vec::new() };
+        let starting = matches!(view.phase, Phase::Starting { .. } | Phase::Spawning { .. });
+        let takes_over = self.core.progress(app).is_some() || self.core.neighbour(run).is_some();
+        let proven = self.core.proven(app).and_then(|id| self.revision(app, id));
+        let Some(proven) = proven.filter(|_| starting && takes_over) else { return Vec::new() };
+        if port_variable(proven) != port_variable(revision) {
             return Vec::new();
         }
-        let own: Vec<&PortKey> = self.ports.used_by(protocol::RunId(run.0)).collect();
-        let needed = self.ports.used_by(protocol::RunId(before.0)).filter(|key| !own.contains(key));
-        needed.filter_map(|key| self.ports.fixed(key)).map(ToString::to_string).collect()
+        let declared: Vec<Endpoint> = proven.declaration.listen.iter().map(Endpoint::from).collect();
+        let name = &revision.declaration.name;
+        let missing = self.ports.not_used_by(protocol::RunId(run.0), name, Seat(instance));
+        missing.filter(|endpoint| !declared.contains(endpoint)).map(ToString::to_string).collect()
     }
 
     /// Node's own listen(2) has cut the accept queue of the shared socket to 511; connections that wait while workers

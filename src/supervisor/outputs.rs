@@ -1,134 +1,114 @@
-//! Where in the log files the output of the latest runs is.
+//! Is the output of a run that has ended on disk?
 //!
-//! Question answered here: *which part of its logs has this run written?* It is known for a few runs of each worker, for as long as
-//! snapshots are handed on: not over a restart of the daemon.
+//! Until it is, the keeper is not told to forget the run, for with the run it drops its end of the pipes. A successor
+//! whose core knows nothing of that run any more learns from the snapshot where its last words belong.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_api::Stream;
-use supd_keeper::protocol::RunId;
+use supd_api::{AppName, Stream};
+use supd_core::RunId;
+use supd_keeper::protocol::{self, DescriptorName, Order};
 
-use crate::logs::{Extent, Mark, Source};
+use super::turn::Shell;
+use crate::logs::Source;
 
-/// The present run and the one before.
-const KEPT: usize = 2;
-
-/// By worker id, the latest run last.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Outputs(BTreeMap<u32, VecDeque<Output>>);
-
+/// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Output {
-    run: RunId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    out: Option<Extent>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    err: Option<Extent>,
+pub(super) struct Output {
+    pub(super) app: AppName,
+    pub(super) worker: u32,
+    pub(super) out_file: Option<PathBuf>,
+    pub(super) error_file: Option<PathBuf>,
+    #[serde(skip)]
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// More may come.
+    #[default]
+    Flowing,
+    /// Its pipes have been read to their ends.
+    Complete,
+    /// The run is no more; what is in its pipes is being carried away.
+    Ebbing,
 }
 
 impl Output {
-    fn of(&mut self, stream: Stream) -> &mut Option<Extent> {
-        match stream {
-            Stream::Out => &mut self.out,
-            Stream::Err => &mut self.err,
-        }
-    }
-
-    fn extent(&self, stream: Stream) -> Option<Extent> {
-        match stream {
-            Stream::Out => self.out,
-            Stream::Err => self.err,
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        self.out.iter().chain(&self.err).all(|extent| extent.end.is_some())
+    pub(super) fn new(
+        app: AppName,
+        worker: u32,
+        out_file: Option<PathBuf>,
+        error_file: Option<PathBuf>,
+    ) -> Self {
+        Self { app, worker, out_file, error_file, state: State::Flowing }
     }
 }
 
-impl Outputs {
-    /// A run writes from here on. `false`: that is known, from a predecessor who saw it begin.
-    pub(super) fn begun(&mut self, source: &Source, mark: Mark) -> bool {
-        let runs = self.0.entry(source.worker).or_default();
-        let index = runs.iter().position(|output| output.run == source.run).unwrap_or_else(|| {
-            runs.push_back(Output { run: source.run, out: None, err: None });
-            runs.drain(..runs.len().saturating_sub(KEPT));
-            runs.len() - 1
-        });
-        let extent = runs[index].of(source.stream);
-        let new = extent.is_none();
-        extent.get_or_insert(Extent { begin: mark, end: None });
-        new
-    }
-
-    /// It has written everything.
-    pub(super) fn ended(&mut self, source: &Source, mark: Mark) {
-        let mut runs = self.0.get_mut(&source.worker).into_iter().flatten();
-        if let Some(extent) =
-            runs.find(|output| output.run == source.run).and_then(|output| output.of(source.stream).as_mut())
+impl Shell {
+    /// Carries what comes out of these pipes into its files.
+    pub(super) fn follow(&mut self, run: RunId, output: Output, out: &Arc<OwnedFd>, err: &Arc<OwnedFd>) {
+        for (stream, pipe, file) in
+            [(Stream::Out, out, &output.out_file), (Stream::Err, err, &output.error_file)]
         {
-            extent.end = Some(mark);
-        }
-    }
-
-    /// Forgets all workers but these.
-    pub(super) fn retain(&mut self, exists: impl Fn(u32) -> bool) {
-        self.0.retain(|worker, _| exists(*worker));
-    }
-
-    /// What the latest run of this worker has written, whether it still goes on or not.
-    pub(super) fn latest(&self, worker: u32, stream: Stream) -> Option<Extent> {
-        self.0.get(&worker)?.back()?.extent(stream)
-    }
-
-    /// What the latest run that has ended had written.
-    pub(super) fn previous(&self, worker: u32, stream: Stream) -> Option<Extent> {
-        self.0.get(&worker)?.iter().rev().find(|output| output.has_ended())?.extent(stream)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use supd_api::AppName;
-
-    use super::*;
-
-    fn source(run: u64, stream: Stream) -> Source {
-        Source { run: RunId(run), app: AppName::new("web").expect("a name"), worker: 4, stream }
-    }
-
-    fn mark(at: u64) -> Mark {
-        Mark { place: format!("1.2.{at:x}").parse().expect("a place"), at }
-    }
-
-    #[test]
-    fn the_present_run_and_the_one_before_are_known() {
-        let mut outputs = Outputs::default();
-        for run in 1..=3 {
-            assert!(outputs.begun(&source(run, Stream::Out), mark(run * 10)));
-            assert!(
-                !outputs.begun(&source(run, Stream::Out), mark(run * 10 + 1)),
-                "a successor tells it again"
-            );
-            assert!(outputs.begun(&source(run, Stream::Err), mark(run * 10)));
-            if run < 3 {
-                outputs.ended(&source(run, Stream::Out), mark(run * 10 + 5));
-                assert_ne!(
-                    outputs.previous(4, Stream::Out).map(|it| it.begin),
-                    Some(mark(run * 10)),
-                    "half ended"
-                );
-                outputs.ended(&source(run, Stream::Err), mark(run * 10 + 5));
+            let source = Source {
+                run: protocol::RunId(run.0),
+                app: output.app.clone(),
+                worker: output.worker,
+                stream,
+            };
+            match pipe.try_clone() {
+                Ok(pipe) => self.logs.attach(source, pipe, file.clone()),
+                Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }
-        let text = serde_json::to_string(&outputs).expect("JSON");
-        let mut outputs: Outputs = serde_json::from_str(&text).expect("what was written");
-        assert_eq!(outputs.latest(4, Stream::Out), Some(Extent { begin: mark(30), end: None }));
-        assert_eq!(outputs.previous(4, Stream::Err), Some(Extent { begin: mark(20), end: Some(mark(25)) }));
-        assert_eq!((outputs.latest(5, Stream::Out), outputs.previous(5, Stream::Out)), (None, None));
-        outputs.retain(|_| false);
-        assert_eq!(outputs.latest(4, Stream::Out), None);
+        self.outputs.insert(run, output);
+    }
+
+    /// Nothing of this run is left: the keeper forgets it as soon as its last words are on disk.
+    pub(super) fn let_ebb(&mut self, run: RunId) {
+        match self.outputs.get_mut(&run) {
+            Some(Output { state: State::Ebbing, .. }) => return,
+            Some(Output { state: state @ State::Flowing, .. }) => *state = State::Ebbing,
+            Some(Output { state: State::Complete, .. }) | None => self.forget_output(run),
+        }
+        self.logs.release(protocol::RunId(run.0));
+    }
+
+    /// Both streams of a run have been read to their ends.
+    pub(super) fn on_drained(&mut self, run: RunId) {
+        match self.outputs.get_mut(&run) {
+            Some(Output { state: state @ State::Flowing, .. }) => *state = State::Complete,
+            Some(Output { state: State::Ebbing, .. }) => self.forget_output(run),
+            Some(Output { state: State::Complete, .. }) | None => {}
+        }
+    }
+
+    fn forget_output(&mut self, run: RunId) {
+        self.outputs.remove(&run);
+        self.unsaved = true;
+        self.keeper.order(Order::Forget { run: protocol::RunId(run.0) }, Vec::new());
+    }
+
+    /// Goes on with what a predecessor had not carried away when its core forgot the run.
+    pub(super) fn take_ebbing(
+        &mut self,
+        outputs: Vec<(RunId, Output)>,
+        descriptors: &BTreeMap<DescriptorName, Arc<OwnedFd>>,
+    ) {
+        for (run, output) in outputs {
+            let kept = protocol::RunId(run.0);
+            let ends =
+                (descriptors.get(&DescriptorName::Out(kept)), descriptors.get(&DescriptorName::Err(kept)));
+            // Those that the core knows are followed already.
+            if let ((Some(out), Some(err)), false) = (ends, self.outputs.contains_key(&run)) {
+                self.follow(run, output, out, err);
+                self.let_ebb(run);
+            }
+        }
     }
 }

@@ -11,11 +11,11 @@ use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 use super::environment::{Place, environment};
 use super::launch::{Ends, launch};
 use super::ledger::{Entry, Ledger};
+use super::outputs::Output;
 use super::revision::Revision;
 use super::turn::Shell;
 use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
-use crate::logs::Source;
 use crate::{notify, resolve};
 
 /// What is to be started.
@@ -83,16 +83,9 @@ impl Shell {
     /// Follows a run's output and channel. The keeper has duplicates of these ends.
     pub(super) fn attach(&mut self, run: RunId, worker: WorkerId, revision: &Revision, ends: &Ends) {
         let app = &revision.declaration;
-        for (stream, pipe) in [(Stream::Out, &ends.out), (Stream::Err, &ends.err)] {
-            match pipe.try_clone() {
-                Ok(pipe) => {
-                    let run = protocol::RunId(run.0);
-                    let source = Source { run, app: app.name.clone(), worker: worker.0, stream };
-                    self.logs.attach(source, pipe, paths::log_file(&self.home, app, worker.0, stream));
-                }
-                Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
-            }
-        }
+        let file = |stream| paths::log_file(&self.home, app, worker.0, stream);
+        let output = Output::new(app.name.clone(), worker.0, file(Stream::Out), file(Stream::Err));
+        self.follow(run, output, &ends.out, &ends.err);
         self.listen_to(run, revision, ends);
         if let Some(end) = &ends.channel {
             let opened = end
@@ -151,12 +144,11 @@ impl Shell {
 
     fn forget(&mut self, run: RunId) {
         let kept = protocol::RunId(run.0);
-        self.logs.release(kept);
         self.channels.remove(&run);
         self.checks.remove(&run);
         self.ports.release(kept);
         self.figures.forget(run);
-        self.keeper.order(Order::Forget { run: kept }, Vec::new());
+        self.let_ebb(run);
     }
 
     /// Why a start failed, in words that name the thing.

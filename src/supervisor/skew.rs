@@ -70,7 +70,8 @@ fn the_ledger_of_version_0_1() {
             (entry.revision.declaration.name.to_string(), seats.collect::<Vec<_>>())
         })
         .collect();
-    let expected: [(&str, &[(u32, u32, bool)]); 8] = [
+    type Seats = &'static [(u32, u32, bool)];
+    let expected: [(&str, Seats); 8] = [
         ("cluster", &[(2, 0, true), (3, 1, true)]),
         ("errored", &[(7, 0, true)]),
         ("hello", &[(0, 0, true), (1, 1, true)]),

@@ -11,7 +11,8 @@ use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
 use super::checks::Words;
-use super::outputs::Outputs;
+use super::extents::Extents;
+use super::outputs::Output;
 use super::revision::Revision;
 use super::spec::spec;
 use super::turn::Shell;
@@ -32,7 +33,9 @@ pub(super) struct Snapshot {
     #[serde(default)]
     pub(super) words: Vec<(RunId, Words)>,
     #[serde(default)]
-    pub(super) outputs: Outputs,
+    pub(super) extents: Extents,
+    #[serde(default)]
+    pub(super) outputs: Vec<(RunId, Output)>,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -112,7 +115,8 @@ impl Shell {
                 .collect(),
             ports: self.ports.clone(),
             words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
-            outputs: self.outputs.clone(),
+            extents: self.extents.clone(),
+            outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

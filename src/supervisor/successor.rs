@@ -52,7 +52,8 @@ struct Verdict {
     supd: String,
 }
 
-/// The role `supd check-state`: reads a [`State`] from standard input and says whether this program could go on from it.
+/// The role `supd check-state`: reads the state of a daemon from standard input and says whether this program could go on
+/// from it.
 pub fn check_state() -> ExitCode {
     match read_state() {
         Ok(()) => {
@@ -128,16 +129,12 @@ fn inspect(binary: &Path) -> Result<PathBuf, Fault> {
     if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
         return Err(Fault::new(FaultCode::Invalid, format!("{shown} is not an executable file")));
     }
-    if geteuid().is_root() {
-        if let Some(open) = program.ancestors().find(|part| is_open_to_others(part)) {
-            let text = format!(
-                "{shown}: others than root could replace it, for {} is theirs to write",
-                open.display()
-            );
-            return Err(Fault::new(FaultCode::Forbidden, text).hint(
-                "a daemon of root executes only what root alone can change; install it in /usr/bin, say",
-            ));
-        }
+    let open = program.ancestors().find(|part| is_open_to_others(part));
+    if let Some(open) = open.filter(|_| geteuid().is_root()) {
+        let open = open.display();
+        let text = format!("{shown}: others than root could replace it, for {open} is theirs to write");
+        return Err(Fault::new(FaultCode::Forbidden, text)
+            .hint("a daemon of root executes only what root alone can change; install it in /usr/bin, say"));
     }
     Ok(program)
 }

@@ -12,12 +12,13 @@ use tokio::sync::watch;
 
 use super::checks::Checks;
 use super::events::Events;
+use super::extents::Extents;
 use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
 use super::now;
-use super::outputs::Outputs;
+use super::outputs::Output;
 use super::requests::Requests;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
@@ -53,13 +54,15 @@ pub(super) struct Shell {
     pub(super) keeper: Keeper,
     pub(super) keeper_facts: KeeperFacts,
     pub(super) logs: Logs,
+    /// Where the output of each run goes, until it is there.
+    pub(super) outputs: BTreeMap<RunId, Output>,
     pub(super) ports: Ports,
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
     pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
     pub(super) events: Events,
-    pub(super) outputs: Outputs,
+    pub(super) extents: Extents,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -143,16 +146,16 @@ impl Shell {
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Drained { run } => tracing::debug!("the output of run {} is complete", run.0),
             Notice::Begun { source, mark } => {
                 let workers: BTreeSet<u32> = self.core.view(now().mono).map(|seat| seat.worker.0).collect();
-                self.outputs.retain(|worker| workers.contains(&worker));
-                self.unsaved |= self.outputs.begun(&source, mark);
+                self.extents.retain(|worker| workers.contains(&worker));
+                self.unsaved |= self.extents.begun(&source, mark);
             }
             Notice::Ended { source, mark } => {
-                self.outputs.ended(&source, mark);
+                self.extents.ended(&source, mark);
                 self.unsaved = true;
             }
+            Notice::Drained { run } => self.on_drained(RunId(run.0)),
             Notice::Trouble { path, error } => {
                 tracing::error!("{} cannot be written: {error}", path.display())
             }

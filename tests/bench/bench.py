@@ -2,8 +2,8 @@
 """Speed and memory of supd against bounds and peers that are measured in the same run.
 
     cargo build --release --bins
-    tests/bench/bench.py                    # everything, about a quarter of an hour
-    tests/bench/bench.py list start         # some of: memory list start crash cluster takeover
+    tests/bench/bench.py                    # everything, about half an hour
+    tests/bench/bench.py list start         # some of: memory list start crash cluster takeover reload gap
     tests/bench/bench.py --rounds 5 cluster
 
 Needs Linux, Python 3.9, and wrk and node on the PATH. PM2 is compared with when `pm2` is on the PATH too. By hand only, never
@@ -22,6 +22,7 @@ from statistics import median
 
 sys.dont_write_bytecode = True
 
+import reloads
 from contestants import Inherited, Pm2, Supd, answering
 from measure import Load, bare_start, milliseconds, open_files, processor_seconds, pss, sleeps, whole_process
 
@@ -237,6 +238,20 @@ def takeover_of(supd):
     print(f"requests that failed: {failed} of {requests}; workers are the same: {same}")
 
 
+def reload(options):
+    """The time a reload of four workers takes, and what clients notice of it."""
+    def measure(contestants):
+        reloads.reload_time(contestants, options, row)
+        reloads.reload_noticed(contestants, options, row)
+
+    with_supd(options, lambda supd: with_pm2(lambda pm2: measure([supd, pm2]), otherwise=lambda: measure([supd])))
+
+
+def gap(options):
+    """What clients notice when the supervisor is killed."""
+    with_supd(options, lambda supd: reloads.gap(supd, options, row))
+
+
 def with_supd(options, measure):
     supd = Supd(options.binaries)
     try:
@@ -256,7 +271,8 @@ def with_pm2(measure, otherwise=lambda: None):
         pm2.close()
 
 
-MEASUREMENTS = {"memory": memory, "list": list_, "start": start, "crash": crash, "cluster": cluster, "takeover": takeover}
+MEASUREMENTS = {"memory": memory, "list": list_, "start": start, "crash": crash, "cluster": cluster, "takeover": takeover,
+                "reload": reload, "gap": gap}
 
 
 def main():
@@ -266,6 +282,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=31, help="how often contestants take turns (default 31)")
     parser.add_argument("--seconds", type=int, default=1, help="length of one round of load (default 1)")
     parser.add_argument("--restarts", type=int, default=10_000)
+    parser.add_argument("--reloads", type=int, default=5, help="how often what concerns reloads is measured (default 5)")
     options = parser.parse_args()
     unknown = set(options.measurements) - set(MEASUREMENTS)
     if unknown:

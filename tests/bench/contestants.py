@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -38,10 +39,14 @@ class Daemon:
         file.write_text(json.dumps({"apps": [app]}))
         return str(file)
 
-    def serve(self, workers):
+    def serve(self, workers, **variables):
         self.port = free_port()
-        app = {"script": str(SERVER), "instances": workers, "exec_mode": "cluster", "env": {"PORT": self.port}}
+        environment = {"PORT": self.port} | variables
+        app = {"script": str(SERVER), "instances": workers, "exec_mode": "cluster", "env": environment}
         self.ctl("start", self.declare(name="http", **app))
+
+    def reload(self):
+        self.ctl("reload", "http")
 
     def workers(self):
         return json.loads(self.ctl("jlist").splitlines()[-1])
@@ -109,9 +114,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def answering(port, workers):
+def answering(port, workers, patience=30):
     """Waits until so many workers have answered."""
-    seen = set()
+    seen, until = set(), time.monotonic() + patience
     while len(seen) < workers:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
-            seen.add(json.load(answer)["pid"])
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=patience) as answer:
+                seen.add(json.load(answer)["pid"])
+        except urllib.error.URLError:
+            # PM2 does not wait until they listen.
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)

@@ -1,8 +1,10 @@
 """How things are measured: time, memory, descriptors, wake-ups, requests."""
 
+import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -69,3 +71,16 @@ class Load:
         failures = re.search(r"Socket errors: (.*)", text), re.search(r"Non-2xx.*: (.*)", text)
         self.failed = sum(int(number) for line in failures if line for number in re.findall(r"\d+", line[1]))
         return self
+
+
+class Clients:
+    """clients.py at work. Unlike wrk it asks at a given pace, and tells the longest pause and failures by kind."""
+
+    def __init__(self, port, clients, close=False, think=0, slow=0):
+        program = Path(__file__).with_name("clients.py")
+        how = ["--close"] * close + ["--think", str(think), "--slow", str(slow)]
+        command = [sys.executable, str(program), str(port), str(clients), *how]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def end(self):
+        return json.loads(self.process.communicate()[0])

@@ -19,6 +19,9 @@ use crate::wait::{LIMIT, until, until_true};
 const FOREIGN: [&str; 7] =
     ["SUPD_HOME", "SUPD_LOG", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "NODE_CHANNEL_FD", "NO_COLOR"];
 
+/// So many lines of the daemon's log are told with a failure.
+const LAST_WORDS: usize = 300;
+
 /// What a command left behind.
 #[derive(Debug)]
 pub struct Output {
@@ -204,6 +207,12 @@ impl Daemon {
         self.until(id, status, |worker| worker["status"] == status)
     }
 
+    /// What has happened so far, oldest first.
+    pub fn happenings(&self) -> Vec<Value> {
+        let lines = self.ok(&["events", "--nostream", "--json"]).out;
+        lines.lines().map(|line| serde_json::from_str(line).expect("a happening")).collect()
+    }
+
     /// Process ids of keeper and supervisor.
     pub fn heads(&self) -> (i32, i32) {
         let view = self.json(&["ping"]);
@@ -238,6 +247,13 @@ impl Daemon {
         UnixStream::connect(self.file("supd.sock")).expect("the control socket")
     }
 
+    /// The end of its own log.
+    fn last_words(&self) -> String {
+        let log = self.read("supd.log");
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
+    }
+
     fn end(&self) -> Result<(), String> {
         let output = attempt(&mut self.command(&["kill"]), b"")?;
         if output.code != 0 {
@@ -262,12 +278,12 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if thread::panicking() {
             let list = attempt(&mut self.command(&["list"]), b"").map(|output| output.out);
-            eprintln!("---- {}\n{}", list.unwrap_or_else(|why| why), self.read("supd.log"));
+            eprintln!("---- {}\n{}", list.unwrap_or_else(|why| why), self.last_words());
         }
         let ended = self.end();
         process::of_home(self.home()).into_iter().for_each(process::kill);
         match ended {
-            Err(why) if !thread::panicking() => panic!("{why}\n{}", self.read("supd.log")),
+            Err(why) if !thread::panicking() => panic!("{why}\n{}", self.last_words()),
             Err(why) => eprintln!("{why}"),
             Ok(()) => {}
         }

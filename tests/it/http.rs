@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an answer may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that is kept.
 pub struct Connection<S: Read + Write>(BufReader<S>);
@@ -105,7 +106,8 @@ pub fn pid(address: &str) -> io::Result<i32> {
     answered_by(&reply)
 }
 
-fn answered_by(reply: &Reply) -> io::Result<i32> {
+/// The process that gave this answer.
+pub fn answered_by(reply: &Reply) -> io::Result<i32> {
     let pid = serde_json::from_slice::<Value>(&reply.body).ok().and_then(|body| body["pid"].as_i64());
     pid.filter(|_| reply.status == 200)
         .and_then(|pid| i32::try_from(pid).ok())

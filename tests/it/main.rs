@@ -3,6 +3,8 @@
 //! Each test has a daemon of its own in a directory of its own, and every story ends with the proof that nothing of it
 //! is left. Nothing here sleeps to let something happen: it waits until it has happened.
 
+mod apps;
+mod crowd;
 mod daemon;
 mod http;
 mod interpreter;
@@ -12,18 +14,27 @@ mod wait;
 mod bad_clients;
 mod bad_declarations;
 mod doctor;
+mod drain;
 mod environment;
 mod failed_start;
 mod flat;
+mod live;
+mod log_reading;
 mod logs;
 mod node;
 mod output;
+mod pace;
+mod proof;
 mod python;
 mod races;
 mod ready;
 mod reboot;
+mod releases;
 mod reload;
+mod reload_fails;
+mod reload_node;
 mod reload_told;
+mod rollback;
 mod sample;
 mod scale;
 mod skew;

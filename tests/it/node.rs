@@ -64,7 +64,7 @@ fn cluster_workers_share_a_port_and_outlive_the_supervisor() {
 #[test]
 fn an_es_module_is_declared_and_served_as_one() {
     let Some(daemon) = with_server("") else { return };
-    let port = free_port() + 1;
+    let port = free_port();
     let server = "import { createServer } from 'node:http';\n\
         createServer((request, response) => response.end(JSON.stringify({ pid: process.pid }))).listen(process.env.PORT);\n";
     fs::write(daemon.file("server.mjs"), server).expect("a script");

@@ -50,11 +50,13 @@ pub fn of_home(home: &Path) -> Vec<i32> {
     all().into_iter().filter(has).filter(|&pid| is_alive(pid) && !is_supctl(pid)).collect()
 }
 
-fn is_supctl(pid: i32) -> bool {
+/// Whether it is a client.
+pub fn is_supctl(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "supctl")
 }
 
-fn all() -> Vec<i32> {
+/// Every process there is.
+pub fn all() -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

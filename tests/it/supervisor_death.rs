@@ -1,5 +1,7 @@
 //! The supervisor dies: nobody but it notices.
 
+use std::process::Command;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -31,6 +33,20 @@ fn killing_the_supervisor_five_times_loses_no_request_and_no_worker() {
 }
 
 #[test]
+fn a_supervisor_whose_words_nobody_can_write_down_lives() {
+    let daemon = Daemon::empty();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let mut supd = Command::new(env!("CARGO_BIN_EXE_supd"));
+    let mut supd = supd.env("SUPD_HOME", daemon.home()).stderr(full).spawn().expect("supd");
+    until_true("the daemon", || daemon.home().join("supd.sock").exists());
+    daemon.run(&json!([sleeper("app")]));
+    daemon.ok(&["restart", "app"]);
+    assert_eq!(daemon.json(&["ping"])["supervisor_restarts"], 0);
+    daemon.ok(&["kill"]);
+    supd.wait().expect("its end");
+}
+
+#[test]
 fn killing_the_supervisor_loses_no_line() {
     let daemon = Daemon::start();
     let talker = "n=0; until [ -e enough ]; do m=$((n + 50)); \
@@ -51,6 +67,23 @@ fn killing_the_supervisor_loses_no_line() {
     until_true("the same on standard error", || lines("logs/talker-error.log") >= numbers.len());
     let err = daemon.read("logs/talker-error.log");
     assert_eq!(err.lines().map(|line| line.parse().expect("a number")).collect::<Vec<usize>>(), numbers);
+}
+
+#[test]
+fn the_last_words_of_a_run_that_is_forgotten_outlive_the_supervisor() {
+    let daemon = Daemon::start();
+    let file = daemon.file("blocked/out.log");
+    // Not a directory yet, so that nothing can be written there.
+    std::fs::write(daemon.file("blocked"), "").expect("a file");
+    let app = json!({ "out_file": file, "cwd": daemon.home(), "autorestart": false });
+    daemon.run(&json!([with(shell("app", "until [ -e go ]; do sleep 0.01; done; echo last words"), app)]));
+    let (_, supervisor) = daemon.heads();
+    std::fs::write(daemon.file("go"), "").expect("a file");
+    daemon.until_status(0, "stopped");
+    // For two seconds more it tries to write what the run has left.
+    process::kill(supervisor);
+    std::fs::remove_file(daemon.file("blocked")).expect("no longer a file");
+    until_true("the last words", || daemon.read("blocked/out.log") == "last words\n");
 }
 
 #[test]

@@ -97,6 +97,7 @@ impl Seat {
             turn.told.push((About::Worker(self.worker), What::Ready(turn.now.mono.since(run.started.mono))));
         }
         match order {
+            Some(Order::Drain) => turn.told.push((About::Worker(self.worker), What::Draining)),
             Some(Order::Stop) => turn.told.push((About::Worker(self.worker), What::Stopping)),
             Some(Order::Kill) => turn.told.push((About::Worker(self.worker), What::Killed)),
             Some(Order::Sweep) | None => {}
@@ -200,6 +201,7 @@ impl Seat {
 
 fn effect(order: Order, run: RunId) -> Effect {
     match order {
+        Order::Drain => Effect::Drain { run },
         Order::Stop => Effect::Stop { run },
         Order::Sweep => Effect::Sweep { run },
         Order::Kill => Effect::Kill { run },

@@ -6,6 +6,7 @@ use crate::event::{Effect, What};
 use crate::id::{AppName, RunId};
 use crate::phase::{Fact, Phase, Proof, SPAWN_LIMIT};
 use crate::seat::{About, Failure, Goal, Manner, Rest, Run, Seat, Specs, Turn, Wish};
+use crate::spec::Spec;
 
 impl Seat {
     /// Deadlines that have passed.
@@ -82,17 +83,24 @@ impl Seat {
 
     /// Lets a run go: one that serves and can be told so finishes first what it has.
     pub(super) fn stop(&mut self, turn: &mut Turn<'_>, specs: &Specs, index: usize) {
-        let replaced = self.has_fresh_ready();
+        let replaced = self
+            .fresh()
+            .is_some_and(|fresh| fresh.phase.ready_since().is_some() && fresh.id != self.runs[index].id);
         let run = &mut self.runs[index];
         if !run.phase.is_active() {
             return;
         }
         let spec = specs.get(&run.goal.revision);
         let kill_timeout = spec.map_or(Duration::ZERO, |spec| spec.kill_timeout);
-        // Where somebody waits for the end, or it hangs anyway, it has no more time than a stop has.
-        let patient = replaced && run.unfit.is_none();
-        let drain = spec.and_then(|spec| spec.drain).filter(|_| run.phase.ready_since().is_some());
-        let drain = drain.map(|limit| if patient { limit } else { limit.min(kill_timeout) });
+        let drain = match run.phase {
+            Phase::Ready { .. } if replaced && run.unfit.is_none() => spec.and_then(|spec| spec.drain),
+            // Whoever starts may have accepted something already.
+            Phase::Ready { .. } | Phase::Starting { .. } => spec.and_then(Spec::farewell),
+            Phase::Spawning { .. }
+            | Phase::Draining { .. }
+            | Phase::Stopping { .. }
+            | Phase::Sweeping { .. } => None,
+        };
         match drain.filter(|limit| !limit.is_zero()) {
             Some(limit) => {
                 run.phase = Phase::Draining { until: turn.now.mono + limit };

@@ -66,6 +66,10 @@ pub(crate) fn render(filling: &Filling<'_>) -> Result<String, Fault> {
                 lines.extend(filling.user.map(|user| format!("User={user}\n")));
                 Some(lines)
             }
+            Some("ExecReload") => {
+                let client = plain(&filling.program.with_file_name("supctl"))?;
+                Some(format!("ExecReload={client} upgrade {program}\n"))
+            }
             Some("Environment") => None,
             Some("StateDirectory" | "StateDirectoryMode") if !own_directory => None,
             Some(_) | None => Some(format!("{line}\n")),

@@ -84,7 +84,7 @@ pub(crate) async fn version(session: &mut Session) -> Result<(), Failure> {
             output.line(format!("supd {} (running, process {})", daemon.version, daemon.keeper_pid))?;
             if daemon.version != VERSION {
                 output.flush()?;
-                output.hint("the daemon is of another version: end it with `supctl kill` and start it again");
+                output.hint("the daemon is of another version: `supctl upgrade` moves it to this one");
             }
         }
     }

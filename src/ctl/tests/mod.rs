@@ -8,6 +8,7 @@ mod launching;
 mod orders;
 mod queries;
 mod reloads;
+mod upgrading;
 
 use super::fake::Answers;
 use serde_json::{Value, json};

@@ -207,9 +207,4 @@ async fn what_is_wanted_of_the_logs_is_asked_of_the_daemon() {
         fake.run(words).await;
         assert_eq!(fake.asked(), [format!("GET /v1/logs{path}")], "{words}");
     }
-    for words in
-        ["logs --since soon", "logs --previous --this-run", "logs --previous -f", "logs --raw --format"]
-    {
-        assert_eq!(Fake::empty().run(words).await.code, 2, "{words}");
-    }
 }

@@ -5,11 +5,12 @@ mod invariants;
 mod script;
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use script::{App, Op, Profile, fair_profile, op, profile};
-use supd_core::{Effect, Event, Exit, Known, KnownState, Now, Pid, RunId, State, Supervisor};
+use supd_core::{Effect, Event, Exit, Known, KnownState, Now, OnLate, Pid, RunId, State, Supervisor};
 use world::World;
 
 fn config(cases: u32) -> ProptestConfig {
@@ -65,10 +66,11 @@ proptest! {
         surge in 1u32..3,
         good in prop::collection::vec(fair_profile(), 1..4),
         bad in prop::sample::select(Profile::BAD.to_vec()),
+        late in prop::sample::select(vec![OnLate::Fail, OnLate::Assume]),
         kill_supervisor_after in prop::option::of(0u64..5_000),
     ) {
         let mut world = World::new(good);
-        let kind = App { count, surge, ..App::overlapping() };
+        let kind = App { count, surge, told: Some(late), ..App::overlapping() };
         world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
         world.run(&Op::Advance(60_000));
         let before = world.revisions_in_service(0);
@@ -155,6 +157,72 @@ fn a_rollback_returns_to_the_version_before() {
         assert_eq!(world.revisions_in_service(0), *expected);
         assert!(!world.last_answer_failed());
     }
+    world.end();
+}
+
+/// Where nobody tells that it is ready, a replacement has to live for a while before the old one goes.
+#[test]
+fn a_replacement_that_dies_young_changes_nothing() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, told: None, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.require_ready(0, 2);
+    world.set_profile_of_next_revision(Profile { ready_after: None, dies_after: Some(800), ..Profile::GOOD });
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(60_000));
+    assert!(world.last_answer_failed());
+    assert_eq!(world.revisions_in_service(0), before);
+    world.end();
+}
+
+/// After a reload one crash is an accident.
+#[test]
+fn one_crash_takes_nothing_back() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(5_000));
+    world.run(&Op::Crash { nth: 0 });
+    world.run(&Op::Advance(60_000));
+    assert_ne!(world.revisions_in_service(0), before);
+    world.end();
+}
+
+/// No more workers are on the move than allowed, counting those whose predecessor still drains.
+#[test]
+fn a_reload_waits_for_those_who_leave() {
+    let slow = Profile { drains_after: None, goes_after: None, ..Profile::GOOD };
+    let mut world = World::new(vec![slow]);
+    let kind = App { count: 5, surge: 2, parallel: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::Reload { app: 0, timeout: None });
+    for _ in 0..40 {
+        let mut runs = BTreeMap::new();
+        world.core.runs().for_each(|(_, worker, ..)| *runs.entry(worker).or_insert(0) += 1);
+        assert!(runs.values().filter(|runs| **runs > 1).count() <= 2, "{runs:?}");
+        world.run(&Op::Advance(500));
+    }
+    assert!(!world.last_answer_failed());
+    world.end();
+}
+
+/// Who asks for more time while it starts gets it.
+#[test]
+fn a_start_may_ask_for_more_time() {
+    let mut world = World::new(vec![Profile { ready_after: Some(5_000), ..Profile::GOOD }]);
+    world.run(&Op::Apply { app: 0, kind: App::overlapping(), gently: false, timeout: None });
+    world.run(&Op::Advance(2_000));
+    let run = world.alive().next().expect("a run");
+    world.handle(Event::MoreTime { run, more: Duration::from_secs(4) });
+    world.run(&Op::Advance(3_100));
+    assert_eq!(world.core.view(world.now.mono).next().map(|seat| seat.restarts), Some(0));
+    world.require_ready(0, 1);
     world.end();
 }
 
