@@ -8,7 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use nix::sys::signal::Signal;
-use supd_api::{AppDeclaration, ExecMode, Instances, LogTarget, Millis};
+use supd_api::{AppDeclaration, ExecMode, Instances, LogForm, LogTarget, Millis};
 
 use super::problem::{Problem, shown};
 use super::program::speaks_cluster;
@@ -23,6 +23,7 @@ const LONGEST_STRING: usize = 128 * 1024;
 /// Arguments and variables together; the kernel's limit is a quarter of the stack, 2 MiB by default. Bytes.
 const MOST_STRINGS: usize = 1 << 20;
 const LONGEST_NAMESPACE: usize = 128;
+const LONGEST_DATE: usize = 128;
 
 /// What is wrong, with the name of the field as path.
 struct Check<'a> {
@@ -190,11 +191,21 @@ impl Check<'_> {
 
     fn logs(&mut self) {
         let app = self.app;
-        for (field, target) in [("out_file", &app.logs.out_file), ("error_file", &app.logs.error_file)] {
+        let logs = &app.logs;
+        for (field, target) in
+            [("out_file", &logs.out_file), ("error_file", &logs.error_file), ("log_file", &logs.log_file)]
+        {
             match target {
                 LogTarget::File(file) => self.path(field, file),
                 LogTarget::Default | LogTarget::Discard => {}
             }
+        }
+        let format = match &logs.form {
+            LogForm::Plain | LogForm::Json(None) => None,
+            LogForm::Dated(format) | LogForm::Json(Some(format)) => Some(format),
+        };
+        if format.is_some_and(|format| format.len() > LONGEST_DATE || format.chars().any(char::is_control)) {
+            self.fail("log_date_format", "a format of dates has at most 128 bytes and no control characters");
         }
     }
 

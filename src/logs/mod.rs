@@ -13,12 +13,19 @@
 //! stop even a worker that writes to a non-blocking pipe with room in it.
 //!
 //! What writing first costs is that a kill between the two steps leaves bytes both in file and pipe. The `journal`, a memfd that
-//! outlives the supervisor, tells the next one exactly how many, and it consumes those first. What remains: when others
-//! truncate, replace or extend the file in that very moment too, or it is no regular file, one chunk (at most 64 KiB) may be
-//! in it twice. None is ever lost.
+//! outlives the supervisor, tells the next one what was on its way, in which form and where to; it writes what is missing and
+//! consumes the chunk before it carries anything else. What remains: when others truncate, replace or extend the file in that very
+//! moment too, or it is no regular file, one chunk (at most 64 KiB) may be in it twice. None is ever lost.
+//!
+//! A FIFO or terminal that takes only half of a framed line cannot be truncated: the other half is then kept in memory until it
+//! takes more. A plain line has no frame and stays in the pipe.
 
+mod carry;
 mod chapter;
+mod deliver;
 mod file;
+mod form;
+mod join;
 mod journal;
 mod live;
 mod pipe;
@@ -39,7 +46,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use supd_api::{AppName, Stream};
+use supd_api::{AppName, LogForm, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
@@ -59,6 +66,18 @@ pub struct Source {
     pub worker: u32,
     /// Which of its two streams.
     pub stream: Stream,
+}
+
+/// What becomes of what a pipe brings. By default it is shown to live readers and dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Where it goes: one file, and perhaps a second one that gets a copy as far as it can take it. They are created with mode
+    /// 0640, their directories with 0750.
+    pub files: Vec<PathBuf>,
+    /// What a line looks like in them.
+    pub form: LogForm,
+    /// Another supervisor carried this pipe before, so that its next bytes may be the end of a line that was begun.
+    pub resumed: bool,
 }
 
 /// What the log thread tells.
@@ -112,7 +131,8 @@ struct Line {
 }
 
 enum Command {
-    Attach { source: Source, pipe: OwnedFd, path: Option<PathBuf> },
+    Attach { source: Source, pipe: OwnedFd, output: Output },
+    Begin,
     Release { run: RunId },
     Flush { paths: Vec<PathBuf> },
     Reopen,
@@ -134,11 +154,16 @@ impl Logs {
         Ok(Self { line: Arc::new(Line { commands, wake }) })
     }
 
-    /// Carries what `pipe` (its read end) brings into `path`, which is created with mode 0640, its directory with 0750.
-    /// Sources with the same path share one open file, and no line of one is torn into a line of another, unless it is longer
-    /// than the pipe or its end stays away for two seconds. `None`: shown to live readers and dropped.
-    pub fn attach(&self, source: Source, pipe: OwnedFd, path: Option<PathBuf>) {
-        self.line.send(Command::Attach { source, pipe, path });
+    /// Carries what `pipe` (its read end) brings to where `output` says. Sources with the same path share one open file, and no
+    /// line of one is torn into a line of another, unless it is longer than the pipe or its end stays away for two seconds.
+    pub fn attach(&self, source: Source, pipe: OwnedFd, output: Output) {
+        self.line.send(Command::Attach { source, pipe, output });
+    }
+
+    /// The pipes that another supervisor carried are attached now. Before that, if a chunk of theirs was on its way when it was
+    /// killed, nothing is written, so that the chunk's end follows its beginning.
+    pub fn begin(&self) {
+        self.line.send(Command::Begin);
     }
 
     /// Every process of this run that the keeper knows is gone: what its pipes hold is carried away, then they are closed,

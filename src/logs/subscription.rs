@@ -78,8 +78,6 @@ enum Stage {
 pub(super) struct Opening {
     pub(super) filter: Filter,
     pub(super) follow: bool,
-    /// It goes on where it was.
-    pub(super) resumes: bool,
     pub(super) files: Vec<TailFile>,
     pub(super) feed: Arc<Feed>,
     pub(super) opened: oneshot::Sender<Vec<Opened>>,
@@ -127,11 +125,10 @@ impl Subscription {
         let (opened, opening) = oneshot::channel();
         let Request { filter, wanted, follow, files } = request;
         let feed = Arc::new(Feed::new(wanted.positions));
-        let resumes = !wanted.from.is_empty();
-        let read = wanted.tail != Some(0) || wanted.positions || resumes;
+        let read = wanted.tail != Some(0) || wanted.positions || !wanted.from.is_empty();
         let files = if read { once_each(files) } else { Vec::new() };
         let subscription = Self { stage: Stage::Opening(opening), follow, wanted, feed: Arc::clone(&feed) };
-        (subscription, Opening { filter, follow, resumes, files, feed, opened })
+        (subscription, Opening { filter, follow, files, feed, opened })
     }
 
     /// The next line; `None` at the end. Cancel safe. Must be called within a tokio runtime.

@@ -139,8 +139,17 @@ impl Shell {
     }
 
     fn flush(&mut self, targets: &[String]) -> Result<Accepted, Fault> {
-        let files = self.log_files(&self.resolve_or_all(targets)?, None);
-        self.logs.flush(files.into_iter().map(|file| file.path).collect());
+        let wanted = self.resolve_or_all(targets)?;
+        let seats = self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0));
+        let mut files = BTreeSet::new();
+        for seat in seats {
+            let Some(revision) = self.revision(seat.app, seat.revision) else { continue };
+            let app = &revision.declaration;
+            let own = |stream| paths::log_file(&self.home, app, seat.worker.0, stream);
+            files.extend(own(Stream::Out).into_iter().chain(own(Stream::Err)));
+            files.extend(paths::combined_log_file(&self.home, app, seat.worker.0));
+        }
+        self.logs.flush(files.into_iter().collect());
         Ok(Accepted::default())
     }
 

@@ -83,6 +83,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         Some(snapshot) => shell.restore(snapshot, handover)?,
         None => shell.recall()?,
     }
+    shell.logs.begin();
     let listener = control::listen(&shell.home, kept)?;
     shell.store(DescriptorName::Control, &listener);
     if trial {
@@ -232,7 +233,7 @@ impl Shell {
             };
             let Some(revision) = self.revision_of(run) else { continue };
             let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
-            self.attach(run, worker, &revision, &Ends { out, err, channel, notify });
+            self.attach(run, worker, &revision, &Ends { out, err, channel, notify }, true);
         }
     }
 

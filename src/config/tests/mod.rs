@@ -130,7 +130,10 @@ fn defaults() {
             },
             "live": {"probe": null, "watchdog": null},
             "reload": {"max_surge": 1, "max_parallel": null, "rollback_window": 30000, "reuse_port": false},
-            "logs": {"out_file": "default", "error_file": "default", "merge_logs": true}
+            "logs": {
+                "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
+                "form": "plain"
+            }
         })
     );
 }
@@ -184,6 +187,14 @@ fn each_field_arrives() {
         ("out", json!("o.log"), "/logs/out_file", json!({"file": site.path("o.log")})),
         ("error_file", json!("~/e.log"), "/logs/error_file", json!({"file": site.path("home/e.log")})),
         ("combine_logs", json!(false), "/logs/merge_logs", json!(false)),
+        ("log", json!(true), "/logs/log_file", json!("default")),
+        ("log_file", json!(false), "/logs/log_file", json!("discard")),
+        ("log_file", json!("NULL"), "/logs/log_file", json!("discard")),
+        ("log_file", json!("/var/log/a.log"), "/logs/log_file", json!({"file": "/var/log/a.log"})),
+        ("time", json!(true), "/logs/form", json!({"dated": "YYYY-MM-DDTHH:mm:ss"})),
+        ("log_date_format", json!("HH:mm"), "/logs/form", json!({"dated": "HH:mm"})),
+        ("log_date_format", json!(""), "/logs/form", json!("plain")),
+        ("logType", json!("json"), "/logs/form", json!({"json": null})),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),
         ("kill_timeout", json!(null), "/stop/kill_timeout", json!(10000)),
     ] {

@@ -41,6 +41,10 @@ const KEYS: &[&str] = &[
     "max_parallel",
     "rollback_window",
     "reuse_port",
+    "log_file",
+    "log_date_format",
+    "log_type",
+    "time",
 ];
 
 const TEXTS: &[&str] = &[

@@ -128,7 +128,7 @@ fn new_workers_of_a_followed_app_keep_flowing_and_others_do_not() {
         let (pipe, mut writer) = std::io::pipe().unwrap();
         let mut source = source(run, stream);
         source.app = AppName::new(app).unwrap();
-        bench.logs.attach(source, pipe.into(), None);
+        bench.logs.attach(source, pipe.into(), Output::default());
         writer.write_all(said.as_bytes()).unwrap();
         drop(writer);
         bench.logs.release(RunId(run));

@@ -2,6 +2,7 @@
 
 mod carry;
 mod follow;
+mod forms;
 mod kill;
 mod read;
 mod trouble;
@@ -38,8 +39,12 @@ impl Bench {
 
     /// A pipe attached as standard output of this run, of a worker of the same number.
     fn attach(&self, run: u64, path: Option<&Path>) -> PipeWriter {
+        self.attach_as(run, into(path))
+    }
+
+    fn attach_as(&self, run: u64, output: Output) -> PipeWriter {
         let (reader, writer) = std::io::pipe().unwrap();
-        self.logs.attach(source(run, Stream::Out), reader.into(), path.map(Path::to_owned));
+        self.logs.attach(source(run, Stream::Out), reader.into(), output);
         writer
     }
 
@@ -56,7 +61,7 @@ impl Bench {
     /// Closes the run by attaching an empty standard error.
     fn finish(&self, run: u64) {
         let (reader, _) = std::io::pipe().unwrap();
-        self.logs.attach(source(run, Stream::Err), reader.into(), None);
+        self.logs.attach(source(run, Stream::Err), reader.into(), Output::default());
     }
 
     /// Waits for so many runs to be drained, and for nothing else.
@@ -77,6 +82,10 @@ impl Bench {
 fn source(run: u64, stream: Stream) -> Source {
     let worker = u32::try_from(run).unwrap();
     Source { run: RunId(run), app: AppName::new("app").unwrap(), worker, stream }
+}
+
+fn into(path: Option<&Path>) -> Output {
+    Output { files: path.into_iter().map(Path::to_owned).collect(), ..Output::default() }
 }
 
 fn request(paths: Vec<PathBuf>, tail: usize, follow: bool) -> Request {

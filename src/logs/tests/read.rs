@@ -193,7 +193,7 @@ fn a_line_begun_under_a_predecessor_comes_whole_and_once() {
     bench.drained(1);
     // What a predecessor had written of the next line when it was killed.
     File::options().append(true).open(&path).unwrap().write_all(b"sec").unwrap();
-    let mut writer = bench.attach(2, Some(&path));
+    let mut writer = bench.attach_as(2, Output { resumed: true, ..into(Some(&path)) });
     let mut reader = bench.logs.subscribe(following(&path, 0, vec![place]));
     bench.settle();
     writer.write_all(b"ond\n").unwrap();
