@@ -78,7 +78,7 @@ impl LogThread {
     pub(super) fn close(&mut self, mut tap: Tap) {
         let end = self.end_of(&tap);
         if let Some(end) = &end {
-            (self.tell)(Notice::Ended { source: tap.source.clone(), mark: Mark::now(end.place) });
+            (self.tell)(Notice::Ended { source: tap.source.clone(), mark: Mark::now(end.bookmark.place) });
         }
         tap.framing.finish(&tap.source, &mut self.audience, end);
         // The keeper holds the same open file description: closing alone would not end the watch (epoll(7)).

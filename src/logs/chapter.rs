@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::place::{Extent, FileId, Mark, Place, millis};
+use super::place::{Bookmark, Extent, FileId, Mark, Place, millis, nanos};
 use super::rotated::{Compression, rotated};
 use super::selection::Times;
 use super::subscription::Opened;
@@ -22,6 +22,8 @@ pub(super) const BLOCK: usize = 64 * 1024;
 pub(super) struct Chapter {
     pub(super) path: PathBuf,
     pub(super) times: Times,
+    /// When it was written last, in nanoseconds since the epoch.
+    modified: u64,
     /// Where its part begins, in bytes of text.
     pub(super) from: u64,
     /// Where it ends; `None`: at its end.
@@ -59,6 +61,7 @@ pub(super) fn chapters(opened: &Opened) -> io::Result<Vec<Chapter>> {
         all.push(Chapter {
             path: found.path,
             times: Times { after: None, before: metadata.modified().map(millis)? },
+            modified: nanos(&metadata),
             from: 0,
             to: None,
             file: plain.then(|| FileId::of(&metadata)),
@@ -77,6 +80,7 @@ pub(super) fn chapters(opened: &Opened) -> io::Result<Vec<Chapter>> {
     all.push(Chapter {
         path: opened.about.path.clone(),
         times: Times { after: None, before: modified },
+        modified: nanos(&metadata),
         from: 0,
         to: Some(current.offset),
         file: Some(current.file),
@@ -96,6 +100,25 @@ pub(super) fn from_place(mut chapters: Vec<Chapter>, place: Place) -> Option<Vec
     let length = rest[0].length().ok()?;
     rest[0].from = if place.offset <= length { place.offset } else { 0 };
     Some(rest)
+}
+
+/// The rest of a log from where its reader was; `None`: that is not in it any more. A file that has been packed since is recognised by
+/// the time at which it was written last.
+pub(super) fn from_bookmark(chapters: &[Chapter], bookmark: &Bookmark) -> Option<Vec<Chapter>> {
+    from_place(chapters.to_vec(), bookmark.place).or_else(|| {
+        let at = |chapter: &&Chapter| chapter.modified == bookmark.modified;
+        if chapters.iter().filter(at).count() > 1 {
+            // The clock of files ticks in milliseconds.
+            return None;
+        }
+        let index = chapters.iter().position(|chapter| chapter.modified >= bookmark.modified)?;
+        let mut rest = chapters[index..].to_vec();
+        match rest[0].body {
+            Body::Packed(_) => rest[0].from = bookmark.place.offset,
+            Body::Plain | Body::Current(_) => return None,
+        }
+        Some(rest)
+    })
 }
 
 /// What a run has written. Where its begin or end is in a file that cannot be recognised any more, because it was packed, the

@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use super::Notice;
 use super::form::{After, Form, Framed};
 use super::live::Reached;
-use super::place::Place;
+use super::place::{Bookmark, Place};
 
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -193,8 +193,8 @@ impl LogFile {
     /// Where it ends now; `None` when it is no regular file, or not open.
     pub(super) fn place(&self) -> Option<Reached> {
         let metadata = self.file.as_ref()?.metadata().ok()?;
-        let reached = || Reached { path: self.path.clone(), place: Place::end_of(&metadata) };
-        metadata.is_file().then(reached)
+        let bookmark = Bookmark::new(&self.path, Place::end_of(&metadata), &metadata);
+        metadata.is_file().then(|| Reached { path: self.path.clone(), bookmark })
     }
 
     /// Whether a single pipe ends here, so that its bytes are written as they come.

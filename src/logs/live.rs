@@ -12,7 +12,7 @@ use supd_api::{AppName, LogLine, LogText, Stream};
 use tokio::sync::Notify;
 
 use super::Source;
-use super::place::{Place, millis};
+use super::place::{Bookmark, millis};
 
 /// Of a longer line only so many bytes are shown.
 pub(super) const SHOWN: usize = 1024 * 1024;
@@ -84,7 +84,7 @@ struct Queue {
     bytes: usize,
     missed: u64,
     /// What the reader's place in each file will be when it has heard of the lines it missed.
-    places: BTreeMap<PathBuf, Place>,
+    places: BTreeMap<PathBuf, Bookmark>,
     closed: bool,
 }
 
@@ -97,12 +97,18 @@ enum Item {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reached {
     pub(super) path: PathBuf,
-    pub(super) place: Place,
+    pub(super) bookmark: Bookmark,
 }
 
 impl Reached {
+    /// So many bytes earlier.
+    fn back(mut self, bytes: u64) -> Self {
+        self.bookmark.place = self.bookmark.place.back(bytes);
+        self
+    }
+
     pub(super) fn told(self) -> LogLine {
-        LogLine::Position { path: self.path.display().to_string(), place: self.place.to_string() }
+        LogLine::Position { path: self.path.display().to_string(), place: self.bookmark.to_string() }
     }
 }
 
@@ -122,7 +128,7 @@ impl Queue {
     /// After the lines that lead there. While lines are missed, only the latest place in each file counts.
     fn reach(&mut self, reached: Reached) {
         if self.missed > 0 {
-            self.places.insert(reached.path, reached.place);
+            self.places.insert(reached.path, reached.bookmark);
         } else {
             self.items.push_back(Item::Reached(reached));
         }
@@ -133,7 +139,7 @@ impl Queue {
             self.lines += 1;
             self.items.push_back(Item::Line(LogLine::Missed { lines: std::mem::take(&mut self.missed) }));
             let places = std::mem::take(&mut self.places).into_iter();
-            self.items.extend(places.map(|(path, place)| Item::Reached(Reached { path, place })));
+            self.items.extend(places.map(|(path, bookmark)| Item::Reached(Reached { path, bookmark })));
         }
     }
 
@@ -301,7 +307,7 @@ impl Framing {
                 lines.push(shown(source, at, std::mem::take(line)));
             }
         }
-        let reached = end().map(|end| Reached { place: end.place.back(self.open), ..end });
+        let reached = end().map(|end| end.back(self.open));
         feeds.iter().for_each(|feed| feed.extend(&lines, reached.as_ref()));
     }
 

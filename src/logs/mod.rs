@@ -51,7 +51,7 @@ use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
 pub use live::{Filter, Streams, Workers};
-pub use place::{Extent, Mark, Place};
+pub use place::{Bookmark, Extent, Mark, Place};
 pub use selection::Selection;
 pub use subscription::{Request, Subscription, TailFile, Wanted};
 

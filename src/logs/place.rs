@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -78,6 +80,53 @@ impl<'de> Deserialize<'de> for Place {
     }
 }
 
+/// How far a reader has come in a log. Written as a place with two more numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bookmark {
+    pub(super) place: Place,
+    /// When the file was written last, or was at some moment since it reached this place, in nanoseconds since the epoch: by that it is
+    /// recognised when it has been packed.
+    pub(super) modified: u64,
+    /// Which log: a hash of its path.
+    log: u32,
+}
+
+impl Bookmark {
+    /// At this place in the log of this path; `file` is what is known of the file.
+    pub(super) fn new(path: &Path, place: Place, file: &Metadata) -> Self {
+        Self { place, modified: nanos(file), log: hash(path) }
+    }
+
+    /// Whether it is one in the log of this path.
+    pub(super) fn is_in(&self, path: &Path) -> bool {
+        self.log == hash(path)
+    }
+}
+
+/// FNV-1a.
+fn hash(path: &Path) -> u32 {
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+impl fmt::Display for Bookmark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{:x}.{:x}", self.place, self.modified, self.log)
+    }
+}
+
+impl FromStr for Bookmark {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let number = |text: &str| u64::from_str_radix(text, 16).map_err(|_| NoPlace);
+        let mut parts = text.rsplitn(3, '.');
+        let mut next = || parts.next().ok_or(NoPlace);
+        let log = u32::try_from(number(next()?)?).map_err(|_| NoPlace)?;
+        Ok(Self { log, modified: number(next()?)?, place: next()?.parse()? })
+    }
+}
+
 /// A place and the moment at which a file ended there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
@@ -121,6 +170,12 @@ impl Extent {
     }
 }
 
+/// When it was written last, in nanoseconds since the epoch.
+pub(super) fn nanos(file: &Metadata) -> u64 {
+    let nanos = file.mtime().saturating_mul(1_000_000_000).saturating_add(file.mtime_nsec());
+    u64::try_from(nanos).unwrap_or_default()
+}
+
 /// Milliseconds since the epoch.
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -139,6 +194,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Place>("\"1f.ffffffffffffffff.a\"").unwrap(), place);
         for text in ["", "1.2", "1.2.3.4", "1.2.x", "1.2.10000000000000000", "1..2"] {
             assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
+        }
+        let bookmark = Bookmark { place, modified: 7, log: 8 };
+        assert_eq!(bookmark.to_string(), "1f.ffffffffffffffff.a.7.8");
+        assert_eq!(bookmark.to_string().parse(), Ok(bookmark));
+        for text in ["", "1.2.3", "1.2.3.4", "1.2.3.4.100000000", "1.2.3.4.5.6"] {
+            assert_eq!(text.parse::<Bookmark>(), Err(NoPlace), "{text}");
         }
     }
 }

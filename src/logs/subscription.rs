@@ -14,7 +14,7 @@ use supd_api::{AppName, LogLine, Stream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::live::{Feed, Filter, SHOWN};
-use super::place::{Extent, Place};
+use super::place::{Bookmark, Extent};
 use super::selection::Selection;
 use super::tail;
 
@@ -41,7 +41,7 @@ pub struct Wanted {
     /// Tell [`LogLine::Position`]s.
     pub positions: bool,
     /// Everything from these places on, in place of the last lines.
-    pub from: Vec<Place>,
+    pub from: Vec<Bookmark>,
 }
 
 /// A log that holds output written so far.

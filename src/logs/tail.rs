@@ -12,9 +12,9 @@ use std::sync::Weak;
 use supd_api::{LogLine, LogText};
 use tokio::sync::mpsc;
 
-use super::chapter::{BLOCK, Chapter, Text, chapters, from_place, within};
+use super::chapter::{BLOCK, Chapter, Text, chapters, from_bookmark, within};
 use super::live::{Feed, Reached, SHOWN};
-use super::place::{FileId, Place};
+use super::place::{Bookmark, FileId, Place};
 use super::selection::{Judge, Verdict};
 use super::subscription::{Opened, Wanted};
 
@@ -66,26 +66,33 @@ impl Tail {
     fn tell(&self, file: &Opened) -> Result<(), Over> {
         let path = || file.about.path.display().to_string();
         let failed = |error: io::Error| tracing::warn!("cannot read {}: {error}", file.about.path.display());
-        match self.begin(file) {
-            Ok(Begin::There(pieces)) => {
-                if self.wanted.tail != Some(0) && self.wanted.from.is_empty() {
-                    self.send(LogLine::File { path: path(), lines: self.wanted.tail })?;
-                }
-                for piece in pieces {
-                    match self.show(&piece, file) {
-                        Ok(shown) => shown?,
-                        Err(error) => failed(error),
-                    }
-                }
+        let pieces = match self.begin(file) {
+            Ok(Begin::There(pieces)) => pieces,
+            Ok(Begin::Lost(pieces)) => {
+                self.send(LogLine::Gap { path: path() })?;
+                pieces
             }
-            Ok(Begin::Lost) => self.send(LogLine::Gap { path: path() })?,
-            Err(error) => failed(error),
+            Err(error) => {
+                failed(error);
+                Vec::new()
+            }
+        };
+        if self.wanted.tail != Some(0) && self.wanted.from.is_empty() {
+            self.send(LogLine::File { path: path(), lines: self.wanted.tail })?;
+        }
+        for piece in pieces {
+            match self.show(&piece, file) {
+                Ok(shown) => shown?,
+                Err(error) => failed(error),
+            }
         }
         if self.wanted.positions
             && let Ok(metadata) = file.file.metadata()
         {
+            let path = &file.about.path;
             let place = Place { file: FileId::of(&metadata), offset: file.end };
-            self.send(Reached { path: file.about.path.clone(), place }.told())?;
+            let bookmark = Bookmark::new(path, place, &metadata);
+            self.send(Reached { path: path.clone(), bookmark }.told())?;
         }
         Ok(())
     }
@@ -94,23 +101,23 @@ impl Tail {
         if self.wanted.from.is_empty() && self.wanted.tail == Some(0) {
             return Ok(Begin::There(Vec::new()));
         }
-        let chapters = chapters(file)?;
+        let mut chapters = chapters(file)?;
         if self.wanted.from.is_empty() {
-            let mut chapters = match &file.about.extent {
-                Some(extent) => within(chapters, extent),
-                None => chapters,
-            };
+            if let Some(extent) = &file.about.extent {
+                chapters = within(chapters, extent);
+            }
             chapters.retain(|chapter| self.wanted.selection.may_be_in(chapter.times));
             return Ok(Begin::There(self.last(chapters)));
         }
-        let places = self.wanted.from.iter();
-        let found = places.filter_map(|place| from_place(chapters.clone(), *place)).min_by_key(Vec::len);
-        let whole = |chapter| Piece { chapter, skip: 0 };
-        Ok(match found {
-            Some(rest) => Begin::There(rest.into_iter().map(whole).collect()),
+        let whole =
+            |chapters: Vec<Chapter>| chapters.into_iter().map(|chapter| Piece { chapter, skip: 0 }).collect();
+        Ok(match self.wanted.from.iter().find(|bookmark| bookmark.is_in(&file.about.path)) {
+            Some(bookmark) => match from_bookmark(&chapters, bookmark) {
+                Some(rest) => Begin::There(whole(rest)),
+                None => Begin::Lost(whole(chapters.split_off(chapters.len() - 1))),
+            },
             // It has come into being since.
-            None if chapters.len() == 1 => Begin::There(chapters.into_iter().map(whole).collect()),
-            None => Begin::Lost,
+            None => Begin::There(whole(chapters.split_off(chapters.len() - 1))),
         })
     }
 
@@ -149,9 +156,7 @@ impl Tail {
             text => {
                 let mut judge = Judge::new(&self.wanted.selection, chapter.times);
                 let (mut reader, mut count) = (text.reader()?, 0);
-                while let Some(line) = next_line(&mut reader)?
-                    && !self.given_up()
-                {
+                while let Some(line) = next_line(&mut reader, || self.given_up())? {
                     count += usize::from(judge.judge(&line) != Verdict::Unwanted);
                 }
                 Ok((Piece { chapter, skip: count.saturating_sub(need) }, count.min(need)))
@@ -164,9 +169,7 @@ impl Tail {
         let mut reader = chapter.open()?.reader()?;
         let mut judge = Judge::new(&self.wanted.selection, chapter.times);
         let (mut skip, mut told) = (piece.skip, false);
-        while let Some(line) = next_line(&mut reader)?
-            && !self.given_up()
-        {
+        while let Some(line) = next_line(&mut reader, || self.given_up())? {
             let Verdict::Wanted { at, undated } = judge.judge(&line) else { continue };
             if skip > 0 {
                 skip -= 1;
@@ -197,8 +200,8 @@ impl Tail {
 
 enum Begin {
     There(Vec<Piece>),
-    /// The place where the reader was is not in this log any more.
-    Lost,
+    /// The place where the reader was is not in this log any more. There are these.
+    Lost(Vec<Piece>),
 }
 
 /// The offset of the last `count` lines between `from` and `to`, found block by block backwards, and how many they are.
@@ -229,14 +232,17 @@ fn last_lines(
     Ok((position, newlines + usize::from(to > from)))
 }
 
-/// The next line without its newline and without what is beyond [`SHOWN`].
-fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+/// The next line without its newline and without what is beyond [`SHOWN`]; `None` at the end, or when nobody wants it any more.
+fn next_line(reader: &mut impl BufRead, given_up: impl Fn() -> bool) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let mut any = false;
     loop {
         let bytes = reader.fill_buf()?;
         if bytes.is_empty() {
             return Ok(any.then_some(line));
+        }
+        if given_up() {
+            return Ok(None);
         }
         any = true;
         let newline = bytes.iter().position(|&byte| byte == b'\n');

@@ -251,7 +251,7 @@ impl LogThread {
             others.for_each(|tap| tap.framing.interleaved());
         }
         if let Some(end) = self.end_of(&tap) {
-            (self.tell)(Notice::Begun { source: tap.source.clone(), mark: Mark::now(end.place) });
+            (self.tell)(Notice::Begun { source: tap.source.clone(), mark: Mark::now(end.bookmark.place) });
         }
         self.taps.insert(key, tap);
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::thread;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -118,7 +119,7 @@ fn files_outside_the_span_are_left_out_and_lines_without_a_time_are_called_that(
 }
 
 /// What a subscription with positions tells until this line; its latest place.
-fn read_up_to(reader: &mut Subscription, last: &str) -> (Vec<String>, Place) {
+fn read_up_to(reader: &mut Subscription, last: &str) -> (Vec<String>, Bookmark) {
     let (mut lines, mut place) = (Vec::new(), None);
     wait(async {
         while lines.last().is_none_or(|line| line != last) || place.is_none() {
@@ -136,7 +137,7 @@ fn read_up_to(reader: &mut Subscription, last: &str) -> (Vec<String>, Place) {
     (lines, place.unwrap())
 }
 
-fn following(path: &Path, tail: usize, from: Vec<Place>) -> Request {
+fn following(path: &Path, tail: usize, from: Vec<Bookmark>) -> Request {
     let mut request = request(vec![path.to_owned()], tail, true);
     request.wanted.positions = true;
     request.wanted.from = from;
@@ -201,13 +202,39 @@ fn a_line_begun_under_a_predecessor_comes_whole_and_once() {
 }
 
 #[test]
+fn a_reader_goes_on_within_a_file_that_was_packed_meanwhile() {
+    let bench = Bench::new();
+    let path = library(&bench);
+    written(&bench.path("app__2026-11-18_00-00-00.log.gz"), 100);
+    written(&bench.path("app__2026-11-19_00-00-00.log.gz"), 200);
+    written(&bench.path("app__2026-11-19_00-00-00-2.log"), 300);
+    let mut reader = bench.logs.subscribe(following(&path, 1, Vec::new()));
+    let (_, place) = read_up_to(&mut reader, "line 40");
+    File::options().append(true).open(&path).unwrap().write_all(b"line 41\n").unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let packed_path = bench.path("app__2026-11-20_00-00-00.log.gz");
+    packed(&packed_path, &fs::read_to_string(&path).unwrap());
+    File::options().append(true).open(&packed_path).unwrap().set_modified(modified).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "line 42\n").unwrap();
+    let mut reader = bench.logs.subscribe(following(&path, 0, vec![place]));
+    assert_eq!(read_up_to(&mut reader, "line 42").0, ["line 41", "line 42"]);
+}
+
+#[test]
 fn a_place_that_is_gone_is_told() {
     let bench = Bench::new();
     let path = library(&bench);
-    let place: Place = "1.2.3".parse().unwrap();
+    let mut reader = bench.logs.subscribe(following(&path, 1, Vec::new()));
+    let (_, place) = read_up_to(&mut reader, "line 40");
+    // Somebody takes the file away.
+    let aside = bench.path("aside");
+    fs::rename(&path, &aside).unwrap();
+    fs::write(&path, "line 41\n").unwrap();
     let mut reader = bench.logs.subscribe(following(&path, 0, vec![place]));
     assert_eq!(wait(reader.next()), Some(LogLine::Gap { path: path.display().to_string() }));
-    // A file that was emptied is read anew; one that has come into being since is read whole.
+    assert_eq!(read_up_to(&mut reader, "line 41").0, ["line 41"]);
+    // Another one has come into being since: it is read whole. One that was emptied is read anew.
     let new = bench.path("new.log");
     fs::write(&new, "a\nb\n").unwrap();
     let mut reader = bench.logs.subscribe(following(&new, 0, vec![place]));
@@ -216,6 +243,29 @@ fn a_place_that_is_gone_is_told() {
     File::options().write(true).truncate(true).open(&new).unwrap().write_all(b"c\n").unwrap();
     let mut reader = bench.logs.subscribe(following(&new, 0, vec![end]));
     assert_eq!(read_up_to(&mut reader, "c").0, ["c"]);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_search_for_it() {
+    let bench = Bench::new();
+    let path = bench.path("vast.log");
+    // 1 TiB that takes no space. Nobody waits until it is searched.
+    File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let opened = || {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+        descriptors.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path)).count()
+    };
+    let mut request = request(vec![path.clone()], 1, false);
+    request.wanted = matching("x", Some(1));
+    let mut reader = bench.logs.subscribe(request);
+    let begin = std::time::Instant::now();
+    let none = wait(async { tokio::time::timeout(Duration::from_millis(50), reader.next()).await });
+    assert!(none.is_err() && opened() == 1, "it searches");
+    drop(reader);
+    while opened() > 0 {
+        assert!(begin.elapsed() < LIMIT, "it searches on and on");
+        thread::yield_now();
+    }
 }
 
 #[test]

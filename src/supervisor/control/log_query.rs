@@ -4,7 +4,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use supd_api::{Fault, FaultCode, Stream};
 
 use super::routes::{parameters, unknown_parameter};
-use crate::logs::{Place, Wanted};
+use crate::logs::{Bookmark, Wanted};
 use crate::supervisor::call::{LogQuery, WhichRun};
 
 /// Last lines shown when nothing is said, as PM2 does.
@@ -64,7 +64,7 @@ fn set(asked: &mut LogQuery, name: &str, value: String) -> Result<(), Fault> {
         }
         "positions" => wanted.positions = truth()?,
         "from" => {
-            let places = value.split(',').map(str::parse).collect::<Result<Vec<Place>, _>>();
+            let places = value.split(',').map(str::parse).collect::<Result<Vec<Bookmark>, _>>();
             wanted.from = places.map_err(|error| bad(&error.to_string()))?;
         }
         _ => return Err(unknown_parameter(name, &NAMES.join(", "))),
@@ -90,7 +90,7 @@ mod tests {
     fn queries() {
         let query = log_query(Some("lines=0&follow=true&stream=err")).expect("a query");
         assert_eq!((query.wanted.tail, query.follow, query.stream), (Some(0), true, Some(Stream::Err)));
-        let query = log_query(Some("from=1.2.3,1.3.4&positions=true&grep=a%2B")).expect("a query");
+        let query = log_query(Some("from=1.2.3.4.5,1.3.4.5.6&positions=true&grep=a%2B")).expect("a query");
         assert_eq!((query.wanted.from.len(), query.wanted.positions, query.wanted.tail), (2, true, Some(15)));
         assert!(query.wanted.selection.grep.is_some_and(|grep| grep.is_match(b"\xffaa")));
         for bad in ["lines=-1", "grep=(", "since=now", "run=that", "from=", "tarket=x", "stream=log"] {
