@@ -106,17 +106,17 @@ pub(super) fn from_place(mut chapters: Vec<Chapter>, place: Place) -> Option<Vec
 /// the time at which it was written last.
 pub(super) fn from_bookmark(chapters: &[Chapter], bookmark: &Bookmark) -> Option<Vec<Chapter>> {
     from_place(chapters.to_vec(), bookmark.place).or_else(|| {
-        let at = |chapter: &&Chapter| chapter.modified == bookmark.modified;
-        if chapters.iter().filter(at).count() > 1 {
-            // The clock of files ticks in milliseconds.
+        // What is not packed would have been recognised. The clock of files ticks in milliseconds, so several may have one time.
+        let other = |chapter: &Chapter| chapter.modified == bookmark.modified && !chapter.is_packed();
+        let mut rest =
+            chapters.iter().filter(|chapter| chapter.modified >= bookmark.modified && !other(chapter));
+        let first = rest.next().filter(|chapter| chapter.is_packed())?;
+        if rest.next().is_some_and(|second| second.modified == bookmark.modified) {
             return None;
         }
-        let index = chapters.iter().position(|chapter| chapter.modified >= bookmark.modified)?;
+        let index = chapters.iter().position(|chapter| chapter.path == first.path)?;
         let mut rest = chapters[index..].to_vec();
-        match rest[0].body {
-            Body::Packed(_) => rest[0].from = bookmark.place.offset,
-            Body::Plain | Body::Current(_) => return None,
-        }
+        rest[0].from = bookmark.place.offset;
         Some(rest)
     })
 }
@@ -141,6 +141,13 @@ pub(super) fn within(chapters: Vec<Chapter>, extent: &Extent) -> Vec<Chapter> {
 }
 
 impl Chapter {
+    fn is_packed(&self) -> bool {
+        match self.body {
+            Body::Packed(_) => true,
+            Body::Plain | Body::Current(_) => false,
+        }
+    }
+
     fn length(&self) -> io::Result<u64> {
         match self.to {
             Some(to) => Ok(to),

@@ -1,7 +1,6 @@
 //! A place in a log file, and the stretch of it that one run has written.
 //!
-//! Question answered here: *which byte of which file is meant, whatever it is called by now?* A file is known by its inode, so
-//! that a rename changes nothing. It may not open files.
+//! Question answered here: *which byte of which file is meant, whatever it is called by now?* A rename changes nothing. It may not open files.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -13,20 +12,29 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A file, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileId {
-    device: u64,
-    inode: u64,
-}
+/// A file, whatever its name: a hash of its device, its inode, and when it was made, for a file system gives the inode of a file that
+/// was removed to the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64);
 
 impl FileId {
     pub(super) fn of(file: &Metadata) -> Self {
-        Self { device: file.dev(), inode: file.ino() }
+        // Not every file system knows.
+        let made =
+            file.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let parts = [u128::from(file.dev()), u128::from(file.ino()), made.as_nanos()];
+        Self(parts.iter().fold(FNV, |hash, part| fnv(hash, &part.to_be_bytes())))
     }
 }
 
-/// So many bytes into a file. Written as three hexadecimal numbers, `device.inode.offset`.
+/// FNV-1a: the same in every version of supd.
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+const FNV: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// So many bytes into a file. Written as two hexadecimal numbers, `file.offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub(super) file: FileId,
@@ -48,7 +56,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:x}.{:x}.{:x}", self.file.device, self.file.inode, self.offset)
+        write!(out, "{:x}.{:x}", self.file.0, self.offset)
     }
 }
 
@@ -61,10 +69,9 @@ impl FromStr for Place {
     type Err = NoPlace;
 
     fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let mut numbers = text.split('.').map(|number| u64::from_str_radix(number, 16).map_err(|_| NoPlace));
-        let mut next = || numbers.next().unwrap_or(Err(NoPlace));
-        let place = Self { file: FileId { device: next()?, inode: next()? }, offset: next()? };
-        if numbers.next().is_some() { Err(NoPlace) } else { Ok(place) }
+        let number = |text: &str| u64::from_str_radix(text, 16).map_err(|_| NoPlace);
+        let (file, offset) = text.split_once('.').ok_or(NoPlace)?;
+        Ok(Self { file: FileId(number(file)?), offset: number(offset)? })
     }
 }
 
@@ -88,25 +95,19 @@ pub struct Bookmark {
     /// recognised when it has been packed.
     pub(super) modified: u64,
     /// Which log: a hash of its path.
-    log: u32,
+    log: u64,
 }
 
 impl Bookmark {
     /// At this place in the log of this path; `file` is what is known of the file.
     pub(super) fn new(path: &Path, place: Place, file: &Metadata) -> Self {
-        Self { place, modified: nanos(file), log: hash(path) }
+        Self { place, modified: nanos(file), log: fnv(FNV, path.as_os_str().as_bytes()) }
     }
 
     /// Whether it is one in the log of this path.
     pub(super) fn is_in(&self, path: &Path) -> bool {
-        self.log == hash(path)
+        self.log == fnv(FNV, path.as_os_str().as_bytes())
     }
-}
-
-/// FNV-1a.
-fn hash(path: &Path) -> u32 {
-    let bytes = path.as_os_str().as_bytes().iter();
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 impl fmt::Display for Bookmark {
@@ -122,8 +123,7 @@ impl FromStr for Bookmark {
         let number = |text: &str| u64::from_str_radix(text, 16).map_err(|_| NoPlace);
         let mut parts = text.rsplitn(3, '.');
         let mut next = || parts.next().ok_or(NoPlace);
-        let log = u32::try_from(number(next()?)?).map_err(|_| NoPlace)?;
-        Ok(Self { log, modified: number(next()?)?, place: next()?.parse()? })
+        Ok(Self { log: number(next()?)?, modified: number(next()?)?, place: next()?.parse()? })
     }
 }
 
@@ -188,17 +188,17 @@ mod tests {
 
     #[test]
     fn places_travel_as_text() {
-        let place = Place { file: FileId { device: 0x1f, inode: u64::MAX }, offset: 10 };
-        assert_eq!(place.to_string(), "1f.ffffffffffffffff.a");
+        let place = Place { file: FileId(u64::MAX), offset: 10 };
+        assert_eq!(place.to_string(), "ffffffffffffffff.a");
         assert_eq!(place.to_string().parse(), Ok(place));
-        assert_eq!(serde_json::from_str::<Place>("\"1f.ffffffffffffffff.a\"").unwrap(), place);
-        for text in ["", "1.2", "1.2.3.4", "1.2.x", "1.2.10000000000000000", "1..2"] {
+        assert_eq!(serde_json::from_str::<Place>("\"ffffffffffffffff.a\"").unwrap(), place);
+        for text in ["", "1", "1.2.3", "1.x", "1.10000000000000000", "1."] {
             assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text}");
         }
         let bookmark = Bookmark { place, modified: 7, log: 8 };
-        assert_eq!(bookmark.to_string(), "1f.ffffffffffffffff.a.7.8");
+        assert_eq!(bookmark.to_string(), "ffffffffffffffff.a.7.8");
         assert_eq!(bookmark.to_string().parse(), Ok(bookmark));
-        for text in ["", "1.2.3", "1.2.3.4", "1.2.3.4.100000000", "1.2.3.4.5.6"] {
+        for text in ["", "1.2.3", "1.2.3.4.5", "1.2.3.x"] {
             assert_eq!(text.parse::<Bookmark>(), Err(NoPlace), "{text}");
         }
     }

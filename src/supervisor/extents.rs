@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn mark(at: u64) -> Mark {
-        Mark { place: format!("1.2.{at:x}").parse().expect("a place"), at }
+        Mark { place: format!("1.{at:x}").parse().expect("a place"), at }
     }
 
     #[test]

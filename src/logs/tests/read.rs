@@ -9,6 +9,8 @@ use flate2::write::GzEncoder;
 use regex::bytes::Regex;
 
 use super::*;
+use crate::logs::chapter::chapters;
+use crate::logs::subscription::Opened;
 
 fn packed(path: &Path, text: &str) {
     let mut packer = GzEncoder::new(File::create(path).unwrap(), Compression::fast());
@@ -68,6 +70,26 @@ fn the_last_lines_are_found_across_rotated_and_packed_files() {
         assert_eq!(numbers(&read(&bench, wanted, &path, None)), (first..=40).collect::<Vec<_>>(), "{count}");
     }
     assert_eq!(numbers(&read(&bench, Wanted::default(), &path, None)).len(), 40);
+}
+
+#[test]
+fn a_file_that_is_rotated_while_a_reader_joins_comes_once_and_its_successor_not() {
+    let bench = Bench::new();
+    let path = library(&bench);
+    let about = request(vec![path.clone()], 0, false).files.remove(0);
+    let opened = Opened::new(about).unwrap();
+    let rotated = bench.path("app__2026-11-20_00-00-00.log");
+    fs::rename(&path, &rotated).unwrap();
+    written(&rotated, u64::from(u32::MAX));
+    fs::write(&path, "not for this reader\n").unwrap();
+    let names =
+        || -> Vec<PathBuf> { chapters(&opened).unwrap().into_iter().map(|chapter| chapter.path).collect() };
+    assert_eq!((names().len(), names().last()), (4, Some(&path)));
+    // It may have been packed by now.
+    packed(&bench.path("app__2026-11-20_00-00-00.log.gz"), "the same\n");
+    written(&bench.path("app__2026-11-20_00-00-00.log.gz"), u64::from(u32::MAX));
+    fs::remove_file(rotated).unwrap();
+    assert_eq!((names().len(), names().last()), (4, Some(&path)));
 }
 
 #[test]

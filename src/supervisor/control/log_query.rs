@@ -90,7 +90,7 @@ mod tests {
     fn queries() {
         let query = log_query(Some("lines=0&follow=true&stream=err")).expect("a query");
         assert_eq!((query.wanted.tail, query.follow, query.stream), (Some(0), true, Some(Stream::Err)));
-        let query = log_query(Some("from=1.2.3.4.5,1.3.4.5.6&positions=true&grep=a%2B")).expect("a query");
+        let query = log_query(Some("from=1.2.3.4,1.3.4.5&positions=true&grep=a%2B")).expect("a query");
         assert_eq!((query.wanted.from.len(), query.wanted.positions, query.wanted.tail), (2, true, Some(15)));
         assert!(query.wanted.selection.grep.is_some_and(|grep| grep.is_match(b"\xffaa")));
         for bad in ["lines=-1", "grep=(", "since=now", "run=that", "from=", "tarket=x", "stream=log"] {
