@@ -300,16 +300,27 @@ async fn behind_tls() {
     }
 }
 
+/// The app may be its own client, so the other server must answer as long as requests are in flight.
 #[tokio::test]
-async fn servers_that_are_the_workers_own_stop_too() {
+async fn a_server_that_is_not_shared_goes_on() {
     let Some(mut parent) = gentle(Balance::Shared) else { return };
     let script = "
-        const server = require('http').createServer((request, response) => response.end('ok'));
-        server.listen({ port: 0, exclusive: true }, () => process.send(server.address().port));
+        const { createServer, get } = require('http');
+        const back = createServer((request, response) => setTimeout(() => response.end('ok'), 100));
+        back.listen({ host: '127.0.0.1', port: 0, exclusive: true }, () => createServer((request, response) => {
+            const ask = (times) => get({ port: back.address().port }, (answer) => {
+                if (times > 0) answer.resume().on('end', () => ask(times - 1));
+                else { response.writeHead(200); answer.pipe(response).on('finish', () => back.close()); }
+            });
+            ask(10);
+            process.send('asked');
+        }).listen(0));
     ";
     parent.start(1, true, script);
-    let port = parent.told(1).await.as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
-    assert_eq!(Client::connect(port).expect("connected").ask("/", Shape::PerRequest), Ok(Next::IsLast));
-    parent.disconnect(1);
+    let mut client = Client::connect(parent.listening(1).await.port()).expect("connected");
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+    assert_eq!(parent.told(1).await, json!("asked"));
+    drain(&mut parent, 1).await;
     assert_eq!(parent.ended(1).await, Some(0));
+    assert_eq!(client.answer(), Ok(Next::IsLast));
 }

@@ -212,14 +212,23 @@ impl Parent {
         .await
     }
 
+    /// Until the run has closed its channel and exited by itself.
     pub(super) async fn ended(&mut self, run: u64) -> Option<i32> {
         let ended = self.until(run, |event| match event {
             FromWorker::Ended(ended) => Some(*ended),
             _ => None,
         });
         assert_eq!(ended.await, Ended::Closed);
-        let worker = self.workers.get_mut(&RunId(run)).expect("known");
-        worker.process.wait().expect("wait").code()
+        let process = &mut self.workers.get_mut(&RunId(run)).expect("known").process;
+        let exited = async {
+            loop {
+                if let Some(status) = process.try_wait().expect("wait") {
+                    return status.code();
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LONG, exited).await.expect("in time")
     }
 
     pub(super) fn pid(&self, run: u64) -> String {

@@ -106,6 +106,9 @@ struct Port {
     bound: Endpoint,
     data: ServerData,
     users: BTreeMap<RunId, Use>,
+    /// A run that uses it was ready.
+    #[serde(default)]
+    proven: bool,
 }
 
 /// In what way a run has a socket; a cluster worker may have one in both.
@@ -210,12 +213,18 @@ impl Ports {
         self.ports.iter().filter(move |(_, port)| port.users.contains_key(&run)).map(|(key, _)| key)
     }
 
-    /// Where the app has sockets that this run of this worker could use and does not. A free port that was found for
+    /// A run has shown that it works, and so have its sockets.
+    pub fn prove(&mut self, run: RunId) {
+        let used = self.ports.values_mut().filter(|port| port.users.contains_key(&run));
+        used.for_each(|port| port.proven = true);
+    }
+
+    /// Where the app has proven sockets that this run of this worker could use and does not. A free port that was found for
     /// somebody is not among them.
     pub fn not_used_by(&self, run: RunId, app: &AppName, seat: Seat) -> impl Iterator<Item = &Endpoint> {
-        let all =
-            self.ports.values().filter(move |port| port.app == *app && port.seat.is_none_or(|of| of == seat));
-        all.filter(move |port| !port.asked.is_random() && !port.users.contains_key(&run))
+        let proven = self.ports.values().filter(move |port| port.app == *app && port.proven);
+        let own = proven.filter(move |port| port.seat.is_none_or(|of| of == seat));
+        own.filter(move |port| !port.asked.is_random() && !port.users.contains_key(&run))
             .map(|port| &port.bound)
     }
 
@@ -281,6 +290,7 @@ impl Ports {
             bound: endpoint.clone(),
             data: wish.data.clone(),
             users: BTreeMap::from([(asker.run, usage)]),
+            proven: false,
         };
         let balance = if seat.is_some() { Balance::Reuseport } else { Balance::Shared };
         Box::new(Claim { key, endpoint, balance, port })

@@ -31,9 +31,10 @@ const list = (server) => server[Object.getOwnPropertySymbols(server)
     .find(({ description }) => description === 'http.server.connections')];
 const listed = (of, kind) => of.flatMap((server) => list(server)?.[kind]() ?? []).map(({ socket }) => socket);
 
-// What is behind TLS is found in the lists only. An upgraded connection has no parser any more.
+// Those of closed servers: one that the worker does not share goes on, since the app may be its own client. What is
+// behind TLS is found in the lists only. An upgraded connection has no parser any more.
 const connections = (of) => [...new Set([...process._getActiveHandles(), ...listed(of, 'all')])]
-    .filter((socket) => socket?.server && socket.parser);
+    .filter((socket) => socket?.server && !socket.server.listening && socket.parser);
 
 // Neither is an answer due nor has a part of a request come.
 function silent(of) {
@@ -58,15 +59,19 @@ function drain() {
     const closing = servers();
     for (const server of closing) {
         if (list(server)) server.closeIdleConnections = () => {}; // close() calls it.
-        if (server.listenerCount('stream') > 0) server.prependListener('stream', ({ session }) => session?.close());
-    }
-    for (const { _httpMessage: response } of connections(closing)) {
-        if (response && !response.headersSent) makeLast(response);
+        if (server.listenerCount('stream') > 0) server.prependListener('stream', ({ session }) => {
+            // HTTP/2; not at once, since more requests may have come in one piece with this one.
+            setImmediate(() => server.listening || session?.close());
+        });
     }
     const requests = require('diagnostics_channel').channel('http.server.request.start');
-    requests.subscribe(({ response }) => makeLast(response));
-    // The cluster module is next and closes those that came from the parent.
-    setImmediate(() => closing.filter(isServer).forEach((server) => server.close()));
+    requests.subscribe(({ server, response }) => server.listening || makeLast(response));
+    // The cluster module is next and closes what came from the parent.
+    process.nextTick(harmless(() => {
+        for (const { _httpMessage: response } of connections(closing)) {
+            if (response && !response.headersSent) makeLast(response);
+        }
+    }));
 
     let before = new Map();
     setInterval(harmless(() => {

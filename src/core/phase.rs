@@ -12,6 +12,9 @@ pub(crate) const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// A kill that did not help is repeated after so long: the process may have been in an uninterruptible wait.
 pub(crate) const KILL_AGAIN: Duration = Duration::from_secs(1);
 
+/// A run that has drained may have work left behind its last answer, and most end by themselves: so long it is let be.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
@@ -175,7 +178,10 @@ impl Phase {
 
             (Self::Draining { .. }, Spawned(_) | Told | Hopeless | MoreTime(_)) => Step::Stay,
             (Self::Draining { .. }, Exited { survivors: true }) => ask(Order::Sweep),
-            (Self::Draining { .. }, Drained | Deadline) => {
+            (Self::Draining { until }, Drained) => {
+                Step::Go(Self::Draining { until: until.min(now + LINGER) }, None)
+            }
+            (Self::Draining { .. }, Deadline) => {
                 Step::Go(Self::Stopping { kill_at: now + spec.kill_timeout }, Some(Order::Stop))
             }
 

@@ -24,8 +24,10 @@ impl Shell {
         let app = &revision.declaration;
         match event {
             FromWorker::Ready if app.ready.wait_ready => self.turn(Event::Ready { run }),
+            FromWorker::Preloaded => self.on_preloaded(run),
             FromWorker::Listening(_) => {
                 self.deepen_queues(run);
+                self.ask_when_listening(run);
                 if tells_by_listening(app) {
                     self.on_listening(run, revision);
                 }
@@ -49,7 +51,6 @@ impl Shell {
             }
             FromWorker::Ready
             | FromWorker::Online
-            | FromWorker::Preloaded
             | FromWorker::ExitedAfterDisconnect
             | FromWorker::Message(_) => {}
         }

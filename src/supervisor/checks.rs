@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::socket::{UnixAddr, getsockname};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, ExecMode, Probe};
+use supd_api::{AppDeclaration, Check, ExecMode, Probe};
 use supd_core::{Event, Phase, RunId, RunView, WorkerId};
 use supd_keeper::protocol;
 
@@ -48,6 +48,9 @@ pub(super) struct Words {
     /// How often it will say `WATCHDOG=1`; zero: never.
     #[serde(default)]
     watchdog: Option<Duration>,
+    /// It takes connections from its channel.
+    #[serde(default)]
+    preloaded: bool,
 }
 
 impl Shell {
@@ -66,8 +69,32 @@ impl Shell {
         }
     }
 
+    /// A Node cluster worker that is to be asked itself first says whether it takes connections, or listens without.
+    pub(super) fn ask_when_spawned(&mut self, run: RunId) {
+        let waits = |app: &AppDeclaration| app.exec_mode == ExecMode::Cluster && asks_worker_itself(app);
+        if self.revision_of(run).is_some_and(|revision| !waits(&revision.declaration)) {
+            self.ask_whether_ready(run);
+        }
+    }
+
+    /// A Node cluster worker takes connections from its channel. This is its first word but one.
+    pub(super) fn on_preloaded(&mut self, run: RunId) {
+        self.checks.entry(run).or_default().words.preloaded = true;
+        self.ask_when_listening(run);
+    }
+
+    /// It is asked now at the latest.
+    pub(super) fn ask_when_listening(&mut self, run: RunId) {
+        let asked =
+            self.checks.get(&run).is_some_and(|checks| checks.starting.is_some() || checks.ready.is_some());
+        let starting = |view: RunView| matches!(view.phase, Phase::Starting { .. } | Phase::Spawning { .. });
+        if !asked && self.core.run(run).is_some_and(|(_, _, _, view)| starting(view)) {
+            self.ask_whether_ready(run);
+        }
+    }
+
     /// A run that is not ready yet is asked whether it is.
-    pub(super) fn ask_whether_ready(&mut self, run: RunId) {
+    fn ask_whether_ready(&mut self, run: RunId) {
         let Some(revision) = self.revision_of(run) else { return };
         let policy = &revision.declaration.ready;
         match (&policy.startup, &policy.probe) {
@@ -114,7 +141,10 @@ impl Shell {
     /// Goes on with a run that a predecessor has started.
     pub(super) fn take_up_checks(&mut self, run: RunView) {
         match run.phase {
-            Phase::Starting { .. } => self.ask_whether_ready(run.run),
+            Phase::Starting { .. } => match self.checks.get(&run.run) {
+                Some(checks) if checks.words.preloaded => self.ask_whether_ready(run.run),
+                _ => self.ask_when_spawned(run.run),
+            },
             Phase::Ready { .. } => self.ask_whether_alive(run.run),
             Phase::Spawning { .. }
             | Phase::Draining { .. }
@@ -138,7 +168,7 @@ impl Shell {
         Some(Target {
             run: protocol::RunId(run.run.0),
             role,
-            reach: self.reach(app),
+            reach: self.reach(run.run, app),
             environment: environment(&self.home, revision, &place),
             cwd: revision.cwd().to_string_lossy().into_owned(),
             user: app.user.clone(),
@@ -147,10 +177,9 @@ impl Shell {
     }
 
     /// Where a worker itself is asked.
-    fn reach(&self, app: &AppDeclaration) -> Reach {
-        let takes_connections = app.exec_mode == ExecMode::Cluster && app.stop.node_preload;
+    fn reach(&self, run: RunId, app: &AppDeclaration) -> Reach {
         match app.listen.first() {
-            _ if takes_connections && self.preload.is_some() => Reach::HandOver,
+            _ if self.checks.get(&run).is_some_and(|checks| checks.words.preloaded) => Reach::HandOver,
             Some(address) => Reach::Listen(address.clone()),
             None => Reach::Port,
         }
@@ -235,4 +264,10 @@ impl Shell {
 fn address(socket: &OwnedFd) -> Option<String> {
     let address: UnixAddr = getsockname(socket.as_raw_fd()).ok()?;
     address.as_abstract().map(|name| format!("@{}", String::from_utf8_lossy(name)))
+}
+
+/// Whether a probe that decides about readiness has no address.
+fn asks_worker_itself(app: &AppDeclaration) -> bool {
+    let probes = [&app.ready.startup, &app.ready.probe].into_iter().flatten();
+    probes.into_iter().any(|probe| matches!(probe.check, Check::Http { address: None, .. }))
 }

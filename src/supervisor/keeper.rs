@@ -71,8 +71,6 @@ impl Keeper {
                 }
                 // It went without reading our last orders: an end all the same (unix(7)).
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-                // Messages of ours that it had not read when it ended.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 result => return result,
             }
             let blocked = !self.waiting.is_empty();

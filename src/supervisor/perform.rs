@@ -34,7 +34,10 @@ impl Shell {
                 let failure = self.spawn(&Start { run, worker, app, instance, revision }).err();
                 return failure.map(|why| Event::NotStarted { run, why });
             }
-            Effect::Watch { run } => self.ask_whether_alive(run),
+            Effect::Watch { run } => {
+                self.ports.prove(protocol::RunId(run.0));
+                self.ask_whether_alive(run);
+            }
             Effect::Drain { run } => return self.drain(run),
             Effect::Stop { run } => self.stop(run),
             Effect::Sweep { run } => {
@@ -106,6 +109,8 @@ impl Shell {
     /// Tells a run to accept nothing more. One that cannot be told any more has nothing to finish.
     fn drain(&mut self, run: RunId) -> Option<Event> {
         self.ask_no_more(run);
+        // What it closes from now on others still use.
+        self.ports.leave(protocol::RunId(run.0));
         match self.channels.get(&run) {
             Some(channel) => {
                 let by_message =

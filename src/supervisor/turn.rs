@@ -121,7 +121,7 @@ impl Shell {
             Report::Spawned { run, pid } => {
                 self.write_pid_file(RunId(run.0), Pid(pid));
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
-                self.ask_whether_ready(RunId(run.0));
+                self.ask_when_spawned(RunId(run.0));
             }
             Report::SpawnFailed { run, step, errno } => {
                 let run = RunId(run.0);

@@ -21,7 +21,7 @@ pub struct Belongings {
     keeper: BTreeMap<String, usize>,
     supervisor: BTreeMap<String, usize>,
     /// KiB of their own.
-    memory: u64,
+    pub memory: u64,
 }
 
 impl Belongings {
@@ -31,8 +31,25 @@ impl Belongings {
         Self { keeper: descriptors(keeper), supervisor: descriptors(supervisor), memory }
     }
 
+    /// When they do not change any more: what has ended is closed a moment later. If there is a before: when they are the
+    /// same again.
+    ///
+    /// # Errors
+    /// They are not, and stay so.
+    pub fn at_rest(daemon: &Daemon, before: Option<&Self>) -> Result<Self, String> {
+        let mut now = Self::of(daemon);
+        eventually(|| {
+            let earlier = std::mem::replace(&mut now, Self::of(daemon));
+            now.same_descriptors(before.unwrap_or(&earlier))
+        })?;
+        Ok(now)
+    }
+
     /// Whether there are as many descriptors of each kind as before.
-    fn as_before(&self, before: &Self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn same_descriptors(&self, before: &Self) -> Result<(), String> {
         let keeper = differences(&before.keeper, &self.keeper);
         let supervisor = differences(&before.supervisor, &self.supervisor);
         if keeper.is_empty() && supervisor.is_empty() {
@@ -42,6 +59,9 @@ impl Belongings {
     }
 
     /// Whether the memory has not grown by more than half.
+    ///
+    /// # Errors
+    /// It has.
     pub fn as_large_as(&self, before: &Self) -> Result<(), String> {
         let most = before.memory * 3 / 2 + 1024;
         if self.memory <= most { Ok(()) } else { Err(format!("memory: before {before:?}, now {self:?}")) }
@@ -101,14 +121,7 @@ pub fn calm(ground: &Ground, before: Option<&Belongings>) -> Result<Belongings, 
     }
     eventually(|| done(daemon, &[&["stop"], &restless[..]].concat()))?;
     eventually(|| in_order(daemon, true))?;
-    let mut now = Belongings::of(daemon);
-    if let Some(before) = before {
-        eventually(|| {
-            now = Belongings::of(daemon);
-            now.as_before(before)
-        })?;
-    }
-    Ok(now)
+    Belongings::at_rest(daemon, before)
 }
 
 fn is_missing(why: &str) -> Result<(), String> {

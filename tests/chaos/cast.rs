@@ -71,17 +71,14 @@ pub fn prepare(daemon: &Daemon) {
     for (name, content) in SCRIPTS {
         fs::write(daemon.file(name), content).expect("a script");
     }
-    CAST.iter().for_each(|part| release(daemon, part.name, Build::Good(0)));
+    CAST.iter().for_each(|part| assert!(release(daemon, part.name, Build::Good(0)), "a declaration"));
 }
 
-/// Writes the declaration of an app with this build.
-pub fn release(daemon: &Daemon, app: &str, build: Build) {
+/// Writes the declaration of an app with this build. Whether it could: the disk may be full.
+pub fn release(daemon: &Daemon, app: &str, build: Build) -> bool {
     let (file, new) = (file(daemon, app), daemon.file(&format!("{app}.new")));
     let declaration = json!({ "apps": [declaration(daemon, app, build)] }).to_string();
-    // The disk may be full.
-    if fs::write(&new, declaration).is_ok() {
-        fs::rename(new, file).expect("a declaration");
-    }
+    fs::write(&new, declaration).and_then(|()| fs::rename(new, file)).is_ok()
 }
 
 /// The file that declares an app.
@@ -103,7 +100,8 @@ pub fn bad_builds(app: &str) -> &'static [&'static str] {
     }
 }
 
-fn declaration(daemon: &Daemon, app: &str, build: Build) -> Value {
+/// What declares an app with this build.
+pub fn declaration(daemon: &Daemon, app: &str, build: Build) -> Value {
     let build = match build {
         Build::Good(number) => number.to_string(),
         Build::Bad(how) => how.to_owned(),

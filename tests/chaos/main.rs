@@ -26,6 +26,7 @@ mod census;
 mod dice;
 mod faults;
 mod journal;
+mod leaks;
 mod operators;
 mod rain;
 mod storm;

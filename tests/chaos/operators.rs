@@ -157,19 +157,20 @@ impl Operator<'_> {
     fn spoil(&mut self, part: Part) {
         let Some(how) = self.dice.one_of(cast::bad_builds(part.name)) else { return self.release(part) };
         let owner = owner(self.rain, part);
-        let code = self.publish(part, Build::Bad(how)).code;
-        if code == 0 && part.habit == Habit::Serving {
+        if self.publish(part, Build::Bad(how)) == Some(0) && part.habit == Habit::Serving {
             self.rain.journal.fail(&format!("{}: a build that {how} was accepted", part.name));
         }
         self.publish(part, Build::Good(1));
         drop(owner);
     }
 
-    fn publish(&self, part: Part, build: Build) -> Output {
+    /// The code of the reload; `None`: the declaration could not be written.
+    fn publish(&self, part: Part, build: Build) -> Option<i32> {
         let daemon = &self.rain.ground.daemon;
-        self.rain.journal.note(&self.name, &format!("a release of {}: {build:?}", part.name));
-        cast::release(daemon, part.name, build);
-        self.ctl(&["reload", &cast::file(daemon, part.name), "--timeout", "20s"])
+        let written = cast::release(daemon, part.name, build);
+        self.rain.journal.note(&self.name, &format!("releases {} {build:?}, written: {written}", part.name));
+        let reload = || self.ctl(&["reload", &cast::file(daemon, part.name), "--timeout", "20s"]).code;
+        written.then(reload)
     }
 
     fn look(&mut self, part: Part) {

@@ -39,7 +39,8 @@ pub fn strike(rain: &Rain<'_>, number: u64) {
     }
 }
 
-/// Whoever waits for an answer of it is excused, until the kernel has closed its connections.
+/// Whoever waits for an answer of it is excused, until it has been reaped: then the last of its threads has gone and the
+/// kernel has closed its connections.
 fn kill(rain: &Rain<'_>, victim: &Citizen) {
     let app = CAST.iter().find(|part| Some(part.name) == victim.app.as_deref());
     let excused = app.filter(|part| part.habit == Habit::Serving).map(|part| rain.traffic.excuse(part.name));
@@ -47,8 +48,8 @@ fn kill(rain: &Rain<'_>, victim: &Citizen) {
     if run_of(victim.pid) == victim.run {
         rain.fault(&format!("kills {} of {:?}, run {:?}", victim.pid, victim.app, victim.run));
         process::kill(victim.pid);
-        while excused.is_some() && process::is_alive(victim.pid) {
-            thread::yield_now();
+        while excused.is_some() && process::state(victim.pid).is_some() {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

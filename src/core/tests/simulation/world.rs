@@ -154,7 +154,7 @@ impl World {
         self.required = None;
         self.wish(|request| Event::Shutdown { request });
         // Spawning may take its limit, then the kill timeout, then kills a second apart until the slowest has died.
-        self.advance(2_000 + 1_600 + 3_000 + 3_000 + 3_000);
+        self.advance(2_000 + 1_000 + 1_600 + 3_000 + 3_000 + 3_000);
         invariants::all_gone(self);
     }
 
