@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
-    ("ctl", &["api", "atomic", "config", "cluster", "home", "nearest", "processes", "resolve"]),
+    ("ctl", &["api", "atomic", "config", "cluster", "dates", "home", "nearest", "processes", "resolve"]),
     (
         "supervisor",
         &[

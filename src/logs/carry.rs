@@ -4,8 +4,10 @@
 
 use std::time::Instant;
 
+use super::Notice;
 use super::deliver::{Delivered, Delivery};
 use super::pipe::{Peek, consume};
+use super::place::Mark;
 use super::tap::{Next, Tap};
 use super::thread::LogThread;
 
@@ -60,7 +62,8 @@ impl LogThread {
         if let Err(error) = consumed {
             return tap.give_up(&error);
         }
-        tap.framing.publish(&tap.source, shown, &mut self.audience);
+        let end = || self.files.get(tap.files.first()?)?.place();
+        tap.framing.publish(&tap.source, shown, &mut self.audience, end);
         let lost = matches!(fate, Fate::Lost(_));
         if shared || lost {
             tap.framing.interleaved();
@@ -72,7 +75,11 @@ impl LogThread {
     }
 
     pub(super) fn close(&mut self, mut tap: Tap) {
-        tap.framing.finish(&tap.source, &mut self.audience);
+        let end = self.end_of(&tap);
+        if let Some(end) = &end {
+            (self.tell)(Notice::Ended { source: tap.source.clone(), mark: Mark::now(end.bookmark.place) });
+        }
+        tap.framing.finish(&tap.source, &mut self.audience, end);
         // The keeper holds the same open file description: closing alone would not end the watch (epoll(7)).
         let _ = self.epoll.delete(&tap.pipe);
         for path in &tap.files {

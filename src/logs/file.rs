@@ -17,6 +17,8 @@ use supd_api::AppName;
 use super::Notice;
 use super::archive::Archive;
 use super::form::{After, Form, Framed};
+use super::live::Reached;
+use super::place::{Bookmark, Place};
 use super::rotation::{Names, Rule};
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -327,6 +329,13 @@ impl LogFile {
         if self.rest.take().is_some() {
             self.end = End::Begun(None);
         }
+    }
+
+    /// Where it ends now; `None` when it is no regular file, or not open.
+    pub(super) fn place(&self) -> Option<Reached> {
+        let metadata = self.file.as_ref()?.metadata().ok()?;
+        let bookmark = Bookmark::new(&self.path, Place::end_of(&metadata), &metadata);
+        metadata.is_file().then(|| Reached { path: self.path.clone(), bookmark })
     }
 
     /// Whether a single pipe ends here, so that its bytes are written as they come.

@@ -23,6 +23,9 @@ impl LogThread {
             for tap in self.taps.values_mut().filter(|tap| opening.filter.admits(&tap.source)) {
                 let path = tap.files.first().filter(|path| self.files.get(*path).is_some_and(LogFile::sole));
                 if let Some(&index) = path.and_then(|path| places.get(path)) {
+                    if tap.resumed {
+                        tap.framing.begun(files[index].unfinished());
+                    }
                     files[index].end = files[index].end.saturating_sub(tap.framing.open());
                 }
                 tap.framing

@@ -22,6 +22,7 @@
 
 mod archive;
 mod carry;
+mod chapter;
 mod deliver;
 mod file;
 mod form;
@@ -29,9 +30,12 @@ mod join;
 mod journal;
 mod live;
 mod pipe;
+mod place;
 mod rotated;
 mod rotation;
 mod schedule;
+mod selection;
+mod stamp;
 mod subscription;
 mod tail;
 mod tap;
@@ -50,7 +54,9 @@ use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
 pub use live::{Filter, Streams, Workers};
-pub use subscription::{Request, Subscription, TailFile};
+pub use place::{Bookmark, Extent, Mark, Place};
+pub use selection::Selection;
+pub use subscription::{Request, Subscription, TailFile, Wanted};
 
 /// Whose output a pipe carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,20 @@ pub enum Notice {
     Drained {
         /// The run.
         run: RunId,
+    },
+    /// This source writes into a file from here on. Told again by each supervisor that takes it up.
+    Begun {
+        /// Whose output.
+        source: Source,
+        /// Where the file ended.
+        mark: Mark,
+    },
+    /// Its output is complete.
+    Ended {
+        /// Whose output.
+        source: Source,
+        /// Where the file ended.
+        mark: Mark,
     },
     /// A file cannot be written. Told when it begins, not for every line.
     Trouble {

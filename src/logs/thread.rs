@@ -21,8 +21,9 @@ use supd_keeper::protocol::RunId;
 use super::archive::Archive;
 use super::file::LogFile;
 use super::journal::Journal;
-use super::live::Audience;
+use super::live::{Audience, Reached};
 use super::pipe::{Lens, Peek};
+use super::place::Mark;
 use super::schedule::clock;
 use super::tap::{Next, Tap};
 use super::{Command, Notice, Output, Source};
@@ -263,8 +264,16 @@ impl LogThread {
             let others = self.taps.values_mut().filter(|tap| tap.files.first() == Some(path));
             others.for_each(|tap| tap.framing.interleaved());
         }
+        if let Some(end) = self.end_of(&tap) {
+            (self.tell)(Notice::Begun { source: tap.source.clone(), mark: Mark::now(end.bookmark.place) });
+        }
         self.taps.insert(key, tap);
         self.rotate_what_is_due();
+    }
+
+    /// Where the file that it is read from ends.
+    pub(super) fn end_of(&self, tap: &Tap) -> Option<Reached> {
+        self.files.get(tap.files.first()?)?.place()
     }
 
     /// Brings an interrupted write of this source to its end.

@@ -12,13 +12,13 @@ use crate::process;
 use crate::wait::{LIMIT, until_true};
 
 /// A reader of `supctl logs`, line by line.
-struct Follower {
+pub struct Follower {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Follower {
-    fn start(daemon: &Daemon, args: &[&str]) -> Self {
+    pub fn start(daemon: &Daemon, args: &[&str]) -> Self {
         let mut child = daemon.spawn(args);
         let out: ChildStdout = child.stdout.take().expect("a pipe");
         let (tell, lines) = channel();
@@ -29,7 +29,7 @@ impl Follower {
         Self { child, lines }
     }
 
-    fn next(&self) -> String {
+    pub fn next(&self) -> String {
         self.lines.recv_timeout(LIMIT).expect("another line")
     }
 

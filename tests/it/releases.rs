@@ -124,7 +124,11 @@ fn a_release_that_was_cleared_away_cannot_be_gone_back_to() {
     site.daemon.ok(&["reload", "web"]);
     let (before, crowd) = (site.daemon.pids(), Crowd::small(&apps::address(&site.daemon)));
     fs::remove_dir_all(site.daemon.file("releases/1")).expect("removed");
-    site.daemon.ctl(&["rollback", "web"]).expect(1).says(&["its working directory", "releases/1", "the old workers stay"]);
+    site.daemon.ctl(&["rollback", "web"]).expect(1).says(&[
+        "its working directory",
+        "releases/1",
+        "the old workers stay",
+    ]);
     assert_eq!(site.daemon.pids(), before);
     assert!(site.is_at("2"));
     crowd.disperse().complete();

@@ -38,6 +38,23 @@ fn scale_takes_signs() {
 }
 
 #[test]
+fn flags_of_logs_that_contradict_each_other_are_refused() {
+    for words in [
+        "--since soon",
+        "--previous --this-run",
+        "--previous -f",
+        "--until 1h -f",
+        "--raw --format",
+        "--out --err",
+    ] {
+        assert!(
+            parse(&[&["logs"], words.split(' ').collect::<Vec<_>>().as_slice()].concat()).is_err(),
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn a_command_line_is_one_target_and_what_follows_dashes_is_the_scripts() {
     assert_eq!(start(&["node a.js --x"]).targets, ["node a.js --x"]);
     let args = start(&["app.js", "-i", "2", "--", "--flag", "-i", "9", "--"]);

@@ -4,6 +4,7 @@ mod carry;
 mod follow;
 mod forms;
 mod kill;
+mod read;
 mod rotate;
 mod trouble;
 
@@ -48,8 +49,14 @@ impl Bench {
         writer
     }
 
+    /// The next one that tells more than where output begins and ends.
     fn notice(&self) -> Notice {
-        self.notices.recv_timeout(LIMIT).expect("a notice")
+        loop {
+            match self.notices.recv_timeout(LIMIT).expect("a notice") {
+                Notice::Begun { .. } | Notice::Ended { .. } => {}
+                notice => return notice,
+            }
+        }
     }
 
     /// Closes the run by attaching an empty standard error.
@@ -84,11 +91,16 @@ fn into(path: Option<&Path>) -> Output {
 }
 
 fn request(paths: Vec<PathBuf>, tail: usize, follow: bool) -> Request {
-    let file =
-        |path| TailFile { path, app: AppName::new("app").unwrap(), worker: Some(1), stream: Stream::Out };
+    let file = |path| TailFile {
+        path,
+        app: AppName::new("app").unwrap(),
+        worker: Some(1),
+        stream: Stream::Out,
+        extent: None,
+    };
     Request {
         filter: Filter { workers: Workers::All, streams: Streams::Both },
-        tail,
+        wanted: Wanted { tail: Some(tail), ..Wanted::default() },
         follow,
         files: paths.into_iter().map(file).collect(),
     }
