@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod config;
 pub mod ctl;
 pub mod daemon;
+pub mod dates;
 pub mod home;
 pub mod logs;
 pub mod nearest;

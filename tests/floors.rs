@@ -7,22 +7,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
     ("atomic", &[]),
+    ("dates", &[]),
     ("home", &["api"]),
     ("nearest", &[]),
     ("printable", &[]),
     ("processes", &[]),
     ("resolve", &["api"]),
-    ("config", &["api", "nearest", "resolve"]),
-    ("logs", &["api", "keeper"]),
+    ("config", &["api", "dates", "nearest", "resolve"]),
+    ("logs", &["api", "keeper", "dates"]),
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
-    ("ctl", &["api", "atomic", "config", "cluster", "home", "nearest", "processes", "resolve"]),
+    ("ctl", &["api", "atomic", "config", "cluster", "dates", "home", "nearest", "processes", "resolve"]),
     (
         "supervisor",
         &[
@@ -36,6 +37,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
         "lib",
         &[
             "atomic",
+            "dates",
             "home",
             "nearest",
             "printable",

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy};
-use crate::{ListenAddress, Millis};
+use crate::{ListenAddress, LogPolicy, Millis};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
 /// not `all` and not made of digits only (those mean something else as a target).
@@ -281,30 +281,6 @@ pub struct RestartPolicy {
     pub restart_delay: Option<Millis>,
     /// First delay of a series that grows by half up to 15 s.
     pub exp_backoff_restart_delay: Option<Millis>,
-}
-
-/// Where the output of an app goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LogPolicy {
-    /// Standard output.
-    pub out_file: LogTarget,
-    /// Standard error.
-    pub error_file: LogTarget,
-    /// `true`: all workers write into one file; `false`: `-<id>` goes before `.log`, as PM2 does.
-    pub merge_logs: bool,
-}
-
-/// Where one stream goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LogTarget {
-    /// `<SUPD_HOME>/logs/<name>-out.log` or `-error.log`.
-    Default,
-    /// An absolute path.
-    File(PathBuf),
-    /// Nowhere (`NULL`, `/dev/null`, `disable_logs`).
-    Discard,
 }
 
 #[cfg(test)]

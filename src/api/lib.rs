@@ -9,6 +9,7 @@ pub mod event;
 pub mod fault;
 pub mod listen;
 pub mod log;
+pub mod logs;
 pub mod policy;
 pub mod unit;
 pub mod view;
@@ -18,13 +19,14 @@ pub use action::{
     UpgradeRequest, WorkerOutcome,
 };
 pub use app::{
-    AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy,
-    LogTarget, Program, RestartPolicy, Secret, Source,
+    AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
+    RestartPolicy, Secret, Source,
 };
 pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
+pub use logs::{Compression, LogForm, LogPolicy, LogTarget, Rotation};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use unit::Millis;
 pub use view::{

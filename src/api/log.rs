@@ -19,12 +19,13 @@ pub enum Stream {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum LogLine {
-    /// The last lines of this file follow.
+    /// Lines of this log follow, oldest first, those of its rotated files included.
     File {
-        /// Its path.
+        /// The path of the file that is being written.
         path: String,
-        /// How many lines, at most.
-        lines: usize,
+        /// How many lines, at most; absent: all that are wanted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lines: Option<usize>,
     },
     /// A line of output, without its newline.
     Line {
@@ -34,8 +35,35 @@ pub enum LogLine {
         worker: Option<u32>,
         /// Which stream.
         stream: Stream,
+        /// When: for a live line the moment it was taken from the worker, for one read from a file the time that it carries at
+        /// its beginning. Milliseconds since the epoch; absent: not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u64>,
         /// The text.
         text: LogText,
+    },
+    /// A span of time was asked for, and the lines that follow carry no time: only the times of their file are known.
+    Undated {
+        /// The file.
+        path: String,
+        /// They were written after this, in milliseconds since the epoch; absent: not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u64>,
+        /// And before this.
+        before: u64,
+    },
+    /// Told when `positions` are asked for: this reader has everything of a file up to here. With the latest of each file, `from`
+    /// goes on exactly where the stream ended.
+    Position {
+        /// The path of the log.
+        path: String,
+        /// Where in it. Means something to the daemon only.
+        place: String,
+    },
+    /// Where the reader was in this log cannot be found any more: lines may be missing or come again.
+    Gap {
+        /// The path of the file that is being written.
+        path: String,
     },
     /// The reader was too slow: so many lines were left out here.
     Missed {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Count, FilterEnv, Flag, Instances, Limit, Listen, Mode, Port, SignalName, Span,
-    Text, Texts, Threshold, Variables, Words,
+    Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Instances, Keep, Limit, Listen, LogFile,
+    LogType, Mode, Port, Schedule, SignalName, Size, Span, Text, Texts, Threshold, Variables, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -128,8 +128,34 @@ pub(super) struct AppFields {
     pub(super) out_file: Option<Text>,
     /// File for standard error; `NULL` or `/dev/null` for none.
     pub(super) error_file: Option<Text>,
+    /// File for both, in addition; `true`: `NAME.log` beside the others. Default: none.
+    pub(super) log_file: Option<LogFile>,
     /// `true`: all workers write to one file. Default: `true` for an app without `instances` in fork mode.
     pub(super) merge_logs: Option<Flag>,
+    /// `true`: every line begins with the time, as `YYYY-MM-DDTHH:mm:ss: `. Default: `false`.
+    pub(super) time: Option<Flag>,
+    /// Every line begins with the time in this format, a colon and a space. Tokens are those of day.js: `YYYY-MM-DD
+    /// HH:mm:ss.SSS Z`, text in `[brackets]`.
+    pub(super) log_date_format: Option<Text>,
+    /// `json`: a line is an object with `message`, `timestamp`, `type`, `process_id` and `app_name`. Default: `raw`.
+    pub(super) log_type: Option<LogType>,
+    /// A file is put aside before it gets larger: bytes, or a text such as `10M`; `false`: whatever its size. Default: 10M.
+    pub(super) rotate_size: Option<Size>,
+    /// When files are put aside: `hourly`, `daily`, `weekly`, or a cron expression in local time. Default: never.
+    pub(super) rotate_interval: Option<Schedule>,
+    /// How many of each file are kept once put aside; `all`: every one. Default: 30.
+    pub(super) keep: Option<Keep>,
+    /// For how many days they are kept. Default: for ever.
+    pub(super) keep_days: Option<Keep>,
+    /// How large all files of the app may be together: bytes, or a text such as `1G`; `false`: no limit. Default: 1G.
+    pub(super) max_total: Option<Size>,
+    /// How much of the disk stays free: the oldest files that were put aside go first. Bytes, or a text such as `1G`;
+    /// `false`: no limit. Default: 256M.
+    pub(super) min_free: Option<Size>,
+    /// How files that were put aside are packed: `gzip`, `zstd`, or `false`. Default: `false`.
+    pub(super) compress: Option<Compress>,
+    /// The date in their names, in the tokens of day.js. Default: `YYYY-MM-DD_HH-mm-ss`.
+    pub(super) rotate_date_format: Option<Text>,
     /// `true`: no output is kept. Default: `false`.
     pub(super) disable_logs: Option<Flag>,
 }
@@ -152,6 +178,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("err", "error_file"),
     ("err_file", "error_file"),
     ("err_log", "error_file"),
+    ("log", "log_file"),
     ("combine_logs", "merge_logs"),
 ];
 
@@ -168,11 +195,6 @@ const INERT: &[(&str, &str)] = &[
     ("max_memory_restart", LATER),
     ("cron_restart", LATER),
     ("cron", LATER),
-    ("log_date_format", LATER),
-    ("time", LATER),
-    ("log_file", LATER),
-    ("log", LATER),
-    ("log_type", LATER),
     ("post_update", "supd does not pull from git"),
     ("vizion", "supd does not look into git"),
     ("pid_file", "supd keeps its own record of processes"),

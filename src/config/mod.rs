@@ -17,6 +17,7 @@ mod env_file;
 mod environment;
 mod evaluate;
 mod fields;
+mod logs;
 mod paths;
 mod probe_fields;
 mod probes;

@@ -6,15 +6,15 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, LogPolicy, LogTarget,
-    Millis, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, ReloadPolicy,
+    RestartPolicy, Secret, Source, StopPolicy,
 };
 
 use super::paths::{self, Places};
-use super::problem::{Place, Report, shown};
+use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Flag, Listen, Span, Text};
-use super::{Options, advice, environment, fields, probes, program, validate};
+use super::{Options, advice, environment, fields, logs, probes, program, validate};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
@@ -74,7 +74,7 @@ pub(super) fn app(
         Some(path) => Places { path: path.reveal().to_owned(), ..places },
         None => places,
     };
-    let logs = logs(app, &places, report);
+    let logs = logs::logs(app, &places, report);
     let ready = probes::ready(app, &places, report);
     let live = probes::live(app, &places, report);
     if !app.is_sound(&["script", "interpreter"]) {
@@ -206,39 +206,6 @@ fn reload(app: &App) -> ReloadPolicy {
         rollback_window: span(&fields.rollback_window).unwrap_or(default.rollback_window),
         reuse_port: flag(&fields.reuse_port, default.reuse_port),
     }
-}
-
-fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy {
-    let fields = &app.fields;
-    let off = flag(&fields.disable_logs, false);
-    let mut target = |field: &str, given: &Option<Text>| match given {
-        Some(_) if off => {
-            report.warning(&app.at(field), "the field has no effect with `disable_logs`", None);
-            LogTarget::Discard
-        }
-        None if off => LogTarget::Discard,
-        None => LogTarget::Default,
-        Some(Text(text)) => log_file(text, &app.at(field), places, report),
-    };
-    let out_file = target("out_file", &fields.out_file);
-    let error_file = target("error_file", &fields.error_file);
-    // PM2's rule: one worker by declaration, not by number.
-    let alone =
-        fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
-    LogPolicy { out_file, error_file, merge_logs: flag(&fields.merge_logs, alone) }
-}
-
-fn log_file(text: &str, at: &Place, places: &Places, report: &mut Report) -> LogTarget {
-    if matches!(text, "NULL" | "/dev/null") {
-        return LogTarget::Discard;
-    }
-    let file = places.absolute(text);
-    if text.is_empty() || text.ends_with('/') || file.is_dir() {
-        let message =
-            format!("expected a file for the log, found the directory {}", shown(&file.to_string_lossy()));
-        report.problem(at, message, None);
-    }
-    LogTarget::File(file)
 }
 
 fn text(field: &Option<Text>) -> Option<String> {

@@ -8,12 +8,13 @@ use std::path::Path;
 use std::str::FromStr;
 
 use nix::sys::signal::Signal;
-use supd_api::{AppDeclaration, ExecMode, Instances, LogTarget, Millis};
+use supd_api::{AppDeclaration, ExecMode, Instances, Millis};
 
 use super::problem::{Problem, shown};
 use super::program::speaks_cluster;
 use super::value::{LONGEST, check_variable_name};
 
+mod logs;
 mod probes;
 
 /// More sockets of one app are a mistake.
@@ -185,16 +186,6 @@ impl Check<'_> {
         }
         if app.restart.stop_exit_codes.iter().any(|code| !(0..=255).contains(code)) {
             self.fail("stop_exit_codes", "expected exit codes from 0 to 255");
-        }
-    }
-
-    fn logs(&mut self) {
-        let app = self.app;
-        for (field, target) in [("out_file", &app.logs.out_file), ("error_file", &app.logs.error_file)] {
-            match target {
-                LogTarget::File(file) => self.path(field, file),
-                LogTarget::Default | LogTarget::Discard => {}
-            }
         }
     }
 

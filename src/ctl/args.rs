@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
 use super::fields::FieldFlags;
+use super::log_args::LogArgs;
 use crate::config::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -208,7 +209,9 @@ const LOG_EXAMPLES: &str = "\
 Examples:
   supctl logs                     all apps, last 15 lines, then follow
   supctl logs web 3 --lines 100
-  supctl logs web --nostream --err --raw";
+  supctl logs web --nostream --err --raw
+  supctl logs web --since 10m --grep 'timeout|ECONN'
+  supctl logs web --previous      how its last run ended";
 
 /// How a declaration file is read.
 #[derive(Clone, Debug, Default, Args)]
@@ -383,32 +386,6 @@ impl FromStr for ScaleCount {
         }
         digits.parse().map(|count| Self(make(count))).map_err(|_| wrong)
     }
-}
-
-/// `logs`.
-#[derive(Debug, Args)]
-pub(crate) struct LogArgs {
-    /// Names, ids, namespaces, /regex/ or `all` [default: all]
-    #[arg(value_name = "TARGET")]
-    pub(crate) targets: Vec<String>,
-    /// How many of the last lines to show first
-    #[arg(long, value_name = "N", default_value_t = 15)]
-    pub(crate) lines: u32,
-    /// Show the last lines and end
-    #[arg(long, overrides_with = "follow")]
-    pub(crate) nostream: bool,
-    /// Follow (the default)
-    #[arg(short, long, overrides_with = "nostream")]
-    pub(crate) follow: bool,
-    /// Only standard error
-    #[arg(long, conflicts_with = "out")]
-    pub(crate) err: bool,
-    /// Only standard output
-    #[arg(long)]
-    pub(crate) out: bool,
-    /// The bytes as the app wrote them, without prefixes and titles
-    #[arg(long)]
-    pub(crate) raw: bool,
 }
 
 /// `events`.

@@ -20,8 +20,7 @@ use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 use supd_api::{
     AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Happening, Instances,
-    Layer, LogPolicy, LogTarget, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy,
-    WorkerView,
+    Layer, LogPolicy, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy, WorkerView,
 };
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
@@ -299,7 +298,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         },
         live: Default::default(),
         reload: Default::default(),
-        logs: LogPolicy { out_file: LogTarget::Default, error_file: LogTarget::Default, merge_logs: false },
+        logs: LogPolicy::default(),
     }
 }
 

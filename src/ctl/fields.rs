@@ -46,6 +46,22 @@ pub(crate) struct FieldFlags {
     #[arg(short, long = "error", value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     error_file: Option<String>,
+    /// File for both, in addition
+    #[arg(short, long = "log", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_file: Option<String>,
+    /// Begin every line of output with the time
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    time: bool,
+    /// Begin every line with the time in this format, as in "YYYY-MM-DD HH:mm:ss Z"
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_date_format: Option<String>,
+    /// `json`: make an object of every line
+    #[arg(long, value_name = "TYPE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_type: Option<String>,
     /// One log file for all workers
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]

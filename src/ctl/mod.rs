@@ -19,6 +19,7 @@ mod ink;
 mod jlist;
 mod last_lines;
 mod launch;
+mod log_args;
 mod logs;
 mod order;
 mod output;

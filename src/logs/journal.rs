@@ -1,15 +1,19 @@
 //! What was being written when the supervisor was killed.
 //!
-//! Question answered here: *how many of this pipe's first bytes are in the file already?* One record is enough,
-//! because one thread writes one chunk at a time. It may not hold output for longer than that chunk.
+//! Question answered here: *which bytes were on their way into which files?* One record is enough, because one thread writes
+//! one chunk at a time. It may not hold output for longer than that chunk.
 //!
-//! The record says which bytes go to which file at which offset, so the file's length says how many arrived. Whether they
-//! have left the pipe says the journal's own file offset: chunks are consumed by splice(2) *into* the journal, behind the record,
-//! and the kernel moves bytes and offset in one system call, which a signal cannot cut in two. The offset belongs to
-//! the open file description, which the keeper shares.
+//! The record says how many bytes of which pipe go to which files at which offsets, so a file's length says how many
+//! arrived, and the next supervisor writes the rest. Bytes that go into a file as they are still stand in the pipe; what has
+//! been given another form is in the journal, behind the record. Whether the bytes have left the pipe says the journal's own
+//! file offset: they are consumed by splice(2) *into* the journal, and the kernel moves bytes and offset in one system call, which
+//! a signal cannot cut in two. The offset belongs to the open file description, which the keeper shares.
+//!
+//! A record lies within one page, which a signal does not cut either. It is taken back before a new one is prepared: no
+//! record claims nothing.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -18,10 +22,18 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use supd_api::Stream;
 
 use super::Source;
+use super::file::open;
 use super::pipe::{CHUNK, consume};
 
-const FIELDS: usize = 6;
-const RECORD: u64 = FIELDS as u64 * 8;
+/// A record begins with this word ("supdlog2"); a zero takes its place when it is taken back.
+const MAGIC: u64 = 0x7375_7064_6c6f_6732;
+const WORDS: usize = 4 + 5 * FILES;
+/// Into how many files a chunk goes at most.
+const FILES: usize = 2;
+/// Where consumed bytes go, behind the record's page.
+const CONSUMED: u64 = 4096;
+/// Where bytes stand that were given another form.
+const FRAMED: u64 = CONSUMED + CHUNK as u64;
 
 /// A new journal: memory that lives as long as any process holds it.
 ///
@@ -33,47 +45,64 @@ pub fn new_journal() -> io::Result<OwnedFd> {
 
 pub(super) struct Journal {
     file: File,
+    record: Record,
     /// What an earlier supervisor was writing when it was killed.
-    interrupted: Option<Intent>,
+    interrupted: Option<Record>,
 }
 
-/// `length` bytes of this stream's pipe go to the end of this file, which is at `offset`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Intent {
+/// What goes to the end of a file.
+pub(super) struct Part<'a> {
+    pub(super) file: &'a std::fs::Metadata,
+    pub(super) bytes: &'a [u8],
+    /// They are not as they are in the pipe.
+    pub(super) framed: bool,
+}
+
+/// So many bytes of this stream's pipe are on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Record {
     run: u64,
     stream: u64,
+    taken: u64,
+    parts: [Option<Place>; FILES],
+}
+
+/// `length` bytes go to the file at `offset`. They are in the journal at `framed`, or are those of the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
     device: u64,
     inode: u64,
     offset: u64,
     length: u64,
+    framed: Option<u64>,
 }
 
-impl Intent {
-    fn new(source: &Source, file: &Metadata, length: usize) -> Self {
-        Self {
-            run: source.run.0,
-            stream: code(source.stream),
-            device: file.dev(),
-            inode: file.ino(),
-            offset: file.len(),
-            length: length as u64,
+impl Record {
+    fn to_bytes(self) -> [u8; WORDS * 8] {
+        let mut words = vec![MAGIC, self.run, self.stream, self.taken];
+        for part in self.parts {
+            // Nothing framed lies at 0 or 1: 0 says that there is no such part, 1 that its bytes are in the pipe.
+            words.extend(part.map_or([0; 5], |part| {
+                [part.device, part.inode, part.offset, part.length, part.framed.unwrap_or(1)]
+            }));
         }
-    }
-
-    fn to_bytes(self) -> [u8; FIELDS * 8] {
-        let fields = [self.run, self.stream, self.device, self.inode, self.offset, self.length];
-        let mut bytes = [0; FIELDS * 8];
-        bytes.chunks_exact_mut(8).zip(fields).for_each(|(slot, field)| {
-            slot.copy_from_slice(&field.to_ne_bytes());
+        let mut bytes = [0; WORDS * 8];
+        bytes.chunks_exact_mut(8).zip(words).for_each(|(slot, word)| {
+            slot.copy_from_slice(&word.to_ne_bytes());
         });
         bytes
     }
 
-    fn from_bytes(bytes: [u8; FIELDS * 8]) -> Self {
-        let (words, _) = bytes.as_chunks::<8>();
-        let [run, stream, device, inode, offset, length] =
-            std::array::from_fn(|i| u64::from_ne_bytes(words[i]));
-        Self { run, stream, device, inode, offset, length }
+    fn from_bytes(bytes: &[u8; WORDS * 8]) -> Option<Self> {
+        let (chunks, _) = bytes.as_chunks::<8>();
+        let words: [u64; WORDS] = std::array::from_fn(|i| u64::from_ne_bytes(chunks[i]));
+        let part = |at: usize| {
+            let [device, inode, offset, length, place] = std::array::from_fn(|i| words[at + i]);
+            let framed = (place > 1).then_some(place);
+            (place > 0).then_some(Place { device, inode, offset, length, framed })
+        };
+        let record = Self { run: words[1], stream: words[2], taken: words[3], parts: [part(4), part(9)] };
+        (words[0] == MAGIC).then_some(record)
     }
 }
 
@@ -87,49 +116,149 @@ fn code(stream: Stream) -> u64 {
 impl Journal {
     pub(super) fn open(journal: OwnedFd) -> io::Result<Self> {
         let file = File::from(journal);
-        let mut bytes = [0; FIELDS * 8];
-        let interrupted = match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Some(Intent::from_bytes(bytes)).filter(|intent| intent.length > 0),
+        let mut bytes = [0; WORDS * 8];
+        let record = match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => Record::from_bytes(&bytes),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => return Err(error),
         };
-        // Its memory is allocated now, so that consuming cannot fail for want of it.
-        file.write_all_at(&[0; CHUNK], RECORD)?;
-        Ok(Self { file, interrupted })
+        if record.is_none() {
+            // Its memory is allocated now, so that consuming cannot fail for want of it.
+            file.write_all_at(&[0; CHUNK], CONSUMED)?;
+        }
+        let mut journal = Self { file, record: Record::default(), interrupted: None };
+        let consumed = journal.consumed()?;
+        journal.interrupted = record.filter(|record| consumed < record.taken);
+        Ok(journal)
     }
 
-    /// Before a write: `length` bytes of `source`, at most [`CHUNK`], are about to go to the end of `file`.
-    pub(super) fn intend(&mut self, source: &Source, file: &Metadata, length: usize) -> io::Result<()> {
-        // In this order: the offset of the last chunk, all consumed, does no harm to a record of which nothing is written.
-        self.file.write_all_at(&Intent::new(source, file, length).to_bytes(), 0)?;
-        self.file.seek(SeekFrom::Start(RECORD)).map(drop)
+    /// Whether a chunk was on its way.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
     }
 
-    /// After it: `count` bytes that reached the file leave the pipe.
+    /// Whether it was of this source.
+    pub(super) fn concerns(&self, source: &Source) -> bool {
+        self.interrupted
+            .is_some_and(|record| record.run == source.run.0 && record.stream == code(source.stream))
+    }
+
+    /// Before a write: `taken` bytes of `source`, at most [`CHUNK`], are about to go to the ends of these files.
+    pub(super) fn intend(
+        &mut self,
+        source: &Source,
+        taken: usize,
+        parts: &[Option<Part<'_>>; FILES],
+    ) -> io::Result<()> {
+        self.retract()?;
+        self.record = Record {
+            run: source.run.0,
+            stream: code(source.stream),
+            taken: taken as u64,
+            parts: [None; FILES],
+        };
+        let mut end = FRAMED;
+        for (place, part) in self.record.parts.iter_mut().zip(parts) {
+            let Some(part) = part else { continue };
+            let (device, inode, offset) = (part.file.dev(), part.file.ino(), part.file.len());
+            let length = part.bytes.len() as u64;
+            let framed = part.framed.then_some(end);
+            if let Some(at) = framed {
+                self.file.write_all_at(part.bytes, at)?;
+                end += length;
+            }
+            *place = Some(Place { device, inode, offset, length, framed });
+        }
+        self.file.seek(SeekFrom::Start(CONSUMED))?;
+        self.note()
+    }
+
+    /// After a write that brought less than was intended: so much it is, and so long are the parts.
+    pub(super) fn shrink(&mut self, taken: usize, lengths: [usize; FILES]) -> io::Result<()> {
+        self.record.taken = taken as u64;
+        for (part, length) in self.record.parts.iter_mut().zip(lengths) {
+            if let Some(part) = part {
+                part.length = length as u64;
+            }
+        }
+        self.note()
+    }
+
+    /// Nothing is on its way.
+    pub(super) fn retract(&self) -> io::Result<()> {
+        self.file.write_all_at(&0_u64.to_ne_bytes(), 0)
+    }
+
+    fn note(&self) -> io::Result<()> {
+        self.file.write_all_at(&self.record.to_bytes(), 0)
+    }
+
+    /// After a write: `count` bytes that are in the files leave the pipe.
     pub(super) fn consume(&self, pipe: &OwnedFd, count: usize) -> io::Result<()> {
         consume(pipe, &self.file, count)
     }
 
-    /// Whether the write that was interrupted, if any, was of this source.
-    pub(super) fn concerns(&self, source: &Source) -> bool {
-        self.interrupted
-            .is_some_and(|intent| intent.run == source.run.0 && intent.stream == code(source.stream))
+    fn consumed(&self) -> io::Result<u64> {
+        Ok((&self.file).stream_position()?.saturating_sub(CONSUMED))
     }
 
-    /// How many of `held`, the first bytes in the pipe of the source it [concerns](Self::concerns), are in this file
-    /// already. Answered once. Others may have truncated the file or appended to it since: only what is there counts.
-    pub(super) fn already_written(&mut self, path: &Path, held: &[u8]) -> io::Result<usize> {
-        let Some(intent) = self.interrupted.take() else { return Ok(0) };
-        let metadata = std::fs::metadata(path)?;
-        if !metadata.is_file() || (metadata.dev(), metadata.ino()) != (intent.device, intent.inode) {
-            return Ok(0);
+    /// Brings the interrupted chunk, of the source it [concerns](Self::concerns), to its end. `held` is what its pipe holds,
+    /// `paths` are its files. Returns how many bytes must be [consumed](Self::consume) now. Others may have truncated or
+    /// extended the files since: only what is there counts.
+    pub(super) fn complete(&mut self, paths: &[&Path], held: &[u8]) -> io::Result<usize> {
+        let Some(record) = self.interrupted.take() else { return Ok(0) };
+        let consumed = self.consumed()?;
+        // The first byte is consumed when the last one is written.
+        if consumed == 0 {
+            for (path, place) in paths.iter().zip(record.parts) {
+                let Some(place) = place else { continue };
+                let bytes = self.bytes(&place, held)?;
+                if let Err((error, arrived)) = finish(path, &place, &bytes) {
+                    if place.framed.is_none() && arrived > 0 {
+                        return Ok(arrived);
+                    }
+                    return Err(error);
+                }
+            }
         }
-        let consumed = self.file.stream_position()?.saturating_sub(RECORD);
-        let reached = metadata.len().saturating_sub(intent.offset).min(intent.length);
-        let left = usize::try_from(reached.saturating_sub(consumed)).ok();
-        let expected = left.and_then(|count| held.get(..count)).unwrap_or(&[]);
-        let mut found = vec![0; expected.len()];
-        File::open(path)?.read_exact_at(&mut found, intent.offset.saturating_add(consumed))?;
-        Ok(if found == expected { expected.len() } else { 0 })
+        let left = usize::try_from(record.taken.saturating_sub(consumed)).unwrap_or(usize::MAX);
+        Ok(left.min(held.len()))
     }
+
+    fn bytes(&self, place: &Place, held: &[u8]) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(place.length).unwrap_or(usize::MAX);
+        match place.framed {
+            None => held.get(..length).map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+            Some(at) => {
+                let mut bytes = Vec::new();
+                let room = usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX);
+                bytes.resize(length.min(room), 0);
+                self.file.read_exact_at(&mut bytes, at)?;
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+/// Appends what has not arrived; if that fails, says how much of all has.
+fn finish(path: &Path, place: &Place, bytes: &[u8]) -> Result<(), (io::Error, usize)> {
+    let mut file = open(path).map_err(|error| (error, 0))?;
+    let arrived = arrived(path, &file, place, bytes);
+    file.write_all(&bytes[arrived..]).map_err(|error| (error, arrived))
+}
+
+/// How many of these bytes are in the file, where they were to go.
+fn arrived(path: &Path, file: &File, place: &Place, bytes: &[u8]) -> usize {
+    let Ok(metadata) = file.metadata() else { return 0 };
+    if !metadata.is_file() || (metadata.dev(), metadata.ino()) != (place.device, place.inode) {
+        return 0;
+    }
+    let reached = metadata.len().saturating_sub(place.offset).min(place.length);
+    let reached = usize::try_from(reached).unwrap_or(0).min(bytes.len());
+    let mut found = Vec::with_capacity(reached);
+    let read = File::open(path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(place.offset))?;
+        file.take(reached as u64).read_to_end(&mut found)
+    });
+    if read.is_ok() && found == bytes[..reached] { reached } else { 0 }
 }

@@ -13,14 +13,29 @@
 //! stop even a worker that writes to a non-blocking pipe with room in it.
 //!
 //! What writing first costs is that a kill between the two steps leaves bytes both in file and pipe. The `journal`, a memfd that
-//! outlives the supervisor, tells the next one exactly how many, and it consumes those first. What remains: when others
-//! truncate, replace or extend the file in that very moment too, or it is no regular file, one chunk (at most 64 KiB) may be
-//! in it twice. None is ever lost.
+//! outlives the supervisor, tells the next one what was on its way, in which form and where to; it writes what is missing and
+//! consumes the chunk before it carries anything else. What remains: when others truncate, replace or extend the file in that very
+//! moment too, or it is no regular file, one chunk (at most 64 KiB) may be in it twice. None is ever lost.
+//!
+//! A FIFO or terminal that takes only half of a framed line cannot be truncated: the line then stays in the pipe until it has taken
+//! the other half.
 
+mod archive;
+mod carry;
+mod chapter;
+mod deliver;
 mod file;
+mod form;
+mod join;
 mod journal;
 mod live;
 mod pipe;
+mod place;
+mod rotated;
+mod rotation;
+mod schedule;
+mod selection;
+mod stamp;
 mod subscription;
 mod tail;
 mod tap;
@@ -34,12 +49,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use supd_api::{AppName, Stream};
+use supd_api::{AppName, LogForm, Rotation, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
 pub use live::{Filter, Streams, Workers};
-pub use subscription::{Request, Subscription, TailFile};
+pub use place::{Bookmark, Extent, Mark, Place};
+pub use selection::Selection;
+pub use subscription::{Request, Subscription, TailFile, Wanted};
 
 /// Whose output a pipe carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +71,21 @@ pub struct Source {
     pub stream: Stream,
 }
 
+/// What becomes of what a pipe brings. By default it is shown to live readers and dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Where it goes: one file, and perhaps a second one that gets a copy as far as it can take it. They are created with mode
+    /// 0640, their directories with 0750.
+    pub files: Vec<PathBuf>,
+    /// What a line looks like in them.
+    pub form: LogForm,
+    /// When they are put aside. Where several apps write into one file, that of the first one counts, by its name; of an app's
+    /// the latest.
+    pub rotation: Rotation,
+    /// Another supervisor carried this pipe before, so that its next bytes may be the end of a line that was begun.
+    pub resumed: bool,
+}
+
 /// What the log thread tells.
 #[derive(Debug)]
 pub enum Notice {
@@ -61,6 +93,20 @@ pub enum Notice {
     Drained {
         /// The run.
         run: RunId,
+    },
+    /// This source writes into a file from here on. Told again by each supervisor that takes it up.
+    Begun {
+        /// Whose output.
+        source: Source,
+        /// Where the file ended.
+        mark: Mark,
+    },
+    /// Its output is complete.
+    Ended {
+        /// Whose output.
+        source: Source,
+        /// Where the file ended.
+        mark: Mark,
     },
     /// A file cannot be written. Told when it begins, not for every line.
     Trouble {
@@ -91,7 +137,8 @@ struct Line {
 }
 
 enum Command {
-    Attach { source: Source, pipe: OwnedFd, path: Option<PathBuf> },
+    Attach { source: Source, pipe: OwnedFd, output: Output },
+    Begin,
     Release { run: RunId },
     Flush { paths: Vec<PathBuf> },
     Reopen,
@@ -113,11 +160,16 @@ impl Logs {
         Ok(Self { line: Arc::new(Line { commands, wake }) })
     }
 
-    /// Carries what `pipe` (its read end) brings into `path`, which is created with mode 0640, its directory with 0750.
-    /// Sources with the same path share one open file, and no line of one is torn into a line of another, unless it is longer
-    /// than the pipe or its end stays away for two seconds. `None`: shown to live readers and dropped.
-    pub fn attach(&self, source: Source, pipe: OwnedFd, path: Option<PathBuf>) {
-        self.line.send(Command::Attach { source, pipe, path });
+    /// Carries what `pipe` (its read end) brings to where `output` says. Sources with the same path share one open file, and no
+    /// line of one is torn into a line of another, unless it is longer than the pipe or its end stays away for two seconds.
+    pub fn attach(&self, source: Source, pipe: OwnedFd, output: Output) {
+        self.line.send(Command::Attach { source, pipe, output });
+    }
+
+    /// The pipes that another supervisor carried are attached now. Before that, if a chunk of theirs was on its way when it was
+    /// killed, nothing is written, so that the chunk's end follows its beginning.
+    pub fn begin(&self) {
+        self.line.send(Command::Begin);
     }
 
     /// Every process of this run that the keeper knows is gone: what its pipes hold is carried away, then they are closed,

@@ -6,11 +6,14 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Source;
+use super::form::{Form, whole_characters};
 use super::live::Framing;
 use super::pipe::{CHUNK, capacity};
+use super::rotation::Rule;
+use super::{Output, Source};
 
 /// After so many fruitless looks (1, 2, 4 … 1024 ms, about two seconds) patience is over.
 const LOOKS: u32 = 11;
@@ -18,7 +21,13 @@ const LOOKS: u32 = 11;
 pub(super) struct Tap {
     pub(super) source: Source,
     pub(super) pipe: OwnedFd,
-    pub(super) path: Option<PathBuf>,
+    pub(super) key: u64,
+    /// The first one decides what leaves the pipe, a second one gets a copy.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) form: Form,
+    pub(super) rule: Arc<Rule>,
+    /// Another supervisor carried its output before.
+    pub(super) resumed: bool,
     /// Every write end is closed: nothing will be added.
     pub(super) hung_up: bool,
     /// It waits for its turn.
@@ -49,12 +58,16 @@ pub(super) enum Next {
 }
 
 impl Tap {
-    pub(super) fn new(source: Source, pipe: OwnedFd, path: Option<PathBuf>) -> Self {
+    pub(super) fn new(key: u64, source: Source, pipe: OwnedFd, output: Output) -> Self {
         let capacity = capacity(&pipe);
         Self {
+            key,
+            form: Form::new(&output.form, &source),
+            rule: Arc::new(Rule::new(&output.rotation)),
+            files: output.files,
+            resumed: output.resumed,
             source,
             pipe,
-            path,
             hung_up: false,
             queued: false,
             look_at: None,
@@ -84,11 +97,11 @@ impl Tap {
         Next::End
     }
 
-    /// How many of these bytes may be written. In a file with several writers: whole lines, unless the line will
-    /// not get whole.
+    /// How many of these bytes may be written. In a file with several writers, and where a line has a frame: whole lines, unless
+    /// the line will not get whole.
     pub(super) fn cut(&mut self, bytes: &[u8], shared: bool) -> usize {
         let allowed = self.rest.map_or(bytes.len(), |rest| rest.min(bytes.len()));
-        if !shared {
+        if !shared && !self.form.wants_lines() {
             return allowed;
         }
         if let Some(newline) = bytes[..allowed].iter().rposition(|&byte| byte == b'\n') {
@@ -97,7 +110,7 @@ impl Tap {
         let stuck = bytes.len() == self.held && self.may_be_full(bytes.len());
         let closed = self.hung_up || self.rest.is_some();
         if closed || bytes.len() >= CHUNK || stuck || self.looks >= LOOKS {
-            return allowed;
+            return if self.form.wants_lines() { whole_characters(&bytes[..allowed]) } else { allowed };
         }
         self.note(bytes.len());
         0
@@ -162,7 +175,7 @@ mod tests {
         let (reader, _writer) = std::io::pipe().unwrap();
         let app = AppName::new("app").unwrap();
         let source = Source { run: RunId(1), app, worker: 1, stream: Stream::Out };
-        let mut tap = Tap::new(source, reader.into(), None);
+        let mut tap = Tap::new(1, source, reader.into(), Output::default());
         let full = vec![b'x'; tap.capacity];
         tap.release();
         assert_eq!(tap.cut(&full, true), full.len());

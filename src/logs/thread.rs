@@ -7,7 +7,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -15,48 +14,47 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
+use nix::sys::timerfd::TimerFd;
 use supd_api::Stream;
 use supd_keeper::protocol::RunId;
 
+use super::archive::Archive;
 use super::file::LogFile;
 use super::journal::Journal;
-use super::live::Audience;
-use super::pipe::{Lens, Peek, consume};
-use super::subscription::{Opened, Opening};
+use super::live::{Audience, Reached};
+use super::pipe::{Lens, Peek};
+use super::place::Mark;
+use super::schedule::clock;
 use super::tap::{Next, Tap};
-use super::{Command, Notice, Source};
+use super::{Command, Notice, Output, Source};
 
 /// The epoll key of the eventfd; pipes get 1, 2, 3 …
 const WAKE: u64 = 0;
+/// That of the clock by which files are put aside.
+const CLOCK: u64 = u64::MAX;
 
 pub(super) struct LogThread {
-    epoll: Epoll,
+    pub(super) epoll: Epoll,
     wake: Arc<EventFd>,
     inbox: mpsc::Receiver<Command>,
-    tell: Box<dyn Fn(Notice) + Send>,
-    journal: Journal,
-    lens: Lens,
+    pub(super) tell: Box<dyn Fn(Notice) + Send>,
+    pub(super) journal: Journal,
+    archive: Archive,
+    pub(super) clock: TimerFd,
+    /// An interrupted chunk must come first.
+    held: bool,
+    pub(super) lens: Lens,
     /// `/dev/null`, for what goes nowhere else.
-    void: File,
-    audience: Audience,
-    taps: HashMap<u64, Tap>,
-    files: HashMap<PathBuf, LogFile>,
+    pub(super) void: File,
+    pub(super) audience: Audience,
+    pub(super) taps: HashMap<u64, Tap>,
+    pub(super) files: HashMap<PathBuf, LogFile>,
     runs: HashMap<RunId, Streams>,
     /// Whose turn it is.
     ready: VecDeque<u64>,
     /// Who must be looked at, and when.
     looks: BTreeSet<(Instant, u64)>,
     last_key: u64,
-}
-
-/// What becomes of so many of the first bytes of a pipe.
-enum Fate {
-    /// They are in the file.
-    Written(usize),
-    /// There is no file for them.
-    Shown(usize),
-    /// The file takes nothing, and they must make room.
-    Lost(usize),
 }
 
 /// What is known of a run's two streams.
@@ -99,12 +97,18 @@ impl LogThread {
     ) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let journal = Journal::open(journal)?;
+        let clock = clock()?;
+        epoll.add(&clock, EpollEvent::new(EpollFlags::EPOLLIN, CLOCK))?;
         Ok(Self {
+            held: journal.is_interrupted(),
+            archive: Archive::start()?,
+            clock,
             epoll,
             wake,
             inbox,
             tell,
-            journal: Journal::open(journal)?,
+            journal,
             lens: Lens::new()?,
             void: File::options().write(true).open("/dev/null")?,
             audience: Audience::default(),
@@ -131,12 +135,15 @@ impl LogThread {
                     if !self.commands() {
                         return;
                     }
+                } else if event.data() == CLOCK {
+                    self.rotate_what_is_due();
                 } else {
                     self.woken(event);
                 }
             }
             self.due_looks();
-            for _ in 0..self.ready.len() {
+            let turns = if self.held { 0 } else { self.ready.len() };
+            for _ in 0..turns {
                 if let Some(key) = self.ready.pop_front() {
                     self.turn(key);
                 }
@@ -145,6 +152,9 @@ impl LogThread {
     }
 
     fn timeout(&self) -> EpollTimeout {
+        if self.held {
+            return EpollTimeout::NONE;
+        }
         if !self.ready.is_empty() {
             return EpollTimeout::ZERO;
         }
@@ -201,70 +211,7 @@ impl LogThread {
         self.taps.insert(key, tap);
     }
 
-    /// Carries one chunk.
-    fn carry(&mut self, tap: &mut Tap) -> Next {
-        let held = match self.lens.peek(&tap.pipe) {
-            Ok(Peek::Empty) => return tap.empty(),
-            Ok(Peek::End) => return Next::End,
-            Ok(Peek::Bytes(count)) => self.lens.bytes(count),
-            Err(error) => return tap.give_up(&error),
-        };
-        let file = tap.path.as_ref().and_then(|path| self.files.get_mut(path));
-        let shared = file.as_ref().is_some_and(|file| !file.sole());
-        let cut = tap.cut(held, shared);
-        if cut == 0 {
-            return tap.wait();
-        }
-        let fate = match file {
-            None => Fate::Shown(cut),
-            Some(file) => {
-                match file.put(&tap.source, &held[..cut], &mut self.journal, Instant::now(), &self.tell) {
-                    0 => {
-                        let lost = tap.spill(held);
-                        file.lose(lost);
-                        Fate::Lost(lost)
-                    }
-                    count => Fate::Written(count),
-                }
-            }
-        };
-        let (count, consumed) = match fate {
-            Fate::Lost(0) => return tap.wait(),
-            Fate::Written(count) => (count, self.journal.consume(&tap.pipe, count)),
-            Fate::Shown(count) | Fate::Lost(count) => (count, consume(&tap.pipe, &self.void, count)),
-        };
-        if let Err(error) = consumed {
-            return tap.give_up(&error);
-        }
-        tap.framing.publish(&tap.source, &held[..count], &mut self.audience);
-        let lost = matches!(fate, Fate::Lost(_));
-        if shared || lost {
-            tap.framing.interleaved();
-        }
-        match tap.moved(count) {
-            Next::Turn if lost => tap.wait(),
-            next => next,
-        }
-    }
-
-    fn close(&mut self, mut tap: Tap) {
-        tap.framing.finish(&tap.source, &mut self.audience);
-        // The keeper holds the same open file description: closing alone would not end the watch (epoll(7)).
-        let _ = self.epoll.delete(&tap.pipe);
-        if let Some(path) = &tap.path
-            && let Some(file) = self.files.get_mut(path)
-        {
-            file.writers -= 1;
-            if file.writers == 0 && !file.owes_a_marker() {
-                self.files.remove(path);
-            }
-        }
-        let Tap { source, pipe, .. } = tap;
-        drop(pipe);
-        self.ended(&source);
-    }
-
-    fn ended(&mut self, source: &Source) {
+    pub(super) fn ended(&mut self, source: &Source) {
         *self.runs.entry(source.run).or_default().of(source.stream) = Progress::Ended;
         self.tell_drained(source.run);
     }
@@ -286,7 +233,8 @@ impl LogThread {
         let _ = self.wake.read();
         while let Ok(command) = self.inbox.try_recv() {
             match command {
-                Command::Attach { source, pipe, path } => self.attach(source, pipe, path),
+                Command::Attach { source, pipe, output } => self.attach(source, pipe, output),
+                Command::Begin => self.held = false,
                 Command::Release { run } => self.release(run),
                 Command::Flush { paths } => self.flush(paths),
                 Command::Reopen => self.files.values_mut().for_each(|file| file.reopen(&self.tell)),
@@ -297,7 +245,7 @@ impl LogThread {
         true
     }
 
-    fn attach(&mut self, source: Source, pipe: OwnedFd, path: Option<PathBuf>) {
+    fn attach(&mut self, source: Source, pipe: OwnedFd, output: Output) {
         *self.runs.entry(source.run).or_default().of(source.stream) = Progress::Open;
         self.last_key += 1;
         let key = self.last_key;
@@ -306,29 +254,44 @@ impl LogThread {
             tracing::error!("cannot watch the {:?} pipe of {}: {error}", source.stream, source.app);
             return self.ended(&source);
         }
-        if let Some(path) = &path {
-            let file = self.files.entry(path.clone()).or_insert_with(|| LogFile::new(path.clone()));
-            file.join(&self.tell);
+        let tap = Tap::new(key, source, pipe, output);
+        self.settle(&tap);
+        for path in &tap.files {
+            let new = || LogFile::new(path.clone(), self.archive.clone());
+            let file = self.files.entry(path.clone()).or_insert_with(new);
+            file.join(&tap.source.app, key, Arc::clone(&tap.rule), &self.tell);
             // From now on an incomplete line of another one need not be the end of this file.
-            let others = self.taps.values_mut().filter(|tap| tap.path.as_ref() == Some(path));
+            let others = self.taps.values_mut().filter(|tap| tap.files.first() == Some(path));
             others.for_each(|tap| tap.framing.interleaved());
-            self.settle(&source, &pipe, path);
         }
-        self.taps.insert(key, Tap::new(source, pipe, path));
+        if let Some(end) = self.end_of(&tap) {
+            (self.tell)(Notice::Begun { source: tap.source.clone(), mark: Mark::now(end.bookmark.place) });
+        }
+        self.taps.insert(key, tap);
+        self.rotate_what_is_due();
     }
 
-    /// Consumes what an interrupted write of this source had brought into its file.
-    fn settle(&mut self, source: &Source, pipe: &OwnedFd, path: &Path) {
-        if !self.journal.concerns(source) {
+    /// Where the file that it is read from ends.
+    pub(super) fn end_of(&self, tap: &Tap) -> Option<Reached> {
+        self.files.get(tap.files.first()?)?.place()
+    }
+
+    /// Brings an interrupted write of this source to its end.
+    fn settle(&mut self, tap: &Tap) {
+        if !self.journal.concerns(&tap.source) {
             return;
         }
-        let Ok(Peek::Bytes(count)) = self.lens.peek(pipe) else { return };
+        let Ok(Peek::Bytes(count)) = self.lens.peek(&tap.pipe) else { return };
+        let paths: Vec<&Path> = tap.files.iter().map(PathBuf::as_path).collect();
         let settled = self
             .journal
-            .already_written(path, self.lens.bytes(count))
-            .and_then(|written| self.journal.consume(pipe, written));
+            .complete(&paths, self.lens.bytes(count))
+            .and_then(|count| self.journal.consume(&tap.pipe, count));
         if let Err(error) = settled {
-            tracing::warn!("the last chunk before the restart may be in {} twice: {error}", path.display());
+            let Source { app, worker, .. } = &tap.source;
+            tracing::warn!(
+                "the last output of {app} worker {worker} before the restart may be in its files twice: {error}"
+            );
         }
     }
 
@@ -359,33 +322,4 @@ impl LogThread {
             }
         }
     }
-
-    /// Between two writes, so that what is in the files now and what is published from now on fit together: a line begun in
-    /// a file comes live when it is complete, and is left out of the file's last lines.
-    fn subscribe(&mut self, opening: Opening) {
-        let mut files: Vec<Opened> = opening.files.into_iter().filter_map(Opened::new).collect();
-        if opening.follow {
-            let places: HashMap<PathBuf, usize> =
-                files.iter().enumerate().map(|(index, file)| (file.about.path.clone(), index)).collect();
-            for tap in self.taps.values_mut().filter(|tap| opening.filter.admits(&tap.source)) {
-                let path = tap.path.as_ref().filter(|path| self.files.get(*path).is_some_and(LogFile::sole));
-                if let Some(&index) = path.and_then(|path| places.get(path)) {
-                    files[index].end = files[index].end.saturating_sub(tap.framing.open());
-                }
-                tap.framing
-                    .watch(|open, shown| path.and_then(|path| begun(path, open, shown)).unwrap_or_default());
-            }
-            self.audience.join(opening.filter, Arc::downgrade(&opening.feed));
-        }
-        // A receiver that is gone has ended its subscription already.
-        let _ = opening.opened.send(files);
-    }
-}
-
-/// The first `shown` of the last `open` bytes of this file.
-fn begun(path: &Path, open: u64, shown: usize) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
-    let mut bytes = vec![0; shown];
-    file.read_exact_at(&mut bytes, file.metadata().ok()?.len().checked_sub(open)?).ok()?;
-    Some(bytes)
 }

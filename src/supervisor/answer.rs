@@ -8,7 +8,7 @@ use supd_api::{Accepted, AppName, Fault, FaultCode, Instances, ScaleTo, Stream, 
 use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
-use super::call::{Call, LogQuery, Pace, Reply, Verb};
+use super::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
 use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
 use super::turn::Shell;
@@ -136,8 +136,17 @@ impl Shell {
     }
 
     fn flush(&mut self, targets: &[String]) -> Result<Accepted, Fault> {
-        let files = self.log_files(&self.resolve_or_all(targets)?, None);
-        self.logs.flush(files.into_iter().map(|file| file.path).collect());
+        let wanted = self.resolve_or_all(targets)?;
+        let seats = self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0));
+        let mut files = BTreeSet::new();
+        for seat in seats {
+            let Some(revision) = self.revision(seat.app, seat.revision) else { continue };
+            let app = &revision.declaration;
+            let own = |stream| paths::log_file(&self.home, app, seat.worker.0, stream);
+            files.extend(own(Stream::Out).into_iter().chain(own(Stream::Err)));
+            files.extend(paths::combined_log_file(&self.home, app, seat.worker.0));
+        }
+        self.logs.flush(files.into_iter().collect());
         Ok(Accepted::default())
     }
 
@@ -149,9 +158,26 @@ impl Shell {
             Some(Stream::Out) => Streams::Out,
             Some(Stream::Err) => Streams::Err,
         };
-        let files = self.log_files(&wanted, query.stream);
-        let filter = Filter { workers, streams };
-        Ok(self.logs.subscribe(Request { filter, tail: query.lines, follow: query.follow, files }))
+        let mut files = self.log_files(&wanted, query.stream);
+        match query.run {
+            None => {}
+            Some(WhichRun::This) => {
+                for file in &mut files {
+                    file.extent = file.worker.and_then(|worker| self.extents.latest(worker, file.stream));
+                }
+            }
+            Some(WhichRun::Previous) => {
+                for file in &mut files {
+                    file.extent = file.worker.and_then(|worker| self.extents.previous(worker, file.stream));
+                }
+                files.retain(|file| file.extent.is_some());
+                if files.is_empty() {
+                    return Err(no_previous_run());
+                }
+            }
+        }
+        let (filter, wanted) = (Filter { workers, streams }, query.wanted.clone());
+        Ok(self.logs.subscribe(Request { filter, wanted, follow: query.follow, files }))
     }
 
     /// Where all workers of an app are meant, its future ones are too.
@@ -176,7 +202,8 @@ impl Shell {
                 .filter(|stream| only.is_none_or(|only| only == *stream))
             {
                 if let Some(path) = paths::log_file(&self.home, app, seat.worker.0, stream) {
-                    files.push(TailFile { path, app: app.name.clone(), worker: Some(seat.worker.0), stream });
+                    let (app, worker) = (app.name.clone(), Some(seat.worker.0));
+                    files.push(TailFile { path, app, worker, stream, extent: None });
                 }
             }
         }
@@ -196,4 +223,9 @@ impl Shell {
         let halting = || Fault::new(FaultCode::Conflict, "supd is being stopped");
         if self.core.is_halting() { Err(halting()) } else { Ok(()) }
     }
+}
+
+fn no_previous_run() -> Fault {
+    Fault::new(FaultCode::NotFound, "no run that has ended is known, or it wrote into no file")
+        .hint("runs are known since the daemon was started; `supctl logs --nostream --lines 100` shows what the files hold")
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::accept::accept_again;
 use super::events::Events;
+use super::extents::Extents;
 use super::figures::Figures;
 use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
@@ -52,6 +53,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
+        extents: Extents::default(),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -81,6 +83,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         Some(snapshot) => shell.restore(snapshot, handover)?,
         None => shell.recall()?,
     }
+    shell.logs.begin();
     let listener = control::listen(&shell.home, kept)?;
     shell.store(DescriptorName::Control, &listener);
     if trial {
@@ -190,6 +193,7 @@ impl Shell {
             self.checks.entry(run).or_default().words = words;
         }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
+        self.extents = snapshot.extents;
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);
@@ -229,7 +233,7 @@ impl Shell {
             };
             let Some(revision) = self.revision_of(run) else { continue };
             let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
-            self.attach(run, worker, &revision, &Ends { out, err, channel, notify });
+            self.attach(run, worker, &revision, &Ends { out, err, channel, notify }, true);
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::events::Follower;
 use super::revision::Revision;
-use crate::logs::Subscription;
+use crate::logs::{Subscription, Wanted};
 
 /// Where the answer goes. The client may be gone by then.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Fault>>;
@@ -105,11 +105,22 @@ pub(super) struct EventQuery {
 }
 
 /// Which lines a reader wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct LogQuery {
     pub(super) targets: Vec<String>,
-    pub(super) lines: usize,
+    pub(super) wanted: Wanted,
+    /// Of the past, only what this run has written.
+    pub(super) run: Option<WhichRun>,
     pub(super) follow: bool,
     /// `None`: both.
     pub(super) stream: Option<Stream>,
+}
+
+/// Which run of each worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhichRun {
+    /// The latest, whether it still goes on or not.
+    This,
+    /// The latest that has ended.
+    Previous,
 }

@@ -149,7 +149,9 @@ fn told_as_pm2(home: &Home, app: &AppDeclaration, place: &Place) -> Vec<(&'stati
         ExecMode::Fork => "fork_mode",
         ExecMode::Cluster => "cluster_mode",
     };
-    vec![
+    let combined = paths::combined_log_file(home, app, place.worker);
+    let combined = combined.map(|path| ("pm_log_path", path.display().to_string()));
+    let mut told = vec![
         ("PM2_HOME", home.path().display().to_string()),
         ("PM2_USAGE", "CLI".to_owned()),
         ("name", app.name.to_string()),
@@ -171,5 +173,7 @@ fn told_as_pm2(home: &Home, app: &AppDeclaration, place: &Place) -> Vec<(&'stati
         ("autostart", app.autostart.to_string()),
         ("treekill", app.stop.treekill.to_string()),
         ("merge_logs", app.logs.merge_logs.to_string()),
-    ]
+    ];
+    told.extend(combined);
+    told
 }

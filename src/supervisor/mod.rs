@@ -14,6 +14,7 @@ mod checks;
 mod control;
 mod environment;
 mod events;
+mod extents;
 mod figures;
 mod inbox;
 mod keeper;

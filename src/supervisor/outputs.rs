@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppName, Stream};
+use supd_api::{AppDeclaration, AppName, LogPolicy, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
+use super::paths;
 use super::turn::Shell;
-use crate::logs::Source;
+use crate::home::Home;
+use crate::logs::{self, Source};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +25,11 @@ pub(super) struct Output {
     pub(super) worker: u32,
     pub(super) out_file: Option<PathBuf>,
     pub(super) error_file: Option<PathBuf>,
+    /// Takes both, in addition.
+    #[serde(default)]
+    log_file: Option<PathBuf>,
+    #[serde(default)]
+    policy: LogPolicy,
     #[serde(skip)]
     state: State,
 }
@@ -39,22 +46,41 @@ enum State {
 }
 
 impl Output {
-    pub(super) fn new(
-        app: AppName,
-        worker: u32,
-        out_file: Option<PathBuf>,
-        error_file: Option<PathBuf>,
-    ) -> Self {
-        Self { app, worker, out_file, error_file, state: State::Flowing }
+    pub(super) fn new(home: &Home, app: &AppDeclaration, worker: u32) -> Self {
+        Self {
+            app: app.name.clone(),
+            worker,
+            out_file: paths::log_file(home, app, worker, Stream::Out),
+            error_file: paths::log_file(home, app, worker, Stream::Err),
+            log_file: paths::combined_log_file(home, app, worker),
+            policy: app.logs.clone(),
+            state: State::Flowing,
+        }
+    }
+
+    fn of(&self, stream: Stream, resumed: bool) -> logs::Output {
+        let own = match stream {
+            Stream::Out => &self.out_file,
+            Stream::Err => &self.error_file,
+        };
+        let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
+        files.dedup();
+        let LogPolicy { form, rotation, .. } = self.policy.clone();
+        logs::Output { files, form, rotation, resumed }
     }
 }
 
 impl Shell {
-    /// Carries what comes out of these pipes into its files.
-    pub(super) fn follow(&mut self, run: RunId, output: Output, out: &Arc<OwnedFd>, err: &Arc<OwnedFd>) {
-        for (stream, pipe, file) in
-            [(Stream::Out, out, &output.out_file), (Stream::Err, err, &output.error_file)]
-        {
+    /// Carries what comes out of these pipes into its files. `resumed`: a predecessor has done so before.
+    pub(super) fn follow(
+        &mut self,
+        run: RunId,
+        output: Output,
+        out: &Arc<OwnedFd>,
+        err: &Arc<OwnedFd>,
+        resumed: bool,
+    ) {
+        for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
             let source = Source {
                 run: protocol::RunId(run.0),
                 app: output.app.clone(),
@@ -62,7 +88,7 @@ impl Shell {
                 stream,
             };
             match pipe.try_clone() {
-                Ok(pipe) => self.logs.attach(source, pipe, file.clone()),
+                Ok(pipe) => self.logs.attach(source, pipe, output.of(stream, resumed)),
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }
@@ -106,7 +132,7 @@ impl Shell {
                 (descriptors.get(&DescriptorName::Out(kept)), descriptors.get(&DescriptorName::Err(kept)));
             // Those that the core knows are followed already.
             if let ((Some(out), Some(err)), false) = (ends, self.outputs.contains_key(&run)) {
-                self.follow(run, output, out, err);
+                self.follow(run, output, out, err, true);
                 self.let_ebb(run);
             }
         }

@@ -9,13 +9,22 @@ use crate::home::Home;
 /// File that takes a stream of a worker; `None`: it is discarded.
 pub(super) fn log_file(home: &Home, app: &AppDeclaration, worker: u32, stream: Stream) -> Option<PathBuf> {
     let (target, suffix) = match stream {
-        Stream::Out => (&app.logs.out_file, "out"),
-        Stream::Err => (&app.logs.error_file, "error"),
+        Stream::Out => (&app.logs.out_file, "-out"),
+        Stream::Err => (&app.logs.error_file, "-error"),
     };
+    path(home, app, worker, target, suffix)
+}
+
+/// File that takes both streams of a worker, in addition.
+pub(super) fn combined_log_file(home: &Home, app: &AppDeclaration, worker: u32) -> Option<PathBuf> {
+    path(home, app, worker, &app.logs.log_file, "")
+}
+
+fn path(home: &Home, app: &AppDeclaration, worker: u32, target: &LogTarget, suffix: &str) -> Option<PathBuf> {
     let path = match target {
         LogTarget::Discard => return None,
         LogTarget::File(path) => path.clone(),
-        LogTarget::Default => home.logs().join(format!("{}-{suffix}.log", file_name(app.name.as_str()))),
+        LogTarget::Default => home.logs().join(format!("{}{suffix}.log", file_name(app.name.as_str()))),
     };
     Some(if app.logs.merge_logs { path } else { numbered(&path, worker) })
 }

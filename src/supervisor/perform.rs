@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use supd_api::Stream;
 use supd_core::{AppName, Effect, Event, RevisionId, RunId, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
 use super::environment::{Place, environment};
 use super::launch::{Ends, command, launch};
 use super::ledger::{Entry, Ledger};
+use super::now;
 use super::outputs::Output;
 use super::revision::Revision;
 use super::turn::Shell;
-use super::{now, paths};
 use crate::cluster::{Channel, ToWorker};
 use crate::{notify, resolve};
 
@@ -79,16 +78,22 @@ impl Shell {
         let made =
             launch(run, &revision, variables, sockets, channel, notify).map_err(|error| no_ends(&error))?;
         self.keeper.order(Order::Spawn { run, plan: Box::new(made.plan), keep: made.keep }, made.attached);
-        self.attach(start.run, start.worker, &revision, &made.ends);
+        self.attach(start.run, start.worker, &revision, &made.ends, false);
         Ok(())
     }
 
-    /// Follows a run's output and channel. The keeper has duplicates of these ends.
-    pub(super) fn attach(&mut self, run: RunId, worker: WorkerId, revision: &Revision, ends: &Ends) {
-        let app = &revision.declaration;
-        let file = |stream| paths::log_file(&self.home, app, worker.0, stream);
-        let output = Output::new(app.name.clone(), worker.0, file(Stream::Out), file(Stream::Err));
-        self.follow(run, output, &ends.out, &ends.err);
+    /// Follows a run's output and channel. The keeper has duplicates of these ends. `resumed`: a predecessor has
+    /// followed them before.
+    pub(super) fn attach(
+        &mut self,
+        run: RunId,
+        worker: WorkerId,
+        revision: &Revision,
+        ends: &Ends,
+        resumed: bool,
+    ) {
+        let output = Output::new(&self.home, &revision.declaration, worker.0);
+        self.follow(run, output, &ends.out, &ends.err, resumed);
         self.listen_to(run, revision, ends);
         if let Some(end) = &ends.channel {
             let opened = end

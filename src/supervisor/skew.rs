@@ -84,6 +84,7 @@ fn the_ledger_of_version_0_1() {
     assert_eq!(apps, expected.map(|(app, seats)| (app.to_owned(), seats.to_vec())));
     let hello = &ledger.apps[2].revision.declaration;
     assert_eq!(hello.stop.kill_timeout.0, 5000);
+    assert_eq!(hello.logs, supd_api::LogPolicy::default(), "with what came later");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
 use super::checks::Words;
+use super::extents::Extents;
 use super::outputs::Output;
 use super::revision::Revision;
 use super::spec::spec;
@@ -31,6 +32,8 @@ pub(super) struct Snapshot {
     pub(super) ports: Ports,
     #[serde(default)]
     pub(super) words: Vec<(RunId, Words)>,
+    #[serde(default)]
+    pub(super) extents: Extents,
     #[serde(default)]
     pub(super) outputs: Vec<(RunId, Output)>,
     pub(super) next_revision: u64,
@@ -112,6 +115,7 @@ impl Shell {
                 .collect(),
             ports: self.ports.clone(),
             words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
+            extents: self.extents.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             next_revision: self.next_revision,
             next_request: self.next_request,

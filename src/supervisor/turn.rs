@@ -1,6 +1,6 @@
 //! The state of the shell, and one step of the loop.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::checks::Checks;
 use super::events::Events;
+use super::extents::Extents;
 use super::figures::Figures;
 use super::inbox::Outlets;
 use super::keeper::Keeper;
@@ -61,6 +62,7 @@ pub(super) struct Shell {
     pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
     pub(super) events: Events,
+    pub(super) extents: Extents,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -144,6 +146,15 @@ impl Shell {
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
+            Notice::Begun { source, mark } => {
+                let workers: BTreeSet<u32> = self.core.view(now().mono).map(|seat| seat.worker.0).collect();
+                self.extents.retain(|worker| workers.contains(&worker));
+                self.unsaved |= self.extents.begun(&source, mark);
+            }
+            Notice::Ended { source, mark } => {
+                self.extents.ended(&source, mark);
+                self.unsaved = true;
+            }
             Notice::Drained { run } => self.on_drained(RunId(run.0)),
             Notice::Trouble { path, error } => {
                 tracing::error!("{} cannot be written: {error}", path.display())

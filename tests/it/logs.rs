@@ -12,13 +12,13 @@ use crate::process;
 use crate::wait::{LIMIT, until_true};
 
 /// A reader of `supctl logs`, line by line.
-struct Follower {
+pub struct Follower {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Follower {
-    fn start(daemon: &Daemon, args: &[&str]) -> Self {
+    pub fn start(daemon: &Daemon, args: &[&str]) -> Self {
         let mut child = daemon.spawn(args);
         let out: ChildStdout = child.stdout.take().expect("a pipe");
         let (tell, lines) = channel();
@@ -29,7 +29,7 @@ impl Follower {
         Self { child, lines }
     }
 
-    fn next(&self) -> String {
+    pub fn next(&self) -> String {
         self.lines.recv_timeout(LIMIT).expect("another line")
     }
 
@@ -153,4 +153,25 @@ fn files_are_where_the_declaration_says() {
     });
     until_true("a file for all", || daemon.read("logs/merged-out.log").lines().count() == 2);
     assert!(!daemon.file("logs/mute-out.log").exists() && !daemon.file("logs/own-error.log").exists());
+}
+
+#[test]
+fn lines_look_as_the_declaration_says() {
+    let daemon = Daemon::start();
+    let talker = |name| shell(name, "echo good; echo bad >&2; exec sleep 1000");
+    daemon.run(&json!([
+        with(talker("dated"), json!({ "log_date_format": "[at] YYYY", "log_file": true })),
+        with(talker("object"), json!({ "log_type": "json" })),
+    ]));
+    let lines = |file: &str| daemon.read(file).lines().map(str::to_owned).collect::<Vec<_>>();
+    until_true("both lines in one file", || lines("logs/dated.log").len() == 2);
+    until_true("an object", || lines("logs/object-error.log").len() == 1);
+    let dated = lines("logs/dated-out.log");
+    let text = dated[0].strip_prefix("at 20").and_then(|rest| rest.split_once(": "));
+    assert_eq!(text.map(|(_, text)| text), Some("good"), "{dated:?}");
+    let object: Value = serde_json::from_str(&lines("logs/object-error.log")[0]).expect("JSON");
+    let members = ["message", "type", "process_id", "app_name"].map(|name| object[name].clone());
+    assert_eq!(members, [json!("bad\n"), json!("err"), json!(1), json!("object")]);
+    daemon.ok(&["flush", "dated"]);
+    until_true("an empty file", || daemon.read("logs/dated.log").is_empty());
 }

@@ -19,6 +19,7 @@ mod environment;
 mod failed_start;
 mod flat;
 mod live;
+mod log_reading;
 mod logs;
 mod node;
 mod output;

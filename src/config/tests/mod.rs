@@ -130,7 +130,14 @@ fn defaults() {
             },
             "live": {"probe": null, "watchdog": null},
             "reload": {"max_surge": 1, "max_parallel": null, "rollback_window": 30000, "reuse_port": false},
-            "logs": {"out_file": "default", "error_file": "default", "merge_logs": true}
+            "logs": {
+                "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
+                "form": "plain",
+                "rotation": {
+                    "size": 10 << 20, "interval": null, "keep": 30, "keep_days": null, "max_total": 1 << 30,
+                    "min_free": 256 << 20, "compress": null, "date_format": "YYYY-MM-DD_HH-mm-ss"
+                }
+            }
         })
     );
 }
@@ -184,6 +191,24 @@ fn each_field_arrives() {
         ("out", json!("o.log"), "/logs/out_file", json!({"file": site.path("o.log")})),
         ("error_file", json!("~/e.log"), "/logs/error_file", json!({"file": site.path("home/e.log")})),
         ("combine_logs", json!(false), "/logs/merge_logs", json!(false)),
+        ("log", json!(true), "/logs/log_file", json!("default")),
+        ("log_file", json!(false), "/logs/log_file", json!("discard")),
+        ("log_file", json!("NULL"), "/logs/log_file", json!("discard")),
+        ("log_file", json!("/var/log/a.log"), "/logs/log_file", json!({"file": "/var/log/a.log"})),
+        ("time", json!(true), "/logs/form", json!({"dated": "YYYY-MM-DDTHH:mm:ss"})),
+        ("log_date_format", json!("HH:mm"), "/logs/form", json!({"dated": "HH:mm"})),
+        ("log_date_format", json!(""), "/logs/form", json!("plain")),
+        ("rotate_size", json!("2k"), "/logs/rotation/size", json!(2048)),
+        ("rotate_size", json!(false), "/logs/rotation/size", json!(null)),
+        ("max_total", json!("3 GB"), "/logs/rotation/max_total", json!(3_u64 << 30)),
+        ("min_free", json!(0), "/logs/rotation/min_free", json!(null)),
+        ("rotateInterval", json!("daily"), "/logs/rotation/interval", json!("0 0 * * *")),
+        ("rotate_interval", json!("*/5 3 * * 1-5"), "/logs/rotation/interval", json!("*/5 3 * * 1-5")),
+        ("keep", json!("all"), "/logs/rotation/keep", json!(null)),
+        ("keep_days", json!(7), "/logs/rotation/keep_days", json!(7)),
+        ("compress", json!(true), "/logs/rotation/compress", json!("gzip")),
+        ("compress", json!("zstd"), "/logs/rotation/compress", json!("zstd")),
+        ("logType", json!("json"), "/logs/form", json!({"json": null})),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),
         ("kill_timeout", json!(null), "/stop/kill_timeout", json!(10000)),
     ] {

@@ -41,6 +41,16 @@ const KEYS: &[&str] = &[
     "max_parallel",
     "rollback_window",
     "reuse_port",
+    "log_file",
+    "log_date_format",
+    "log_type",
+    "time",
+    "rotate_size",
+    "rotate_interval",
+    "keep",
+    "max_total",
+    "compress",
+    "rotate_date_format",
 ];
 
 const TEXTS: &[&str] = &[
@@ -54,6 +64,9 @@ const TEXTS: &[&str] = &[
     "${",
     "host:1",
     "5s",
+    "10M",
+    "* * * * *",
+    "zstd",
     "node -v",
 ];
 

@@ -126,7 +126,7 @@ fn the_daemon_checks_what_it_is_sent() {
     let good = site.app(json!({"script": "app.js", "listen": ":80", "env": {"A": "1"}})).unwrap();
     assert_eq!(validate(&good), []);
     type Spoil = fn(&mut supd_api::AppDeclaration);
-    let spoils: [(&str, Spoil); 30] = [
+    let spoils: [(&str, Spoil); 36] = [
         ("cwd", |app| app.cwd = "relative".into()),
         ("cwd", |app| app.cwd = "/a\0".into()),
         ("script", |app| app.program.script.clear()),
@@ -136,6 +136,12 @@ fn the_daemon_checks_what_it_is_sent() {
         ("instances", |app| app.instances = supd_api::Instances::Count(5000)),
         ("kill_signal", |app| app.stop.kill_signal = "9".to_owned()),
         ("out_file", |app| app.logs.out_file = supd_api::LogTarget::File("x".into())),
+        ("log_file", |app| app.logs.log_file = supd_api::LogTarget::File("x".into())),
+        ("log_date_format", |app| app.logs.form = supd_api::LogForm::Dated("YYYY\n".to_owned())),
+        ("rotate_size", |app| app.logs.rotation.size = Some(10)),
+        ("rotate_interval", |app| app.logs.rotation.interval = Some("often".to_owned())),
+        ("rotate_date_format", |app| app.logs.rotation.date_format = "YYYY/MM".to_owned()),
+        ("rotate_date_format", |app| app.logs.rotation.date_format = "HH".to_owned()),
         ("kill_timeout", |app| app.stop.kill_timeout = Millis(u64::MAX)),
         ("stop_exit_codes", |app| app.restart.stop_exit_codes = vec![-1]),
         ("exec_mode", |app| app.exec_mode = supd_api::ExecMode::Cluster),

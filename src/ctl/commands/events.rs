@@ -1,12 +1,13 @@
 //! events: what has happened and what happens.
 
 use jiff::tz::TimeZone;
+use supd_api::Happening;
 
 use crate::ctl::Session;
 use crate::ctl::args::EventArgs;
 use crate::ctl::client::query;
 use crate::ctl::events::Printer;
-use crate::ctl::follow::{Source, follow};
+use crate::ctl::follow::{Again, Source, Text, follow};
 use crate::ctl::output::Failure;
 
 /// As many as `logs` shows first.
@@ -14,13 +15,37 @@ const LINES: u32 = 15;
 
 /// `events`.
 pub(crate) async fn events(args: &EventArgs, session: &mut Session) -> Result<(), Failure> {
-    let mut printer = Printer::new(TimeZone::system(), session.output.style.colour);
-    let source = Source {
-        first: path(args, if args.nostream { args.lines } else { args.lines.or(Some(LINES)) }),
-        again: (!args.nostream).then(|| path(args, Some(0))),
-        gap: "what happened in between is not shown",
-    };
-    follow(source, session, |happening| printer.print(happening)).await
+    let printer = Printer::new(TimeZone::system(), session.output.style.colour);
+    follow(Events { args, printer }, session).await
+}
+
+struct Events<'a> {
+    args: &'a EventArgs,
+    printer: Printer,
+}
+
+impl Source for Events<'_> {
+    type Item = Happening;
+
+    fn first(&self) -> String {
+        let lines = self.args.lines;
+        path(self.args, if self.args.nostream { lines } else { lines.or(Some(LINES)) })
+    }
+
+    fn again(&self) -> Option<Again> {
+        let note =
+            "the connection to the supervisor ended: following again, what happened in between is not shown";
+        let again = || Again { path: path(self.args, Some(0)), note: Some(note.to_owned()) };
+        (!self.args.nostream).then(again)
+    }
+
+    fn heed(&mut self, _: &Happening) -> bool {
+        true
+    }
+
+    fn text(&mut self, happening: &Happening) -> Text {
+        Text::Out(self.printer.print(happening))
+    }
 }
 
 fn path(args: &EventArgs, lines: Option<u32>) -> String {

@@ -1,30 +1,109 @@
 //! logs: the last lines and what follows.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use supd_api::LogLine;
+
 use crate::ctl::Session;
-use crate::ctl::args::LogArgs;
-use crate::ctl::client::query;
-use crate::ctl::follow::{Source, follow};
+use crate::ctl::client::{escape, query};
+use crate::ctl::follow::{Again, Source, Text, follow};
+use crate::ctl::log_args::LogArgs;
 use crate::ctl::logs::Printer;
 use crate::ctl::output::Failure;
 
+/// What the daemon takes as the head of a request leaves room for the rest.
+const PLACES_MAX: usize = 12 << 10;
+
 /// `logs`.
 pub(crate) async fn logs(args: &LogArgs, session: &mut Session) -> Result<(), Failure> {
-    let mut printer = Printer::new(args.raw, session.output.style.colour);
-    let source = Source {
-        first: path(args, args.lines),
-        again: (!args.nostream).then(|| path(args, 0)),
-        gap: "lines in between are in the log files",
-    };
-    follow(source, session, |line| printer.print(line)).await
+    let printer = Printer::new(&args.form, session.output.style);
+    follow(Logs { args, printer, places: BTreeMap::new() }, session).await
 }
 
-fn path(args: &LogArgs, lines: u32) -> String {
+struct Logs<'a> {
+    args: &'a LogArgs,
+    printer: Printer,
+    /// Up to where we have read each log.
+    places: BTreeMap<String, String>,
+}
+
+impl Source for Logs<'_> {
+    type Item = LogLine;
+
+    fn first(&self) -> String {
+        let mut path = path(self.args);
+        let choice = &self.args.choice;
+        let run = [(choice.this_run, "this"), (choice.previous, "previous")].into_iter().find(|(on, _)| *on);
+        if let Some(lines) = self.args.lines {
+            add(&mut path, "lines", lines);
+        }
+        for (name, time) in [("since", choice.since), ("until", choice.until)] {
+            if let Some(time) = time {
+                add(&mut path, name, time);
+            }
+        }
+        if let Some((_, run)) = run {
+            add(&mut path, "run", run);
+        }
+        path
+    }
+
+    fn again(&self) -> Option<Again> {
+        if !self.args.follows() {
+            return None;
+        }
+        let mut path = path(self.args);
+        let places = self.places.values().map(String::as_str).collect::<Vec<_>>().join(",");
+        if (1..=PLACES_MAX).contains(&places.len()) {
+            add(&mut path, "from", places);
+            return Some(Again { path, note: None });
+        }
+        add(&mut path, "lines", 0);
+        let note =
+            "the connection to the supervisor ended: following again, lines in between are in the log files";
+        Some(Again { path, note: Some(note.to_owned()) })
+    }
+
+    fn heed(&mut self, line: &LogLine) -> bool {
+        match line {
+            LogLine::Position { path, place } => {
+                self.places.insert(path.clone(), place.clone());
+                false
+            }
+            LogLine::File { .. }
+            | LogLine::Line { .. }
+            | LogLine::Undated { .. }
+            | LogLine::Gap { .. }
+            | LogLine::Missed { .. } => true,
+        }
+    }
+
+    fn text(&mut self, line: &LogLine) -> Text {
+        self.printer.print(line)
+    }
+}
+
+/// What holds for every attempt.
+fn path(args: &LogArgs) -> String {
     let query = query(&args.targets);
     let first = if query.is_empty() { '?' } else { '&' };
-    let stream = match (args.out, args.err) {
-        (true, _) => "&stream=out",
-        (false, true) => "&stream=err",
-        (false, false) => "",
-    };
-    format!("/v1/logs{query}{first}lines={lines}&follow={}{stream}", !args.nostream)
+    let mut path = format!("/v1/logs{query}{first}follow={}", args.follows());
+    if args.follows() {
+        add(&mut path, "positions", true);
+    }
+    match (args.choice.out, args.choice.err) {
+        (true, _) => add(&mut path, "stream", "out"),
+        (false, true) => add(&mut path, "stream", "err"),
+        (false, false) => {}
+    }
+    if let Some(grep) = &args.choice.grep {
+        add(&mut path, "grep", escape(grep));
+    }
+    path
+}
+
+fn add(path: &mut String, name: &str, value: impl std::fmt::Display) {
+    // A String takes everything.
+    let _ = write!(path, "&{name}={value}");
 }

@@ -38,6 +38,23 @@ fn scale_takes_signs() {
 }
 
 #[test]
+fn flags_of_logs_that_contradict_each_other_are_refused() {
+    for words in [
+        "--since soon",
+        "--previous --this-run",
+        "--previous -f",
+        "--until 1h -f",
+        "--raw --format",
+        "--out --err",
+    ] {
+        assert!(
+            parse(&[&["logs"], words.split(' ').collect::<Vec<_>>().as_slice()].concat()).is_err(),
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn a_command_line_is_one_target_and_what_follows_dashes_is_the_scripts() {
     assert_eq!(start(&["node a.js --x"]).targets, ["node a.js --x"]);
     let args = start(&["app.js", "-i", "2", "--", "--flag", "-i", "9", "--"]);
@@ -50,7 +67,7 @@ fn a_command_line_is_one_target_and_what_follows_dashes_is_the_scripts() {
 fn flags_become_pm2s_fields() {
     assert!(fields(&["app.js"]).is_empty());
     let words = "app.js -n web -i max --interpreter none --node-args=--inspect --cwd /srv --namespace shop \
-        -o out.log -e err.log --merge-logs --disable-logs -k 5000 --kill-signal SIGTERM \
+        -o out.log -e err.log -l all.log --time --log-date-format HH:mm --log-type json --merge-logs --disable-logs -k 5000 --kill-signal SIGTERM \
         --listen-timeout 4s --wait-ready --shutdown-with-message --restart-delay 10 \
         --exp-backoff-restart-delay 100 --max-restarts 3 --min-uptime 2000 --stop-exit-codes 0,143 \
         --stop-exit-codes 7 --no-autorestart --no-autostart --no-treekill --user deploy --gid 33 \
@@ -60,7 +77,8 @@ fn flags_become_pm2s_fields() {
         Value::Object(fields(&words.split_whitespace().collect::<Vec<_>>())),
         json!({
             "name": "web", "instances": "max", "interpreter": "none", "node_args": "--inspect", "cwd": "/srv",
-            "namespace": "shop", "out_file": "out.log", "error_file": "err.log", "merge_logs": true,
+            "namespace": "shop", "out_file": "out.log", "error_file": "err.log", "log_file": "all.log", "time": true,
+            "log_date_format": "HH:mm", "log_type": "json", "merge_logs": true,
             "disable_logs": true, "kill_timeout": 5000, "kill_signal": "SIGTERM", "listen_timeout": "4s",
             "wait_ready": true, "shutdown_with_message": true, "restart_delay": 10,
             "exp_backoff_restart_delay": 100, "max_restarts": 3, "min_uptime": 2000,

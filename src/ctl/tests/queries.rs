@@ -167,23 +167,44 @@ async fn ping_and_version() {
 }
 
 #[tokio::test]
-async fn logs_are_printed_and_followed_over_a_restart() {
+async fn logs_are_printed_and_go_on_where_they_were_after_a_restart() {
     let line =
         |text: &str| json!({ "kind": "line", "app": "web", "worker": 0, "stream": "out", "text": text });
+    let place = |place: &str| json!({ "kind": "position", "path": "/l/web", "place": place });
     let mut answers = ok([]);
-    answers.insert("GET /v1/logs?target=web&lines=15&follow=true", (200, format!("{}\n", line("one"))));
     answers.insert(
-        "GET /v1/logs?target=web&lines=2&follow=false&stream=err",
+        "GET /v1/logs?target=web&follow=true&positions=true",
+        (200, format!("{}\n{}\n{}\n", place("1.2.3"), line("one"), place("1.2.7"))),
+    );
+    answers.insert(
+        "GET /v1/logs?target=web&follow=false&stream=err&lines=2",
         (200, format!("{}\n", line("two"))),
     );
-    answers =
-        refusing(answers, "GET /v1/logs?target=web&lines=0&follow=true", 404, "not_found", "`web` is gone");
+    let again = "GET /v1/logs?target=web&follow=true&positions=true&from=1.2.7";
+    answers = refusing(answers, again, 404, "not_found", "`web` is gone");
     let fake = Fake::serving(answers);
     let ran = fake.run("logs web").await;
     assert_eq!((ran.code, ran.out.as_str()), (3, "0|web     | one\n"));
-    assert!(ran.err.starts_with("the connection to the supervisor ended: following again"), "{}", ran.err);
+    let ran = fake.run("logs web --json").await;
+    assert_eq!(ran.out.lines().next(), Some(line("one").to_string().as_str()));
     let ran = fake.run("logs web --nostream --lines 2 --err --raw").await;
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "two\n", ""));
     let ran = fake.run("logs nobody").await;
     assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+}
+
+#[tokio::test]
+async fn what_is_wanted_of_the_logs_is_asked_of_the_daemon() {
+    for (words, path) in [
+        ("logs a b", "?target=a&target=b&follow=true&positions=true"),
+        ("logs --grep a+b --out -f", "?follow=true&positions=true&stream=out&grep=a%2Bb"),
+        ("logs --since 1970-01-01T00:00:01Z", "?follow=true&positions=true&since=1000"),
+        ("logs --until 1970-01-01T00:00:02Z --lines 0", "?follow=false&lines=0&until=2000"),
+        ("logs web --this-run", "?target=web&follow=true&positions=true&run=this"),
+        ("logs web --previous --err", "?target=web&follow=false&stream=err&run=previous"),
+    ] {
+        let fake = Fake::serving(ok([]));
+        fake.run(words).await;
+        assert_eq!(fake.asked(), [format!("GET /v1/logs{path}")], "{words}");
+    }
 }

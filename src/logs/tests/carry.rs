@@ -160,7 +160,7 @@ fn release_reads_what_is_there_and_does_not_wait_for_escaped_writers() {
     let path = bench.path("app.log");
     let mut writer = bench.attach(1, Some(&path));
     let (reader, silent) = std::io::pipe().unwrap();
-    bench.logs.attach(source(1, Stream::Err), reader.into(), None);
+    bench.logs.attach(source(1, Stream::Err), reader.into(), Output::default());
     writer.write_all(&vec![b'z'; 60_000]).unwrap();
     bench.logs.release(RunId(1));
     bench.drained(1);

@@ -11,7 +11,7 @@ fn number(line: &LogLine) -> Option<u64> {
     match line {
         LogLine::Line { .. } => Some(text(line).parse().unwrap()),
         LogLine::File { .. } => None,
-        LogLine::Missed { lines } => panic!("missed {lines}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -78,7 +78,7 @@ fn a_line_begun_before_the_reader_joined_comes_whole_and_once() {
     writer.write_all(b"un\nunfinished").unwrap();
     drop(writer);
     let lines: Vec<_> = (0..4).map(|_| wait(reader.next()).unwrap()).collect();
-    assert_eq!(lines[0], LogLine::File { path: path.display().to_string(), lines: 10 });
+    assert_eq!(lines[0], LogLine::File { path: path.display().to_string(), lines: Some(10) });
     assert_eq!(lines[1..].iter().map(text).collect::<Vec<_>>(), ["first", "begun", "unfinished"]);
 }
 
@@ -101,7 +101,7 @@ fn a_slow_reader_is_told_exactly_how_much_it_missed_and_slows_nobody() {
             match reader.next().await.unwrap() {
                 LogLine::Line { .. } => lines += 1,
                 LogLine::Missed { lines } => return lines,
-                LogLine::File { .. } => panic!(),
+                other => panic!("{other:?}"),
             }
         }
     });
@@ -128,7 +128,7 @@ fn new_workers_of_a_followed_app_keep_flowing_and_others_do_not() {
         let (pipe, mut writer) = std::io::pipe().unwrap();
         let mut source = source(run, stream);
         source.app = AppName::new(app).unwrap();
-        bench.logs.attach(source, pipe.into(), None);
+        bench.logs.attach(source, pipe.into(), Output::default());
         writer.write_all(said.as_bytes()).unwrap();
         drop(writer);
         bench.logs.release(RunId(run));

@@ -1,15 +1,44 @@
 //! SIGKILL at random moments: no byte is lost, none comes twice.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+
+use supd_api::Compression;
 
 use super::*;
 
 const DIRECTORY: &str = "SUPD_TEST_LOGS_DIRECTORY";
+const FORM: &str = "SUPD_TEST_LOGS_FORM";
 const ROUNDS: u64 = 50;
+
+fn output(directory: &Path, form: &str) -> Output {
+    let every = |size, compress| Rotation {
+        size: Some(size),
+        keep: None,
+        max_total: None,
+        min_free: None,
+        compress,
+        ..Rotation::default()
+    };
+    let rotation = match form {
+        "rotated" => every(4_000, None),
+        "packed" => every(100_000, Some(Compression::Gzip)),
+        _ => Rotation::never(),
+    };
+    let all = (form != "plain" && form != "packed").then(|| directory.join("all.log"));
+    let files = [directory.join("app.log")].into_iter().chain(all).collect();
+    let form = match form {
+        "plain" | "rotated" | "packed" => LogForm::Plain,
+        "dated" => LogForm::Dated("HH:mm:ss.SSS".to_owned()),
+        "json" => LogForm::Json(None),
+        other => panic!("{other}"),
+    };
+    Output { files, form, rotation, resumed: true }
+}
 
 /// Not a test of its own: the process that is killed. Its standard input is the worker's pipe, its standard error the journal.
 #[test]
@@ -20,16 +49,17 @@ fn victim() {
     let (tell, notices) = mpsc::channel();
     let logs = Logs::start(journal, move |notice| drop(tell.send(notice))).unwrap();
     let pipe = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-    logs.attach(source(1, Stream::Out), pipe, Some(directory.join("app.log")));
+    logs.attach(source(1, Stream::Out), pipe, output(&directory, &std::env::var(FORM).unwrap()));
     let (nothing, _) = std::io::pipe().unwrap();
-    logs.attach(source(1, Stream::Err), nothing.into(), None);
-    let drained = notices.recv();
-    assert!(matches!(drained, Ok(Notice::Drained { .. })));
+    logs.attach(source(1, Stream::Err), nothing.into(), Output::default());
+    logs.begin();
+    assert!(notices.iter().any(|notice| matches!(notice, Notice::Drained { .. })));
 }
 
-fn victim_on(pipe: OwnedFd, journal: &OwnedFd, directory: &Path) -> Child {
+fn victim_on(pipe: OwnedFd, journal: &OwnedFd, directory: &Path, form: &str) -> Child {
     alone("kill::victim")
         .env(DIRECTORY, directory)
+        .env(FORM, form)
         .stdin(Stdio::from(pipe))
         .stdout(Stdio::null())
         .stderr(Stdio::from(journal.try_clone().unwrap()))
@@ -39,56 +69,102 @@ fn victim_on(pipe: OwnedFd, journal: &OwnedFd, directory: &Path) -> Child {
 
 #[test]
 fn a_supervisor_killed_fifty_times_loses_no_line() {
+    killed("plain");
+}
+
+#[test]
+fn nor_one_with_its_date() {
+    killed("dated");
+}
+
+#[test]
+fn nor_one_that_is_an_object() {
+    killed("json");
+}
+
+#[test]
+fn nor_one_whose_files_are_put_aside_all_the_time() {
+    killed("rotated");
+}
+
+#[test]
+fn nor_one_whose_files_are_packed_meanwhile() {
+    killed("packed");
+}
+
+fn killed(form: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("app.log");
     let journal = new_journal().unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
     let writing = thread::spawn(move || {
         let mut number = 0_u64;
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-            writeln!(writer, "{number:012} {}", "x".repeat((number % 150) as usize)).unwrap();
+        while !stopped.load(Ordering::Relaxed) {
+            let line = format!("{number:012} {}\n", "x".repeat((number % 150) as usize));
+            // Now and then in two pieces.
+            let (head, tail) =
+                line.split_at(if number.is_multiple_of(7) { line.len() / 2 } else { line.len() });
+            writer.write_all(head.as_bytes()).unwrap();
+            writer.write_all(tail.as_bytes()).unwrap();
             number += 1;
+            count.store(number, Ordering::Relaxed);
         }
         number
     });
     let mut random = 88_172_645_463_325_252_u64;
     for _ in 0..ROUNDS {
-        let mut child = victim_on(duplicate(&reader), &journal, directory.path());
+        let mut child = victim_on(duplicate(&reader), &journal, directory.path(), form);
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        // The moment is chosen by what the file has reached, which is an event; the kill falls anywhere after it.
-        let target = length(&path) + 1 + random % 2_000_000;
-        reaches(&path, target);
+        // The moment is chosen by what the pipe has taken, which is an event; the kill falls anywhere after it.
+        let target = written.load(Ordering::Relaxed) + 1 + random % 10_000;
+        let start = std::time::Instant::now();
+        while written.load(Ordering::Relaxed) < target {
+            assert!(start.elapsed() < LIMIT, "the output is not taken");
+            thread::yield_now();
+        }
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
-    let mut child = victim_on(duplicate(&reader), &journal, directory.path());
+    let mut child = victim_on(duplicate(&reader), &journal, directory.path(), form);
     drop(reader);
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     let count = writing.join().unwrap();
     assert!(child.wait().unwrap().success());
-    let (lost, repeated) = compare(&path, count);
-    println!("{count} lines, lost {lost}, repeated {repeated}");
-    assert_eq!(lost, 0);
-    assert_eq!(repeated, 0);
+    if form == "packed" {
+        let bench = Bench::new();
+        let _writer = bench.attach_as(1, output(directory.path(), form));
+        super::rotate::all_packed(&directory.path().join("app.log"));
+    }
+    for file in output(directory.path(), form).files {
+        let lines = String::from_utf8(super::rotate::whole(&file)).unwrap();
+        let mut next = 0;
+        for line in lines.lines() {
+            assert_eq!(number(line, form), Some(next), "{}: {line}", file.display());
+            next += 1;
+        }
+        assert_eq!(next, count, "{}", file.display());
+        let files = super::super::rotated::rotated(&file).unwrap();
+        println!("{count} lines, {} rotated files", files.len());
+    }
 }
 
-/// How many of the numbered lines are missing, and how many come more than once. A line is what was written, whole.
-fn compare(path: &Path, count: u64) -> (u64, u64) {
-    let mut text = String::new();
-    File::open(path).unwrap().read_to_string(&mut text).unwrap();
-    let mut seen = vec![0_u64; usize::try_from(count).unwrap()];
-    for line in text.lines() {
-        let whole = line.split_once(' ').and_then(|(number, fill)| {
-            let number = number.parse::<u64>().ok()?;
-            (fill.len() as u64 == number % 150).then_some(number)
-        });
-        let number = whole.unwrap_or_else(|| panic!("torn: {line}"));
-        seen[usize::try_from(number).unwrap()] += 1;
-    }
-    let lost = seen.iter().filter(|times| **times == 0).count() as u64;
-    (lost, seen.iter().map(|times| times.saturating_sub(1)).sum())
+/// The number of a line that is as it was written, behind what belongs before it in this form.
+fn number(line: &str, form: &str) -> Option<u64> {
+    let object: serde_json::Value;
+    let line = match form {
+        "dated" => line.split_at_checked(14).filter(|(date, _)| date.ends_with(": "))?.1,
+        "json" => {
+            object = serde_json::from_str(line).ok()?;
+            object["message"].as_str()?.strip_suffix('\n')?
+        }
+        _ => line,
+    };
+    let (number, fill) = line.split_once(' ')?;
+    let number = number.parse::<u64>().ok()?;
+    (fill.len() as u64 == number % 150 && fill.bytes().all(|byte| byte == b'x')).then_some(number)
 }

@@ -2,7 +2,10 @@
 
 mod carry;
 mod follow;
+mod forms;
 mod kill;
+mod read;
+mod rotate;
 mod trouble;
 
 use std::fs::File;
@@ -37,19 +40,29 @@ impl Bench {
 
     /// A pipe attached as standard output of this run, of a worker of the same number.
     fn attach(&self, run: u64, path: Option<&Path>) -> PipeWriter {
+        self.attach_as(run, into(path))
+    }
+
+    fn attach_as(&self, run: u64, output: Output) -> PipeWriter {
         let (reader, writer) = std::io::pipe().unwrap();
-        self.logs.attach(source(run, Stream::Out), reader.into(), path.map(Path::to_owned));
+        self.logs.attach(source(run, Stream::Out), reader.into(), output);
         writer
     }
 
+    /// The next one that tells more than where output begins and ends.
     fn notice(&self) -> Notice {
-        self.notices.recv_timeout(LIMIT).expect("a notice")
+        loop {
+            match self.notices.recv_timeout(LIMIT).expect("a notice") {
+                Notice::Begun { .. } | Notice::Ended { .. } => {}
+                notice => return notice,
+            }
+        }
     }
 
     /// Closes the run by attaching an empty standard error.
     fn finish(&self, run: u64) {
         let (reader, _) = std::io::pipe().unwrap();
-        self.logs.attach(source(run, Stream::Err), reader.into(), None);
+        self.logs.attach(source(run, Stream::Err), reader.into(), Output::default());
     }
 
     /// Waits for so many runs to be drained, and for nothing else.
@@ -72,12 +85,22 @@ fn source(run: u64, stream: Stream) -> Source {
     Source { run: RunId(run), app: AppName::new("app").unwrap(), worker, stream }
 }
 
+fn into(path: Option<&Path>) -> Output {
+    let files = path.into_iter().map(Path::to_owned).collect();
+    Output { files, rotation: Rotation::never(), ..Output::default() }
+}
+
 fn request(paths: Vec<PathBuf>, tail: usize, follow: bool) -> Request {
-    let file =
-        |path| TailFile { path, app: AppName::new("app").unwrap(), worker: Some(1), stream: Stream::Out };
+    let file = |path| TailFile {
+        path,
+        app: AppName::new("app").unwrap(),
+        worker: Some(1),
+        stream: Stream::Out,
+        extent: None,
+    };
     Request {
         filter: Filter { workers: Workers::All, streams: Streams::Both },
-        tail,
+        wanted: Wanted { tail: Some(tail), ..Wanted::default() },
         follow,
         files: paths.into_iter().map(file).collect(),
     }

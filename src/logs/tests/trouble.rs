@@ -70,7 +70,7 @@ fn a_released_run_does_not_wait_for_a_full_disk_for_ever() {
 #[test]
 fn what_is_no_pipe_is_given_up() {
     let bench = Bench::new();
-    bench.logs.attach(source(1, Stream::Out), tempfile::tempfile().unwrap().into(), None);
+    bench.logs.attach(source(1, Stream::Out), tempfile::tempfile().unwrap().into(), Output::default());
     bench.finish(1);
     bench.drained(1);
 }
@@ -80,7 +80,7 @@ fn the_next_supervisor_goes_on_where_the_last_one_vanished() {
     let bench = Bench::new();
     let path = bench.path("app.log");
     let (reader, mut writer) = std::io::pipe().unwrap();
-    bench.logs.attach(source(1, Stream::Out), duplicate(&reader), Some(path.clone()));
+    bench.logs.attach(source(1, Stream::Out), duplicate(&reader), into(Some(&path)));
     writer.write_all(b"one\n").unwrap();
     reaches(&path, 4);
     let mut end = bench.logs.subscribe(request(Vec::new(), 0, true));
@@ -88,7 +88,7 @@ fn the_next_supervisor_goes_on_where_the_last_one_vanished() {
     assert_eq!(wait(end.next()), None);
     writer.write_all(b"two\n").unwrap();
     let next = Bench::new();
-    next.logs.attach(source(1, Stream::Out), duplicate(&reader), Some(path.clone()));
+    next.logs.attach(source(1, Stream::Out), duplicate(&reader), into(Some(&path)));
     next.finish(1);
     writer.write_all(b"three\n").unwrap();
     drop(writer);

@@ -5,6 +5,7 @@
 
 mod body;
 mod connections;
+mod log_query;
 mod openapi;
 mod peer;
 mod routes;

@@ -92,12 +92,7 @@ const OPERATIONS: [Operation; 20] = [
         &["target", "lines", "follow"],
         of::<Happening>,
     ),
-    ask(
-        "/v1/logs",
-        "Lines of output, one JSON document a line",
-        &["target", "lines", "follow", "stream"],
-        of::<LogLine>,
-    ),
+    ask("/v1/logs", "Lines of output, one JSON document a line", &super::log_query::NAMES, of::<LogLine>),
     wish("/v1/logs/flush", "Empty log files", Some(of::<TargetRequest>)),
 ];
 

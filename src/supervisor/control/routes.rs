@@ -12,23 +12,20 @@ use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
     Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, Millis,
-    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, Stream, TargetRequest, UpgradeBegun,
+    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
     UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::{Answer, Refusal, line, read};
+use super::log_query::log_query;
 use super::openapi;
 use crate::logs::Subscription;
 use crate::supervisor::accept::accept;
-use crate::supervisor::call::{Call, EventQuery, LogQuery, Pace, Reply, Verb};
+use crate::supervisor::call::{Call, EventQuery, Pace, Reply, Verb};
 use crate::supervisor::events::Follower;
 use crate::supervisor::requests::internal;
 
-/// Last lines shown when nothing is said, as PM2 does.
-const LINES: usize = 15;
-/// So many of the last lines of each file at most.
-const LINES_MAX: usize = 1_000_000;
 /// So many blocks of a stream may wait for a slow client.
 const BLOCKS: usize = 16;
 /// So many apps in one request.
@@ -222,7 +219,7 @@ fn stream(mut source: impl Source) -> Response {
 
 // ---- parameters ----------------------------------------------------------------------------------------------
 
-fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+pub(super) fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
 }
 
@@ -235,34 +232,8 @@ fn targets(query: Option<&str>) -> Result<Vec<String>, Fault> {
         .collect()
 }
 
-fn unknown_parameter(name: &str, known: &str) -> Fault {
+pub(super) fn unknown_parameter(name: &str, known: &str) -> Fault {
     Fault::new(FaultCode::Invalid, format!("unknown parameter `{}`; known: {known}", name.escape_debug()))
-}
-
-fn log_query(query: Option<&str>) -> Result<LogQuery, Fault> {
-    let mut wanted = LogQuery { targets: Vec::new(), lines: LINES, follow: false, stream: None };
-    for (name, value) in parameters(query) {
-        let bad = |expected: &str| {
-            Fault::new(FaultCode::Invalid, format!("{name}=`{}`: expected {expected}", value.escape_debug()))
-        };
-        match name.as_str() {
-            "target" => wanted.targets.push(value),
-            "lines" => {
-                let lines: usize = value.parse().map_err(|_| bad("a whole number"))?;
-                wanted.lines = lines.min(LINES_MAX);
-            }
-            "follow" => wanted.follow = value.parse().map_err(|_| bad("true or false"))?,
-            "stream" => {
-                wanted.stream = match value.as_str() {
-                    "out" => Some(Stream::Out),
-                    "err" => Some(Stream::Err),
-                    _ => return Err(bad("out or err")),
-                }
-            }
-            _ => return Err(unknown_parameter(&name, "target, lines, follow, stream")),
-        }
-    }
-    Ok(wanted)
 }
 
 fn event_query(query: Option<&str>) -> Result<EventQuery, Fault> {
@@ -312,8 +283,5 @@ mod tests {
     fn queries() {
         assert_eq!(targets(Some("target=a&target=%2Fb%2F")).expect("targets"), ["a", "/b/"]);
         assert!(targets(Some("tarket=a")).is_err());
-        let query = log_query(Some("lines=0&follow=true&stream=err")).expect("a query");
-        assert_eq!((query.lines, query.follow, query.stream), (0, true, Some(Stream::Err)));
-        assert!(log_query(Some("lines=-1")).is_err());
     }
 }

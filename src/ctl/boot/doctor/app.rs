@@ -51,7 +51,7 @@ pub(crate) fn check(entry: &Entry, around: &Surroundings<'_>, findings: &mut Fin
     }
     app.listen.iter().for_each(|address| listen::check(name, address, around, findings));
     files(app, around, findings);
-    let targets = [&app.logs.out_file, &app.logs.error_file].into_iter();
+    let targets = [&app.logs.out_file, &app.logs.error_file, &app.logs.log_file].into_iter();
     targets
         .filter_map(|target| match target {
             LogTarget::Default => Some(around.home.logs()),

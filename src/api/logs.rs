@@ -1,0 +1,128 @@
+//! Where the output of an app goes, in which form, and how much of it is kept.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the output of an app goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogPolicy {
+    /// Standard output.
+    pub out_file: LogTarget,
+    /// Standard error.
+    pub error_file: LogTarget,
+    /// Both of them, in addition.
+    #[serde(default = "LogTarget::nowhere")]
+    pub log_file: LogTarget,
+    /// `true`: all workers write into one file; `false`: `-<id>` goes before `.log`, as PM2 does.
+    pub merge_logs: bool,
+    /// What a line looks like in the files.
+    #[serde(default)]
+    pub form: LogForm,
+    /// When a file is put aside, and how long it is kept.
+    #[serde(default)]
+    pub rotation: Rotation,
+}
+
+impl Default for LogPolicy {
+    /// A file for each stream of each worker.
+    fn default() -> Self {
+        Self {
+            out_file: LogTarget::Default,
+            error_file: LogTarget::Default,
+            log_file: LogTarget::Discard,
+            merge_logs: false,
+            form: LogForm::Plain,
+            rotation: Rotation::default(),
+        }
+    }
+}
+
+/// Where one stream goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    /// `<SUPD_HOME>/logs/<name>-out.log`, `-error.log`, or `.log` for both.
+    Default,
+    /// An absolute path.
+    File(PathBuf),
+    /// Nowhere (`NULL`, `/dev/null`, `disable_logs`).
+    Discard,
+}
+
+impl LogTarget {
+    fn nowhere() -> Self {
+        Self::Discard
+    }
+}
+
+/// What a line looks like in its file. Formats of dates have PM2's tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogForm {
+    /// As it was written, byte for byte.
+    #[default]
+    Plain,
+    /// After the time in this format, a colon and a space.
+    Dated(String),
+    /// An object with the members of PM2's; its `timestamp` is in this format, or as in RFC 3339.
+    Json(Option<String>),
+}
+
+/// When a file is put aside by renaming it to `<name>__<date>.log`, and which of those are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// Before it gets larger than so many bytes; `None`: whatever its size.
+    pub size: Option<u64>,
+    /// At these times: a cron expression in local time.
+    pub interval: Option<String>,
+    /// So many of each file are kept; `None`: all.
+    pub keep: Option<u32>,
+    /// They are kept for so many days.
+    pub keep_days: Option<u32>,
+    /// So many bytes may all files of the app together have.
+    pub max_total: Option<u64>,
+    /// So many bytes of the file system are left free.
+    pub min_free: Option<u64>,
+    /// How they are packed.
+    pub compress: Option<Compression>,
+    /// The date in their names, in PM2's tokens.
+    pub date_format: String,
+}
+
+impl Rotation {
+    /// Nothing is put aside.
+    pub fn never() -> Self {
+        Self { size: None, interval: None, ..Self::default() }
+    }
+}
+
+impl Default for Rotation {
+    /// Size, number and date are those of pm2-logrotate; without having to ask for them. The other two keep a small
+    /// machine's disk from filling up: 30 files for each stream of each of 8 workers would be 5 GB.
+    fn default() -> Self {
+        Self {
+            size: Some(10 << 20),
+            interval: None,
+            keep: Some(30),
+            keep_days: None,
+            max_total: Some(1 << 30),
+            min_free: Some(256 << 20),
+            compress: None,
+            date_format: "YYYY-MM-DD_HH-mm-ss".to_owned(),
+        }
+    }
+}
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// `.gz`
+    Gzip,
+    /// `.zst`
+    Zstd,
+}

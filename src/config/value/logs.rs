@@ -1,0 +1,158 @@
+//! Where output goes and what it looks like.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+use supd_api::Compression;
+
+use super::{Count, expected, whole};
+
+field_type!(
+    /// A file; `true`: one with the name of the app; `false`: none.
+    LogFile(Option<Option<String>>),
+    { "type": ["string", "boolean"] }
+);
+
+impl TryFrom<Value> for LogFile {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match (&value, value.as_str()) {
+            (Value::Bool(true), _) | (_, Some("true")) => Ok(Self(Some(None))),
+            (Value::Bool(false), _) | (_, Some("false" | "")) => Ok(Self(None)),
+            (_, Some(text)) => Ok(Self(Some(Some(text.to_owned())))),
+            _ => expected("a file, true or false", &value),
+        }
+    }
+}
+
+field_type!(
+    /// Whether lines are objects.
+    LogType(bool),
+    { "enum": ["json", "raw"] }
+);
+
+impl TryFrom<Value> for LogType {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("json") => Ok(Self(true)),
+            Some("raw" | "") => Ok(Self(false)),
+            _ => expected("\"json\" or \"raw\"", &value),
+        }
+    }
+}
+
+field_type!(
+    /// A number of bytes, or a text with a unit: `"500K"`, `"10M"`, `"2G"`; `false` or 0: no limit.
+    Size(Option<u64>),
+    { "type": ["integer", "string", "boolean"], "minimum": 0, "pattern": "^([0-9]+ *([KMGkmg]i?[Bb]?|[Bb])?|false)$" }
+);
+
+impl TryFrom<Value> for Size {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let bytes = match &value {
+            Value::Bool(false) => Some(0),
+            Value::String(text) => size(text.trim()),
+            other => whole(other).and_then(|number| u64::try_from(number).ok()),
+        };
+        match bytes {
+            Some(0) => Ok(Self(None)),
+            Some(bytes) => Ok(Self(Some(bytes))),
+            None => expected(
+                "a number of bytes or a text such as \"10M\" (units: K, M, G), or false for no limit",
+                &value,
+            ),
+        }
+    }
+}
+
+fn size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let shift = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
+        "" if digits > 0 => 0,
+        "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "false" => return Some(0),
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+field_type!(
+    /// How many are kept; `all` or `false`: all of them.
+    Keep(Option<u32>),
+    { "type": ["integer", "string", "boolean"], "minimum": 0, "pattern": "^([0-9]+|all|false)$" }
+);
+
+impl TryFrom<Value> for Keep {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match (&value, value.as_str()) {
+            (Value::Bool(false), _) | (_, Some("all" | "false")) => Ok(Self(None)),
+            _ => match Count::try_from(value.clone()) {
+                Ok(Count(count)) => Ok(Self(Some(count))),
+                Err(_) => expected("a whole number from 0, or \"all\"", &value),
+            },
+        }
+    }
+}
+
+field_type!(
+    /// `hourly`, `daily`, `weekly`, or a cron expression; `false`: not by the clock.
+    Schedule(Option<String>),
+    { "type": ["string", "boolean"] }
+);
+
+impl TryFrom<Value> for Schedule {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let expression = match (&value, value.as_str().map(str::trim)) {
+            (Value::Bool(false), _) | (_, Some("" | "false")) => return Ok(Self(None)),
+            (_, Some("hourly")) => "0 * * * *",
+            (_, Some("daily")) => "0 0 * * *",
+            (_, Some("weekly")) => "0 0 * * 0",
+            (_, Some(text)) => text,
+            _ => return expected("hourly, daily, weekly or a cron expression such as \"0 3 * * *\"", &value),
+        };
+        check_schedule(expression)?;
+        Ok(Self(Some(expression.to_owned())))
+    }
+}
+
+/// Whether this is a cron expression; if not, why.
+pub(in crate::config) fn check_schedule(expression: &str) -> Result<(), String> {
+    let shown = super::super::problem::shown(expression);
+    if expression.len() > 256 {
+        return Err("longer than any cron expression".to_owned());
+    }
+    croner::Cron::from_str(expression)
+        .map(drop)
+        .map_err(|error| format!("{shown} is no cron expression: {error}"))
+}
+
+field_type!(
+    /// `gzip` (or `true`, as in pm2-logrotate), `zstd`, or `false`.
+    Compress(Option<Compression>),
+    { "enum": ["gzip", "zstd", false, true, "true", "false"] }
+);
+
+impl TryFrom<Value> for Compress {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match (&value, value.as_str()) {
+            (Value::Bool(true), _) | (_, Some("gzip" | "true")) => Ok(Self(Some(Compression::Gzip))),
+            (_, Some("zstd")) => Ok(Self(Some(Compression::Zstd))),
+            (Value::Bool(false), _) | (_, Some("false" | "")) => Ok(Self(None)),
+            _ => expected("\"gzip\", \"zstd\" or false", &value),
+        }
+    }
+}
