@@ -31,6 +31,10 @@ fn library(bench: &Bench) -> PathBuf {
     packed(&bench.path("app__2026-11-19_00-00-00.log.gz"), &ten(11));
     fs::write(bench.path("app__2026-11-19_00-00-00-2.log"), ten(21)).unwrap();
     fs::write(bench.path("app-other__2026-11-19_00-00-00.log"), "another log's\n").unwrap();
+    // The clock of files ticks so slowly that all of them might have one time, by which a packed one is recognised.
+    for (date, at) in [("18_00-00-00.log.gz", 100), ("19_00-00-00.log.gz", 200), ("19_00-00-00-2.log", 300)] {
+        written(&bench.path(&format!("app__2026-11-{date}")), at);
+    }
     let path = bench.path("app.log");
     fs::write(&path, ten(31)).unwrap();
     path
@@ -227,9 +231,6 @@ fn a_line_begun_under_a_predecessor_comes_whole_and_once() {
 fn a_reader_goes_on_within_a_file_that_was_packed_meanwhile() {
     let bench = Bench::new();
     let path = library(&bench);
-    written(&bench.path("app__2026-11-18_00-00-00.log.gz"), 100);
-    written(&bench.path("app__2026-11-19_00-00-00.log.gz"), 200);
-    written(&bench.path("app__2026-11-19_00-00-00-2.log"), 300);
     let mut reader = bench.logs.subscribe(following(&path, 1, Vec::new()));
     let (_, place) = read_up_to(&mut reader, "line 40");
     File::options().append(true).open(&path).unwrap().write_all(b"line 41\n").unwrap();
