@@ -12,6 +12,8 @@ mod handover;
 mod keeper;
 mod leftovers;
 mod link;
+pub mod log;
+mod log_files;
 pub mod memfd;
 mod notify;
 mod orders;
