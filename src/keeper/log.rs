@@ -18,10 +18,8 @@
 
 use std::backtrace::Backtrace;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -29,18 +27,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::fstat;
 use nix::unistd::dup2_stderr;
 
 use crate::log_files::Files;
+use crate::no_wait::NoWait;
 
 /// Set to `json`: every line is an object.
 const FORMAT: &str = "SUPD_LOG_FORMAT";
-/// So much can be written without waiting when poll(2) says that a pipe can be written to (`PIPE_BUF`, pipe(7)).
-const AT_ONCE: usize = 4096;
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
@@ -207,33 +201,8 @@ impl Dress {
     }
 }
 
-/// As much as can be written without waiting, whatever `stream` is.
 fn write_now(stream: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let number = stream.as_raw_fd();
-    match send(number, bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
-        Err(Errno::ENOTSOCK) => {}
-        sent => return Ok(sent?),
-    }
-    let kind = SFlag::from_bits_truncate(fstat(stream)?.st_mode) & SFlag::S_IFMT;
-    if kind == SFlag::S_IFREG {
-        return Ok(nix::unistd::write(stream, bytes)?);
-    }
-    // A description of our own: whether it waits is not for those to feel with whom we share the other one.
-    let mut anew = OpenOptions::new();
-    anew.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    match anew.open(format!("/proc/self/fd/{number}")) {
-        Ok(mut anew) => anew.write(bytes),
-        // Somebody else's pipe. Should another writer fill it just now, we would wait.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let mut ready = [PollFd::new(stream, PollFlags::POLLOUT)];
-            poll(&mut ready, PollTimeout::ZERO)?;
-            if !ready[0].any().unwrap_or(false) {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Ok(nix::unistd::write(stream, &bytes[..bytes.len().min(AT_ONCE)])?)
-        }
-        Err(error) => Err(error),
-    }
+    NoWait::to(stream)?.write(bytes)
 }
 
 /// RFC 3339, in UTC, as the supervisor's lines have it.
@@ -253,7 +222,6 @@ fn timestamp(seconds: u64, micros: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
     use std::time::Duration;
 
     use super::*;
@@ -297,7 +265,7 @@ mod tests {
             .args(["--exact", "--nocapture", thread::current().name().unwrap()])
             .env(DIRECTORY, directory.path())
             .stdout(std::process::Stdio::null())
-            .stderr(OpenOptions::new().append(true).open(&path).unwrap())
+            .stderr(std::fs::OpenOptions::new().append(true).open(&path).unwrap())
             .status();
         assert!(ended.unwrap().success());
         let text = std::fs::read_to_string(&path).unwrap();
@@ -322,27 +290,5 @@ mod tests {
         ] {
             assert_eq!(timestamp(seconds, 0), text);
         }
-    }
-
-    #[test]
-    fn nobody_waits_for_a_pipe_or_a_socket_that_is_not_read() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let chunk = [b'x'; 5000];
-        let mut held = 0;
-        while let Ok(count) = write_now(writer.as_fd(), &chunk) {
-            held += count;
-        }
-        assert!(held >= 50_000, "{held}");
-        // The one that others write to waits as before.
-        assert_eq!(nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETFL).unwrap() & libc::O_NONBLOCK, 0);
-        reader.read_exact(&mut vec![0; held]).unwrap();
-        assert_eq!(write_now(writer.as_fd(), b"more").unwrap(), 4);
-        drop(reader);
-        assert!(write_now(writer.as_fd(), b"more").is_err());
-
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        while write_now(ours.as_fd(), &chunk).is_ok() {}
-        drop(theirs);
-        assert!(write_now(ours.as_fd(), b"more").is_err());
     }
 }
