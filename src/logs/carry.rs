@@ -27,33 +27,25 @@ enum Fate<'a> {
 impl LogThread {
     /// Carries one chunk.
     pub(super) fn carry(&mut self, tap: &mut Tap) -> Next {
-        let held = match self.lens.peek(&tap.pipe) {
+        let count = match self.lens.peek(&tap.pipe) {
             Ok(Peek::Empty) => return tap.empty(),
             Ok(Peek::End) => return Next::End,
-            Ok(Peek::Bytes(count)) => self.lens.bytes(count),
+            Ok(Peek::Bytes(count)) => count,
             Err(error) => return tap.give_up(&error),
         };
         let shared = tap.files.iter().any(|path| self.files.get(path).is_some_and(|file| !file.sole()));
-        let cut = tap.cut(held, shared);
+        let cut = tap.cut(self.lens.bytes(count), shared);
         if cut == 0 {
             return tap.wait();
         }
         let fate = match (tap.files.is_empty(), &tap.branch) {
             (true, None) => Fate::Shown(cut),
-            (true, Some(_)) => {
-                let leave = |count| consume(&tap.pipe, &self.void, count);
-                match self.sinks.deliver(tap, &held[..cut], &self.tell, leave) {
-                    Err(error) => return tap.give_up(&error),
-                    Ok(Taken::Busy) => return tap.wait(),
-                    Ok(Taken::Refused) => {
-                        let lost = tap.spill(held);
-                        self.sinks.lose(tap, &held[..lost], &self.tell);
-                        Fate::Lost(lost)
-                    }
-                    Ok(Taken::Sent(sent)) => Fate::Sent(sent),
-                }
-            }
+            (true, Some(_)) => match self.send(tap, count, cut) {
+                Ok(fate) => fate,
+                Err(next) => return next,
+            },
             (false, _) => {
+                let held = self.lens.bytes(count);
                 let now = Instant::now();
                 let delivery = Delivery { journal: &mut self.journal, tell: &self.tell, tap, now };
                 match delivery.deliver(&mut self.files, &held[..cut]) {
@@ -68,6 +60,7 @@ impl LogThread {
                 }
             }
         };
+        let held = self.lens.bytes(count);
         let (shown, count, consumed) = match &fate {
             Fate::Lost(0) => return tap.wait(),
             Fate::Written(done) => (done.bytes(), done.taken, self.journal.consume(&tap.pipe, done.taken)),
@@ -91,6 +84,22 @@ impl LogThread {
         match tap.moved(count) {
             Next::Turn if lost => tap.wait(),
             next => next,
+        }
+    }
+
+    /// Offers the first bytes of those that the pipe holds to the sink that stands in place of files. `Err`: they stay for now.
+    fn send(&mut self, tap: &mut Tap, held: usize, cut: usize) -> Result<Fate<'static>, Next> {
+        let held = self.lens.bytes(held);
+        let leave = |count| consume(&tap.pipe, &self.void, count);
+        match self.sinks.deliver(tap, &held[..cut], &self.tell, leave) {
+            Err(error) => Err(tap.give_up(&error)),
+            Ok(Taken::Sent(sent)) => Ok(Fate::Sent(sent)),
+            Ok(Taken::Busy) => Err(tap.wait()),
+            Ok(Taken::Refused) => {
+                let lost = tap.spill(held);
+                self.sinks.lose(tap, &held[..lost], &self.tell);
+                Ok(Fate::Lost(lost))
+            }
         }
     }
 
