@@ -9,6 +9,7 @@ use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
 use super::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
+use super::outputs::sinks_that_nobody_sees;
 use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
 use super::turn::Shell;
@@ -51,7 +52,8 @@ impl Shell {
             tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
             return;
         }
-        let warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
+        let mut warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
+        warnings.extend(sinks_that_nobody_sees(revisions.iter().map(|revision| &revision.declaration)));
         let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();
         self.wait(&requests, warnings, pace, reply);
         for (request, revision) in requests.into_iter().zip(revisions) {

@@ -38,6 +38,7 @@ mod reload_told;
 mod rollback;
 mod sample;
 mod scale;
+mod sinks;
 mod skew;
 mod stop;
 mod supervisor_death;
