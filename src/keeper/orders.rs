@@ -148,7 +148,9 @@ impl Keeper {
         let supervisor = self.supervisor.pid();
         let find =
             |descent: &Descent| tree::roots(descent, &marks, supervisor).remove(&id).unwrap_or_default();
-        tree::signal_tree(signal, mark, find);
+        if !tree::signal_tree(signal, mark, find) {
+            self.look_again();
+        }
     }
 
     fn forget(&mut self, id: RunId) {
