@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::clock::monotonic_ns;
 use crate::handover::Handover;
+use crate::log::{self, Level};
 use crate::notify::{Notifier, watchdog_interval};
 use crate::protocol::{DescriptorName, Report, RunId, Upgrade, VERSION};
 use crate::reserve::Reserve;
@@ -122,7 +123,7 @@ pub fn run(options: &Options) -> ExitCode {
     match Keeper::new(options) {
         Ok(keeper) => keeper.work(),
         Err(error) => {
-            say(format_args!("cannot start: {error}"));
+            say(Level::Error, format_args!("cannot start: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -134,9 +135,9 @@ pub fn go_on(options: &Options, handover: Handover) -> ExitCode {
     Keeper::take_over(options, handover).work()
 }
 
-/// One line to stderr. Losing it is better than ending over it.
-pub(crate) fn say(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "supd: keeper: {text}");
+/// One line of our log.
+pub(crate) fn say(level: Level, text: fmt::Arguments<'_>) {
+    log::say("keeper", level, text);
 }
 
 impl Keeper {
@@ -190,6 +191,7 @@ impl Keeper {
 
     /// Until the end.
     fn work(mut self) -> ExitCode {
+        log::tell_panics("keeper", || {});
         loop {
             if let Some(code) = self.turn() {
                 // Its descriptors close with the process: the lock of the home, too, after all that the caller tidies up.
@@ -306,7 +308,7 @@ impl Keeper {
                 let down = self.supervisor.pid().is_none();
                 let served = self.announced || !self.runs.0.is_empty();
                 if down && !served && self.supervisor.short_lives() >= STILLBORN {
-                    say(format_args!("no supervisor gets ready: giving up"));
+                    say(Level::Error, format_args!("no supervisor gets ready: giving up"));
                     self.end(1);
                 } else if down && self.terminate && self.supervisor.short_lives() >= HOPELESS {
                     self.stop(now);
@@ -369,7 +371,10 @@ impl Keeper {
 
     /// Nobody else can: asks the runs to end.
     fn stop(&mut self, now: Instant) {
-        say(format_args!("shall end, and no supervisor stays up: stopping {} runs", self.runs.0.len()));
+        say(
+            Level::Error,
+            format_args!("shall end, and no supervisor stays up: stopping {} runs", self.runs.0.len()),
+        );
         self.stage = Stage::Stopping { until: now + STOP_TIMEOUT };
         self.signal_all(libc::SIGTERM);
     }
