@@ -82,6 +82,8 @@ pub(crate) struct Keeper {
     pub(crate) since: u64,
     /// Whether systemd knows that the service is up.
     pub(crate) announced: bool,
+    /// When to look again for processes that could not be seen.
+    pub(crate) look_at: Option<Instant>,
     /// SIGTERM or SIGINT has come.
     pub(crate) terminate: bool,
     /// Room for what must not fail.
@@ -176,6 +178,7 @@ impl Keeper {
             lock: options.lock.clone(),
             since: monotonic_ns(),
             announced: false,
+            look_at: None,
             terminate: false,
             reserve: Reserve::default(),
             signals,
@@ -266,7 +269,8 @@ impl Keeper {
         };
         let watched = self.watchdog.as_ref().map(|watchdog| watchdog.next);
         let tried = self.trial.as_ref().and_then(Trial::until);
-        let deadline = [staged, watched, tried, self.supervisor.leave_by()].into_iter().flatten().min();
+        let all = [staged, watched, tried, self.supervisor.leave_by(), self.look_at];
+        let deadline = all.into_iter().flatten().min();
         let Some(deadline) = deadline else { return PollTimeout::NONE };
         // A millisecond more: waking too early would mean to wake twice.
         let left = deadline.saturating_duration_since(Instant::now());
@@ -322,6 +326,7 @@ impl Keeper {
             }
             Stage::Ending { .. } => {}
         }
+        self.look_if_due(now);
         self.supervisor.end_overdue(now);
         self.finished(now)
     }

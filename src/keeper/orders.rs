@@ -103,7 +103,10 @@ impl Keeper {
             let tag = self.tagging.then(|| tree::tag(run));
             match spawn::start(plan, &attached, Inheritance { tag, open_files: Some(self.open_files) }) {
                 Ok((pid, pending)) => {
-                    self.runs.0.insert(run, Run { pid, phase: Phase::Spawning(pending), doomed: false });
+                    self.runs.0.insert(
+                        run,
+                        Run { pid, phase: Phase::Spawning(pending), doomed: false, peak_memory: 0 },
+                    );
                     return self.store.extend(keep.into_iter().zip(kept.into_iter().map(Rc::new)));
                 }
                 Err(failure) => failure,
@@ -154,7 +157,9 @@ impl Keeper {
         let supervisor = self.supervisor.pid();
         let find =
             |descent: &Descent| tree::roots(descent, &marks, supervisor).remove(&id).unwrap_or_default();
-        tree::signal_tree(signal, mark, find);
+        if !tree::signal_tree(signal, mark, find) {
+            self.look_again();
+        }
     }
 
     fn forget(&mut self, id: RunId) {
