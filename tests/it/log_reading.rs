@@ -19,10 +19,11 @@ fn counter(name: &str) -> Value {
     shell(name, script)
 }
 
-/// A line every few milliseconds, numbered over all runs.
+/// A line every few milliseconds, numbered over all runs. It leaves only between two of them, for what it remembers is empty
+/// while it is written.
 fn ticker(name: &str) -> Value {
-    let script = "n=$(cat count 2>/dev/null || echo 0); \
-        while :; do n=$((n+1)); echo $n > count; echo line $n; sleep 0.002; done";
+    let script = "trap 'stop=1' INT; n=$(cat count 2>/dev/null || echo 0); \
+        until [ \"$stop\" ]; do n=$((n+1)); echo $n > count; echo line $n; sleep 0.002; done";
     shell(name, script)
 }
 

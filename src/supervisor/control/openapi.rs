@@ -4,9 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, PendingRequests,
-    ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest,
-    WorkerView,
+    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
+    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -92,6 +92,12 @@ const OPERATIONS: [Operation; 21] = [
     ),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask(
+        "/v1/crashes",
+        "Ends that nobody asked for, the latest first; at most `limit` an app",
+        &["target", "limit"],
+        of::<Vec<CrashReport>>,
+    ),
     ask(
         "/v1/events",
         "What happened, one JSON document a line",
