@@ -65,7 +65,8 @@ pub enum Dialect {
     /// Its relative paths begin at its own directory, and what is not understood is an error.
     #[default]
     Supd,
-    /// Its relative paths begin at [`Options::cwd`]; fields that nobody knows are warned of, for PM2 ignores them.
+    /// Its relative paths begin at [`Options::cwd`]; fields that nobody knows are warned of, for PM2 ignores them; a `.json` may be
+    /// JavaScript.
     Pm2,
 }
 
@@ -208,7 +209,12 @@ fn read_file(file: &Path, options: &Options) -> Result<Node, Fault> {
         Some(Kind::Text(format)) => {
             let text =
                 document_file::read_text(&absolute).map_err(|bad| (at(bad.line), bad.message, None))?;
-            parse(&text, format).map_err(|bad| (at(bad.line), bad.message, None))
+            let parsed = parse(&text, format).map_err(|bad| (at(bad.line), bad.message, None));
+            if parsed.is_ok() || options.dialect != Dialect::Pm2 || format != Format::Json {
+                return parsed;
+            }
+            // To PM2 it is an expression of JavaScript. When it is none of these either, its faults as JSON are told.
+            evaluate::evaluate(&absolute, options).map_or(parsed, |exported| Ok(Node::from_json(exported)))
         }
     }
 }

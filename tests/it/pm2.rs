@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, Output, run};
 use crate::process;
+use crate::wait::{until, until_true};
 
 /// A home with the links of `supctl pm2-link`.
 pub struct Pm2 {
@@ -208,4 +209,42 @@ fn what_was_saved_comes_back_after_kill() {
     assert_eq!(daemon.read("dump.pm2"), "[{", "PM2 removes it");
     pm2.ok(&["cleardump"]);
     assert_eq!(daemon.read("dump.pm2"), "[]");
+}
+
+#[test]
+fn silence_is_for_people_and_a_home_may_be_pm2s() {
+    let pm2 = Pm2::new();
+    pm2.daemon.script("eko", "#!/bin/sh\necho to out\necho to err >&2\nexec sleep 1000\n");
+    let silent = |args: &[&str]| run(pm2.command(args).env("PM2_SILENT", "true"), b"").expect(0);
+    let started = silent(&["start", "./eko"]);
+    assert_eq!((started.out.as_str(), started.err.as_str()), ("", ""));
+    assert_eq!(silent(&["list"]).out, "");
+    assert_eq!(silent(&["jlist"]).json()[0]["name"], "eko");
+    // Where nothing says otherwise, the daemon is the one of PM2_HOME.
+    let mut there = pm2.command(&["id", "eko"]);
+    assert_eq!(
+        run(there.env_remove("SUPD_HOME").env("PM2_HOME", pm2.daemon.home()), b"").expect(0).out,
+        "[ 0 ]\n"
+    );
+}
+
+#[test]
+fn logs_are_told_with_pm2s_labels_and_raw_ones_where_they_belong() {
+    let pm2 = Pm2::new();
+    pm2.daemon.script("eko", "#!/bin/sh\necho to out\necho to err >&2\nexec sleep 1000\n");
+    pm2.ok(&["start", "./eko"]);
+    let tail = || pm2.ok(&["logs", "eko", "--nostream", "--lines", "5"]).out;
+    let seen = until("both lines", || {
+        Some(tail()).filter(|text| text.contains("to out") && text.contains("to err"))
+    });
+    assert!(seen.starts_with(
+        "[TAILING] Tailing last 5 lines for [eko] process (change the value with --lines option)\n"
+    ));
+    assert!(seen.contains("eko-out.log last 5 lines:\n0|eko     | to out\n"), "{seen}");
+    let raw = pm2.ok(&["logs", "--raw", "--nostream"]);
+    assert_eq!((raw.out.as_str(), raw.err.as_str()), ("to out\n", "to err\n"));
+    assert_eq!(pm2.ok(&["logs", "0", "--raw", "--nostream", "--err"]).out, "");
+    pm2.run(&["logs", "nope"]).expect(1).says(&["nope"]);
+    assert!(pm2.ok(&["flush", "eko"]).out.ends_with("[PM2] Logs flushed\n"));
+    until_true("empty files", || pm2.ok(&["logs", "--raw", "--nostream"]).out.is_empty());
 }

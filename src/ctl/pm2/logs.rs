@@ -30,10 +30,11 @@ pub(super) async fn logs(line: &Line, session: &mut Session) -> Result<(), Failu
         })?,
     };
     let json = line.has(Opt::Json);
+    // In PM2 these two are of what happens from now on.
+    let live = (json || line.has(Opt::Format)) && !line.has(Opt::NoStream);
     let args = LogArgs {
         targets: line.words.clone(),
-        // PM2's JSON is of what happens from now on.
-        lines: Some(if json && !line.has(Opt::NoStream) { 0 } else { lines }),
+        lines: Some(if live { 0 } else { lines }),
         nostream: line.has(Opt::NoStream),
         follow: false,
         choice: choice(line.has(Opt::Out), line.has(Opt::Err)),
@@ -50,6 +51,7 @@ pub(super) async fn logs(line: &Line, session: &mut Session) -> Result<(), Failu
     let print: Print = match json {
         true => Box::new(|line| Text::Out(object(line))),
         false if args.form.raw => raw(&args, session),
+        false if args.form.format => labelled(&args, session),
         false => {
             header(&args, lines, session)?;
             labelled(&args, session)

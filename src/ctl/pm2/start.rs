@@ -29,6 +29,7 @@ pub(super) async fn start(line: &Line, session: &mut Session) -> Result<(), Fail
     if let Some((_, why)) = UNABLE.iter().find(|(option, _)| line.has(*option)) {
         return Err(Fault::new(FaultCode::Invalid, *why).into());
     }
+    refuse_scripts_as_logs(line)?;
     let words = match line.words.as_slice() {
         [] => vec![declare::default_file()?],
         words => words.to_vec(),
@@ -119,6 +120,22 @@ fn document(word: &str, line: &Line) -> serde_json::Map<String, Value> {
         }
     }
     fields
+}
+
+/// What PM2 would append lines to, as in `start -l app.js other.js`.
+fn refuse_scripts_as_logs(line: &Line) -> Result<(), Fault> {
+    const SCRIPTS: [&str; 10] = ["js", "cjs", "mjs", "ts", "json", "py", "rb", "sh", "php", "pl"];
+    let fields = line.fields();
+    for field in ["out_file", "error_file", "log_file"] {
+        let Some(file) = fields.get(field).and_then(Value::as_str) else { continue };
+        let extension = Path::new(file).extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|extension| SCRIPTS.contains(&extension)) {
+            let text = format!("{file} is no file for a log: output would be added to it");
+            let hint = "name the script first, or write the file as in --log=FILE.log";
+            return Err(Fault::new(FaultCode::Invalid, text).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// In PM2's words, where nothing else is wrong.
