@@ -28,7 +28,7 @@ pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
-pub use logs::{Compression, LogForm, LogPolicy, LogTarget, Rotation};
+pub use logs::{Compression, LogForm, LogPolicy, LogSink, LogTarget, Rotation, StdoutForm};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use unit::Millis;
 pub use view::{

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, AppName, LogPolicy, Stream};
+use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
 use super::paths;
 use super::turn::Shell;
 use crate::home::Home;
-use crate::logs::{self, Source};
+use crate::logs::{self, Sink, Source};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,8 +65,16 @@ impl Output {
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let LogPolicy { form, rotation, .. } = self.policy.clone();
-        logs::Output { files, form, rotation, resumed }
+        let LogPolicy { form, rotation, sink, .. } = self.policy.clone();
+        logs::Output { files, form, rotation, sink: sink.map(to_sink), resumed }
+    }
+}
+
+fn to_sink(sink: LogSink) -> Sink {
+    match sink {
+        LogSink::Journald => Sink::Journald { socket: logs::JOURNALD.into() },
+        LogSink::Syslog => Sink::Syslog { socket: logs::SYSLOG.into() },
+        LogSink::Stdout(form) => Sink::Stdout { form },
     }
 }
 

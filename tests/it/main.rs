@@ -24,6 +24,7 @@ mod log_reading;
 mod logs;
 mod node;
 mod output;
+mod own_log;
 mod pace;
 mod pm2;
 mod pm2_env;
