@@ -24,6 +24,7 @@ mod logs;
 mod order;
 mod output;
 mod own_log;
+mod pm2;
 mod policy;
 mod progress;
 mod table;
@@ -40,6 +41,7 @@ use commands::{act, check, daemon, describe, env, ids, init, list, reload, start
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
+use pm2::Personality;
 
 /// What a command that talks to the daemon works with.
 pub(crate) struct Session {
@@ -47,16 +49,22 @@ pub(crate) struct Session {
     output: Output,
 }
 
-/// Runs `supctl` with the arguments, streams and environment of this process.
+/// Runs `supctl` with the arguments, streams and environment of this process; under the name `pm2` it is PM2.
 ///
 /// A wrong command line ends the process with code 2, `--help` and `--version` with 0.
 pub fn run() -> ExitCode {
+    match Personality::of(std::env::args_os().next().as_deref()) {
+        Personality::Supctl => {}
+        Personality::Pm2 => return pm2::run(),
+        Personality::Missing(name) => return pm2::missing(name),
+    }
     let Cli { global, command, .. } = Cli::parse();
     let mut output = Output::process(Style::detect(&global));
     let done = match command {
         Command::Check(args) => check::check(&args, &mut output),
         Command::Init(args) => init::init(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
+        Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
         command => return online(command, &global, output),
     };
     ExitCode::from(code(done, &mut output))
@@ -120,6 +128,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Check(args) => check::check(&args, &mut session.output),
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
+        Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut session.output),
     }
 }
 
