@@ -194,7 +194,8 @@ fn counters(worker: &WorkerView) -> Value {
     })
 }
 
-fn processors() -> u32 {
+/// Of this machine.
+pub(crate) fn processors() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 

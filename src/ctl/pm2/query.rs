@@ -12,7 +12,7 @@ use super::inspect::inspect;
 use super::line::Line;
 use super::list;
 
-/// Said in place of secrets withheld: how to get them.
+/// The variable that asks for secrets as `--show-env` does, for scripts that cannot be changed.
 const SHOW: &str = "SUPD_SHOW_ENV";
 
 /// The table, after an order and for itself. Silence leaves it out.

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use supd_api::{
-    Accepted, AppDeclaration, AppView, ExecMode, Fault, FaultCode, Instances, ScaleTo, StartApps,
-};
+use supd_api::{Accepted, AppDeclaration, AppView, ExecMode, Fault, FaultCode, ScaleTo, StartApps};
 
 use crate::config;
 use crate::ctl::client::escape;
@@ -156,7 +154,7 @@ async fn launch(app: AppDeclaration, session: &mut Session) -> Result<(), Failur
         ExecMode::Fork => "fork_mode",
         ExecMode::Cluster => "cluster_mode",
     };
-    let count = app.instances.on(processors());
+    let count = app.instances.on(jlist::processors());
     let plural = if count == 1 { "instance" } else { "instances" };
     session.output.announce(&format!("Starting {} in {mode} ({count} {plural})", jlist::file(&app)))?;
     if app.ready.wait_ready {
@@ -173,16 +171,9 @@ async fn launch(app: AppDeclaration, session: &mut Session) -> Result<(), Failur
 
 /// `-f` where PM2 would make a second process of the same name: one more worker.
 async fn more(app: &AppDeclaration, session: &mut Session) -> Result<(), Failure> {
-    let count = match app.instances {
-        Instances::Count(count) => count,
-        all @ Instances::AllBut(_) => all.on(processors()),
-    };
+    let count = app.instances.on(jlist::processors());
     let path = format!("/v1/apps/{}/scale", escape(app.name.as_str()));
     let accepted: Accepted = session.client.post(&path, &ScaleTo::Up(count)).await?;
     act::faults(&accepted, session).await?;
     Ok(session.output.announce("Done.")?)
-}
-
-fn processors() -> u32 {
-    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
