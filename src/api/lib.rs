@@ -11,6 +11,7 @@ pub mod listen;
 pub mod log;
 pub mod logs;
 pub mod policy;
+pub mod settings;
 pub mod unit;
 pub mod view;
 
@@ -26,8 +27,11 @@ pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
-pub use logs::{Compression, LogForm, LogPolicy, LogTarget, Rotation};
+pub use logs::{
+    Compression, DeclaredRotation, LogForm, LogPolicy, LogTarget, Rotation, RotationField, RotationView,
+};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{
     AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, UpgradeView, VariableView, WorkerView,

@@ -1,14 +1,15 @@
 //! Declarations: from what users write to [`AppDeclaration`].
 //!
 //! Question answered here: *what did the user mean, and is it acceptable?* All problems are told at once, each with
-//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate()`] also runs in the daemon.
+//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate()`] and
+//! [`rotation_field()`] also run in the daemon.
 //! It may not talk to the daemon, and it starts nothing but `node` for a declaration that is JavaScript.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use supd_api::{AppDeclaration, AppName, Millis, Secret};
+use supd_api::{AppDeclaration, AppName, DeclaredRotation, Millis, RotationField, Secret};
 
 mod advice;
 mod document;
@@ -140,6 +141,14 @@ pub fn from_fields(fields: Map<String, Value>, options: &Options) -> Result<Load
 /// What was expected, and what was found.
 pub fn span(text: &str) -> Result<Millis, String> {
     value::Span::try_from(Value::from(text)).map(|value::Span(span)| span)
+}
+
+/// One member of a rotation from a text, as the field of a declaration that stands for it takes it.
+///
+/// # Errors
+/// What was expected, and what was found.
+pub fn rotation_field(field: RotationField, text: &str) -> Result<DeclaredRotation, String> {
+    logs::rotation_field(field, text)
 }
 
 /// What the daemon checks again about a declaration that came over the socket; empty: nothing is wrong. The path of

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
+use super::commands::settings;
 use super::fields::FieldFlags;
 use super::log_args::LogArgs;
 use crate::config::{self, Format};
@@ -153,6 +154,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
     )]
     Doctor,
+    /// Settings of the daemon.
+    #[command(flatten)]
+    Settings(settings::Command),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(

@@ -34,7 +34,7 @@ use supd_api::{Fault, FaultCode};
 
 use args::{Cli, Command, Global, StartupArgs};
 use client::Client;
-use commands::{act, check, daemon, describe, env, ids, init, list, reload, start, upgrade};
+use commands::{act, check, daemon, describe, env, ids, init, list, reload, settings, start, upgrade};
 use commands::{events as event_command, logs as log_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
@@ -110,6 +110,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Kill => daemon::kill(session).await,
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,
+        Command::Settings(command) => settings::settings(command, session).await,
         Command::Startup(args) => boot::startup(&args, session).await,
         Command::Unstartup(args) => boot::unstartup(&args, session),
         Command::Doctor => boot::doctor(session).await,

@@ -25,6 +25,8 @@ impl Shell {
             Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),
             Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
             Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
+            Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
+            Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
             Call::Signal { targets, signal, reply } => {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }

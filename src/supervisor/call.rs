@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, UpgradeBegun, WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Settings, Stream, UpgradeBegun,
+    WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
 use super::events::Follower;
 use super::revision::Revision;
+use super::settings::Change;
 use crate::logs::{Subscription, Wanted};
 
 /// Where the answer goes. The client may be gone by then.
@@ -61,6 +63,8 @@ pub(super) enum Call {
         reply: Reply<Accepted>,
     },
     Flush(Vec<String>, Reply<Accepted>),
+    Settings(Reply<Settings>),
+    ChangeSettings(Change, Reply<Accepted>),
     Events {
         query: EventQuery,
         reply: Reply<Follower>,

@@ -20,6 +20,7 @@ use super::ledger::{Saved, Writer};
 use super::now;
 use super::outputs::Output;
 use super::requests::Requests;
+use super::settings::Store;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
 use crate::cluster::{self, Channel, PortKey, Ports};
@@ -63,6 +64,7 @@ pub(super) struct Shell {
     pub(super) requests: Requests,
     pub(super) events: Events,
     pub(super) extents: Extents,
+    pub(super) settings: Store,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,

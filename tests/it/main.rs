@@ -37,6 +37,7 @@ mod reload_told;
 mod rollback;
 mod sample;
 mod scale;
+mod settings;
 mod skew;
 mod stop;
 mod supervisor_death;

@@ -133,10 +133,7 @@ fn defaults() {
             "logs": {
                 "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
                 "form": "plain",
-                "rotation": {
-                    "size": 10 << 20, "interval": null, "keep": 30, "keep_days": null, "max_total": 1 << 30,
-                    "min_free": 256 << 20, "compress": null, "date_format": "YYYY-MM-DD_HH-mm-ss"
-                }
+                "rotation": {}
             }
         })
     );

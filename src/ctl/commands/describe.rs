@@ -34,6 +34,7 @@ fn block(app: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
     let mut block = state(worker);
     block.extend(program(&declared.program));
     block.extend(files(worker));
+    block.push(("rotation", policy::rotation(app)));
     block.extend(setting(declared, worker));
     block.extend(revisions(app, worker));
     block.push(("created", format!("{} ago", since(worker.created_at))));

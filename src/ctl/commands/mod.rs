@@ -11,5 +11,6 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod reload;
+pub(crate) mod settings;
 pub(crate) mod start;
 pub(crate) mod upgrade;
