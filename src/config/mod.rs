@@ -27,6 +27,7 @@ mod program;
 mod read;
 mod resolve;
 mod schema;
+mod serve;
 mod validate;
 mod value;
 mod vocabulary;
@@ -36,6 +37,7 @@ mod words;
 mod tests;
 
 pub use problem::{Problem, Rejected};
+pub use serve::FILE_SERVER;
 
 use document::{Node, SyntaxError};
 use document_file::Kind;
@@ -54,6 +56,8 @@ pub struct Options {
     pub inherit_env: bool,
     /// `--env NAME`.
     pub env_name: Option<String>,
+    /// The program that serves files when it is told to: supctl itself. For `script: "serve"`.
+    pub supctl: PathBuf,
     /// `--only a,b`; empty: all.
     pub only: Vec<String>,
 }
@@ -143,6 +147,11 @@ pub fn span(text: &str) -> Result<Millis, String> {
     value::Span::try_from(Value::from(text)).map(|value::Span(span)| span)
 }
 
+/// What PM2 calls a server of files on this port.
+pub fn server_name(port: u16) -> String {
+    serve::default_name(&port.to_string())
+}
+
 /// One member of a rotation from a text, as the field of a declaration that stands for it takes it.
 ///
 /// # Errors
@@ -210,7 +219,9 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
     node.report_duplicates(&Place::default(), &mut report);
     let mut names = BTreeMap::new();
     let mut apps = Vec::new();
-    for (place, node) in read::apps(node, layout, &mut report) {
+    let served = serve::from_section(node, &mut report);
+    let served = served.iter().map(|(place, node)| (place.clone(), node));
+    for (place, node) in read::apps(node, layout, &mut report).into_iter().chain(served) {
         if report.is_full() {
             break;
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
+use super::commands::serve::{self, ServeArgs};
 use super::commands::settings;
 use super::fields::FieldFlags;
 use super::log_args::LogArgs;
@@ -154,6 +155,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
     )]
     Doctor,
+    /// Show the files of a directory to browsers
+    #[command(visible_alias = "expose", after_help = serve::EXAMPLES)]
+    Serve(Box<ServeArgs>),
     /// Settings of the daemon.
     #[command(flatten)]
     Settings(settings::Command),

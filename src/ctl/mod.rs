@@ -32,9 +32,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use supd_api::{Fault, FaultCode};
 
+use crate::config::FILE_SERVER;
 use args::{Cli, Command, Global, StartupArgs};
 use client::Client;
-use commands::{act, check, daemon, describe, env, ids, init, list, reload, settings, start, upgrade};
+use commands::{act, check, daemon, describe, env, ids, init, list, reload, serve, settings, start, upgrade};
 use commands::{events as event_command, logs as log_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
@@ -49,6 +50,10 @@ pub(crate) struct Session {
 ///
 /// A wrong command line ends the process with code 2, `--help` and `--version` with 0.
 pub fn run() -> ExitCode {
+    // What a worker of `serve` runs is no command for people.
+    if std::env::args_os().nth(1).is_some_and(|word| word == FILE_SERVER) {
+        return crate::serve::run();
+    }
     let Cli { global, command, .. } = Cli::parse();
     let mut output = Output::process(Style::detect(&global));
     let done = match command {
@@ -110,6 +115,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Kill => daemon::kill(session).await,
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,
+        Command::Serve(args) => serve::serve(*args, session).await,
         Command::Settings(command) => settings::settings(command, session).await,
         Command::Startup(args) => boot::startup(&args, session).await,
         Command::Unstartup(args) => boot::unstartup(&args, session),

@@ -37,6 +37,7 @@ mod reload_told;
 mod rollback;
 mod sample;
 mod scale;
+mod serve;
 mod settings;
 mod skew;
 mod stop;

@@ -223,6 +223,7 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
         caller: variables.collect(),
         inherit_env: false,
         env_name: source.env_name.clone(),
+        supctl: declare::own_program(),
         only: vec![name.to_owned()],
     };
     let shown = source.file.display();
