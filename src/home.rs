@@ -101,6 +101,11 @@ impl Home {
         self.directory.join("logs")
     }
 
+    /// What is known of crashes, one directory an app.
+    pub fn crashes(&self) -> PathBuf {
+        self.directory.join("crashes")
+    }
+
     /// Pid files of the workers.
     pub fn pids(&self) -> PathBuf {
         self.directory.join("pids")

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+pub mod crash;
 pub mod event;
 pub mod fault;
 pub mod listen;
@@ -23,6 +24,7 @@ pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
     RestartPolicy, Secret, Source,
 };
+pub use crash::{Cause, CrashReport};
 pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;

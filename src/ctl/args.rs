@@ -99,6 +99,11 @@ pub(crate) enum Command {
     #[command(visible_aliases = ["show", "info", "desc"])]
     #[command(after_help = "Examples:\n  supctl describe web\n  supctl describe 0")]
     Describe(TargetArgs),
+    /// Explain the state of apps: the latest crash with its cause and last words, and those before
+    #[command(
+        after_help = "Examples:\n  supctl why web\n  supctl why all --json | jq '.crashes[] | [.app, .text, .cause]'"
+    )]
+    Why(TargetArgs),
     /// Show the last lines of output and follow
     #[command(visible_alias = "log", after_help = LOG_EXAMPLES)]
     Logs(LogArgs),

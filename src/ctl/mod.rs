@@ -26,6 +26,7 @@ mod output;
 mod policy;
 mod progress;
 mod table;
+mod why;
 
 use std::process::ExitCode;
 
@@ -36,7 +37,7 @@ use crate::config::FILE_SERVER;
 use args::{Cli, Command, Global, StartupArgs};
 use client::Client;
 use commands::{act, check, daemon, describe, env, ids, init, list, reload, serve, settings, start, upgrade};
-use commands::{events as event_command, logs as log_command};
+use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
 
@@ -106,6 +107,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::List => list::list(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,
+        Command::Why(args) => why_command::why(&args.targets, session).await,
         Command::Events(args) => event_command::events(&args, session).await,
         Command::Logs(args) => log_command::logs(&args, session).await,
         Command::Env(args) => env::env(args.target, session).await,

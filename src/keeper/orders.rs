@@ -97,7 +97,10 @@ impl Keeper {
             let tag = self.tagging.then(|| tree::tag(run));
             match spawn::start(plan, &attached, Inheritance { tag, open_files: Some(self.open_files) }) {
                 Ok((pid, pending)) => {
-                    self.runs.0.insert(run, Run { pid, phase: Phase::Spawning(pending), doomed: false });
+                    self.runs.0.insert(
+                        run,
+                        Run { pid, phase: Phase::Spawning(pending), doomed: false, peak_memory: 0 },
+                    );
                     return self.store.extend(keep.into_iter().zip(kept.into_iter().map(Rc::new)));
                 }
                 Err(failure) => failure,

@@ -12,6 +12,8 @@ mod call;
 mod channels;
 mod checks;
 mod control;
+mod crash_files;
+mod crashes;
 mod environment;
 mod events;
 mod extents;
@@ -20,6 +22,7 @@ mod inbox;
 mod keeper;
 mod launch;
 mod ledger;
+mod oom;
 mod outputs;
 mod paths;
 mod perform;
@@ -91,6 +94,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
+            Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),

@@ -123,6 +123,7 @@ impl Shell {
     fn forget_output(&mut self, run: RunId) {
         self.outputs.remove(&run);
         self.unsaved = true;
+        self.complete_crash(run);
         self.keeper.order(Order::Forget { run: protocol::RunId(run.0) }, Vec::new());
     }
 

@@ -15,3 +15,4 @@ pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod start;
 pub(crate) mod upgrade;
+pub(crate) mod why;
