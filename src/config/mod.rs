@@ -109,6 +109,26 @@ pub fn load_file(file: &Path, options: &Options) -> Result<Loaded, Rejected> {
     load(&node, layout, &Ground { base, file: Some(absolute), options }, report)
 }
 
+/// The section `deploy` of a declaration file, if it has one. What it means is its reader's business.
+///
+/// # Errors
+/// [`Rejected`]: the file cannot be read, or is not in its format.
+pub fn deploy_section(file: &Path, options: &Options) -> Result<Option<Value>, Rejected> {
+    let mut report = Report::new(file.display().to_string());
+    match read_file(file, options) {
+        Ok(node) => {
+            let member = |entries: &[document::Entry]| {
+                entries.iter().find(|entry| entry.key == "deploy").map(|entry| entry.value.to_json())
+            };
+            Ok(node.entries().and_then(member))
+        }
+        Err((place, message, hint)) => {
+            report.problem(&place, message, hint);
+            report.finish().map(|_| None)
+        }
+    }
+}
+
 /// Reads a declaration that is not in a file. Relative paths in it begin at [`Options::cwd`].
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use supd_api::{Millis, ScaleTo};
 
 use super::commands::serve::{self, ServeArgs};
 use super::commands::settings;
+use super::deploy::{self, DeployArgs};
 use super::fields::FieldFlags;
 use super::log_args::LogArgs;
 use crate::config::{self, Format};
@@ -163,6 +164,9 @@ pub(crate) enum Command {
     /// Show the files of a directory to browsers
     #[command(visible_alias = "expose", after_help = serve::EXAMPLES)]
     Serve(Box<ServeArgs>),
+    /// Bring a version to the hosts of an environment and reload it there, by ssh and git
+    #[command(after_help = deploy::EXAMPLES)]
+    Deploy(DeployArgs),
     /// Settings of the daemon.
     #[command(flatten)]
     Settings(settings::Command),

@@ -144,7 +144,8 @@ pub(crate) fn spell(problem: &Problem) -> String {
     }
 }
 
-fn fault(rejected: &Rejected) -> Fault {
+/// All problems as one fault.
+pub(crate) fn fault(rejected: &Rejected) -> Fault {
     let lines: Vec<String> = rejected.problems.iter().map(spell).collect();
     Fault::new(FaultCode::Invalid, lines.join("\n"))
 }

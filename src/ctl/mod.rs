@@ -9,6 +9,7 @@ mod cells;
 mod client;
 mod commands;
 mod declare;
+mod deploy;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -60,6 +61,7 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Check(args) => check::check(&args, &mut output),
         Command::Init(args) => init::init(&args, &mut output),
+        Command::Deploy(args) => deploy::deploy(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
         command => return online(command, &global, output),
     };
@@ -123,6 +125,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Unstartup(args) => boot::unstartup(&args, session),
         Command::Doctor => boot::doctor(session).await,
         Command::Check(args) => check::check(&args, &mut session.output),
+        Command::Deploy(args) => deploy::deploy(&args, &mut session.output),
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
     }
