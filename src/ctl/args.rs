@@ -170,6 +170,9 @@ pub(crate) enum Command {
     /// Settings of the daemon.
     #[command(flatten)]
     Settings(settings::Command),
+    /// Print what a bug report should hold: versions, daemon, workers, doctor's findings, the end of the daemon's log
+    #[command(after_help = "Examples:\n  supctl report > report.txt")]
+    Report,
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(

@@ -37,7 +37,9 @@ use supd_api::{Fault, FaultCode};
 use crate::config::FILE_SERVER;
 use args::{Cli, Command, Global, StartupArgs};
 use client::Client;
-use commands::{act, check, daemon, describe, env, ids, init, list, reload, serve, settings, start, upgrade};
+use commands::{
+    act, check, daemon, describe, env, ids, init, list, reload, report, serve, settings, start, upgrade,
+};
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
@@ -71,7 +73,7 @@ pub fn run() -> ExitCode {
 fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
     let launcher = match command {
         Command::Kill | Command::Version => None,
-        Command::Startup(_) | Command::Unstartup(_) | Command::Doctor => None,
+        Command::Startup(_) | Command::Unstartup(_) | Command::Doctor | Command::Report => None,
         _ => Some(Launcher::new(!global.silent)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -123,6 +125,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Settings(command) => settings::settings(command, session).await,
         Command::Startup(args) => boot::startup(&args, session).await,
         Command::Unstartup(args) => boot::unstartup(&args, session),
+        Command::Report => report::report(session).await,
         Command::Doctor => boot::doctor(session).await,
         Command::Check(args) => check::check(&args, &mut session.output),
         Command::Deploy(args) => deploy::deploy(&args, &mut session.output),

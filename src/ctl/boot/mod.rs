@@ -13,7 +13,7 @@ mod unit;
 mod units;
 mod unstartup;
 
-pub(crate) use doctor::doctor;
+pub(crate) use doctor::{doctor, findings};
 pub(crate) use place::home;
 pub(crate) use startup::startup;
 pub(crate) use unstartup::unstartup;

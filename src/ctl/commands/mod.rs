@@ -11,6 +11,7 @@ pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod reload;
+pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod start;
