@@ -30,7 +30,8 @@ pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
 pub use logs::{
-    Compression, DeclaredRotation, LogForm, LogPolicy, LogTarget, Rotation, RotationField, RotationView,
+    Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, Rotation, RotationField,
+    RotationView, StdoutForm,
 };
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use settings::Settings;

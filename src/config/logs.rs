@@ -10,7 +10,7 @@ use super::problem::{Place, Report, shown};
 use super::read::App;
 use super::resolve::flag;
 use super::validate::check_rotation;
-use super::value::{Compress, Keep, LogFile, LogType, Schedule, Size, Text};
+use super::value::{Compress, Keep, LogFile, LogType, Schedule, Sink, Size, Text};
 
 /// What PM2 makes of `time: true`.
 const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
@@ -40,7 +40,8 @@ pub(super) fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy
     let alone =
         fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
     let merge_logs = flag(&fields.merge_logs, alone);
-    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app), rotation: rotation(app) }
+    let sink = fields.log_sink.as_ref().and_then(|Sink(sink)| *sink);
+    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app), rotation: rotation(app), sink }
 }
 
 fn form(app: &App) -> LogForm {

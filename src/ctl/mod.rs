@@ -24,6 +24,7 @@ mod log_args;
 mod logs;
 mod order;
 mod output;
+mod own_log;
 mod policy;
 mod progress;
 mod table;
@@ -35,7 +36,7 @@ use clap::Parser;
 use supd_api::{Fault, FaultCode};
 
 use crate::config::FILE_SERVER;
-use args::{Cli, Command, Global, StartupArgs};
+use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{
     act, check, daemon, describe, env, ids, init, list, reload, report, serve, settings, start, upgrade,
@@ -72,7 +73,7 @@ pub fn run() -> ExitCode {
 
 fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
     let launcher = match command {
-        Command::Kill | Command::Version => None,
+        Command::Kill | Command::Version | Command::Daemon(_) => None,
         Command::Startup(_) | Command::Unstartup(_) | Command::Doctor | Command::Report => None,
         _ => Some(Launcher::new(!global.silent)),
     };
@@ -118,6 +119,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Id(args) => ids::ids(args.target, session).await,
         Command::Pid(args) => ids::pids(&args.targets, session).await,
         Command::Ping => daemon::ping(session).await,
+        Command::Daemon(DaemonCommand::Logs(args)) => own_log::show(&args, session).await,
         Command::Kill => daemon::kill(session).await,
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,

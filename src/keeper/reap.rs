@@ -1,12 +1,15 @@
 //! Who has ended, and is anything left of it?
 
 use std::mem::MaybeUninit;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::keeper::Keeper;
 use crate::protocol::{Exit, Report, RunId};
 use crate::runs::Phase;
 use crate::tree::{self, Descent};
+
+/// After a look that saw less than there may be.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Keeper {
     /// Reaps every child that has ended. Unknown ones are adopted descendants, or, as PID 1 of a container, orphans
@@ -47,6 +50,19 @@ impl Keeper {
         }
     }
 
+    /// For want of descriptors not everything could be seen: it will be looked at again.
+    pub(crate) fn look_again(&mut self) {
+        self.look_at.get_or_insert(Instant::now() + LOOK_AGAIN);
+    }
+
+    /// Looks at what could not be seen before.
+    pub(crate) fn look_if_due(&mut self, now: Instant) {
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
+            self.look_for_survivors(&[]);
+        }
+    }
+
     /// Finds out which of the runs whose main process has ended still have others, and reports what is new: exits
     /// of `ended`, the end of earlier ones' last survivor.
     fn look_for_survivors(&mut self, ended: &[RunId]) {
@@ -54,7 +70,11 @@ impl Keeper {
         if !self.runs.0.values().any(|run| with_survivors(&run.phase)) {
             return;
         }
-        let alive = tree::roots(&Descent::now(), &self.runs.marks(), self.supervisor.pid());
+        let descent = Descent::now();
+        let alive = tree::roots(&descent, &self.runs.marks(), self.supervisor.pid());
+        if descent.is_blind() {
+            self.look_again();
+        }
         let mut reports = Vec::new();
         let mut doomed = Vec::new();
         for (id, run) in &mut self.runs.0 {
@@ -62,7 +82,8 @@ impl Keeper {
             if !*survivors {
                 continue;
             }
-            *survivors = alive.contains_key(id);
+            // What cannot be seen may be there.
+            *survivors = alive.contains_key(id) || descent.is_blind();
             if ended.contains(id) {
                 let (exit, survivors, peak_memory) = (*exit, *survivors, run.peak_memory);
                 reports.push(Report::Exited { run: *id, exit, survivors, peak_memory });

@@ -35,6 +35,7 @@ mod rotated;
 mod rotation;
 mod schedule;
 mod selection;
+mod sink;
 mod stamp;
 mod subscription;
 mod tail;
@@ -49,7 +50,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use supd_api::{AppName, LogForm, Rotation, Stream};
+use supd_api::{AppName, LogForm, Rotation, StdoutForm, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
@@ -82,9 +83,36 @@ pub struct Output {
     /// When they are put aside. Where several apps write into one file, that of the first one counts, by its name; of an app's
     /// the latest.
     pub rotation: Rotation,
+    /// Where it goes beside them, or in their place.
+    pub sink: Option<Sink>,
     /// Another supervisor carried this pipe before, so that its next bytes may be the end of a line that was begun.
     pub resumed: bool,
 }
+
+/// Where output goes that is to be found elsewhere than in a file of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// systemd's journal.
+    Journald {
+        /// Usually [`JOURNALD`].
+        socket: PathBuf,
+    },
+    /// A syslog daemon.
+    Syslog {
+        /// Usually [`SYSLOG`].
+        socket: PathBuf,
+    },
+    /// This process's standard output, and for standard error its standard error.
+    Stdout {
+        /// What a line looks like there.
+        form: StdoutForm,
+    },
+}
+
+/// Where journald takes entries (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+pub const JOURNALD: &str = "/run/systemd/journal/socket";
+/// Where syslog daemons take messages (syslog(3)).
+pub const SYSLOG: &str = "/dev/log";
 
 /// What the log thread tells.
 #[derive(Debug)]
@@ -120,6 +148,20 @@ pub enum Notice {
         /// The file.
         path: PathBuf,
         /// So many bytes were dropped meanwhile because their pipe was full; a marker line in the file says so too.
+        lost: u64,
+    },
+    /// A sink takes nothing, or less than it gets. Told when it begins.
+    SinkTrouble {
+        /// Which one, in words.
+        sink: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// It takes everything again.
+    SinkRecovered {
+        /// Which one, in words.
+        sink: String,
+        /// So many lines were not sent to it.
         lost: u64,
     },
 }

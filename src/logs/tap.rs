@@ -13,6 +13,7 @@ use super::form::{Form, whole_characters};
 use super::live::Framing;
 use super::pipe::{CHUNK, capacity};
 use super::rotation::Rule;
+use super::sink::Branch;
 use super::{Output, Source};
 
 /// After so many fruitless looks (1, 2, 4 … 1024 ms, about two seconds) patience is over.
@@ -25,6 +26,8 @@ pub(super) struct Tap {
     /// The first one decides what leaves the pipe, a second one gets a copy.
     pub(super) files: Vec<PathBuf>,
     pub(super) form: Form,
+    /// Where its output goes beside its files, or in their place.
+    pub(super) branch: Option<Branch>,
     pub(super) rule: Arc<Rule>,
     /// Another supervisor carried its output before.
     pub(super) resumed: bool,
@@ -63,6 +66,7 @@ impl Tap {
         Self {
             key,
             form: Form::new(&output.form, &source),
+            branch: Branch::new(&output, &source),
             rule: Arc::new(Rule::new(&output.rotation)),
             files: output.files,
             resumed: output.resumed,
@@ -97,11 +101,12 @@ impl Tap {
         Next::End
     }
 
-    /// How many of these bytes may be written. In a file with several writers, and where a line has a frame: whole lines, unless
+    /// How many of these bytes may be written. In a file with several writers, and where a line has a frame or goes to a sink: whole lines, unless
     /// the line will not get whole.
     pub(super) fn cut(&mut self, bytes: &[u8], shared: bool) -> usize {
         let allowed = self.rest.map_or(bytes.len(), |rest| rest.min(bytes.len()));
-        if !shared && !self.form.wants_lines() {
+        let in_lines = self.form.wants_lines() || self.branch.is_some();
+        if !shared && !in_lines {
             return allowed;
         }
         if let Some(newline) = bytes[..allowed].iter().rposition(|&byte| byte == b'\n') {
@@ -110,7 +115,7 @@ impl Tap {
         let stuck = bytes.len() == self.held && self.may_be_full(bytes.len());
         let closed = self.hung_up || self.rest.is_some();
         if closed || bytes.len() >= CHUNK || stuck || self.looks >= LOOKS {
-            return if self.form.wants_lines() { whole_characters(&bytes[..allowed]) } else { allowed };
+            return if in_lines { whole_characters(&bytes[..allowed]) } else { allowed };
         }
         self.note(bytes.len());
         0

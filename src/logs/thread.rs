@@ -25,6 +25,7 @@ use super::live::{Audience, Reached};
 use super::pipe::{Lens, Peek};
 use super::place::Mark;
 use super::schedule::clock;
+use super::sink::Sinks;
 use super::tap::{Next, Tap};
 use super::{Command, Notice, Output, Source};
 
@@ -49,6 +50,7 @@ pub(super) struct LogThread {
     pub(super) audience: Audience,
     pub(super) taps: HashMap<u64, Tap>,
     pub(super) files: HashMap<PathBuf, LogFile>,
+    pub(super) sinks: Sinks,
     runs: HashMap<RunId, Streams>,
     /// Whose turn it is.
     ready: VecDeque<u64>,
@@ -114,6 +116,7 @@ impl LogThread {
             audience: Audience::default(),
             taps: HashMap::new(),
             files: HashMap::new(),
+            sinks: Sinks::default(),
             runs: HashMap::new(),
             ready: VecDeque::new(),
             looks: BTreeSet::new(),
@@ -257,6 +260,9 @@ impl LogThread {
         }
         let tap = Tap::new(key, source, pipe, output);
         self.settle(&tap);
+        if let Some(branch) = &tap.branch {
+            self.sinks.join(branch);
+        }
         for path in &tap.files {
             let new = || LogFile::new(path.clone(), self.archive.clone());
             let file = self.files.entry(path.clone()).or_insert_with(new);

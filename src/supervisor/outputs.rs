@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, AppName, LogPolicy, Rotation, Stream};
+use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Rotation, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
@@ -17,7 +17,7 @@ use super::paths;
 use super::settings::Store;
 use super::turn::Shell;
 use crate::home::Home;
-use crate::logs::{self, Source};
+use crate::logs::{self, Sink, Source};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,8 +71,16 @@ impl Output {
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let form = self.policy.form.clone();
-        logs::Output { files, form, rotation: self.rotation(settings), resumed }
+        let LogPolicy { form, sink, .. } = self.policy.clone();
+        logs::Output { files, form, rotation: self.rotation(settings), sink: sink.map(to_sink), resumed }
+    }
+}
+
+fn to_sink(sink: LogSink) -> Sink {
+    match sink {
+        LogSink::Journald => Sink::Journald { socket: logs::JOURNALD.into() },
+        LogSink::Syslog => Sink::Syslog { socket: logs::SYSLOG.into() },
+        LogSink::Stdout(form) => Sink::Stdout { form },
     }
 }
 

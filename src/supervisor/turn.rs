@@ -167,6 +167,10 @@ impl Shell {
             Notice::Recovered { path, lost } => {
                 tracing::warn!("{} can be written again; {lost} bytes of output were lost", path.display());
             }
+            Notice::SinkTrouble { sink, error } => tracing::error!("output for {sink} is not taken: {error}"),
+            Notice::SinkRecovered { sink, lost } => {
+                tracing::warn!("output for {sink} is taken again; {lost} lines are missing there");
+            }
         }
     }
 

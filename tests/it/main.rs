@@ -25,6 +25,7 @@ mod log_reading;
 mod logs;
 mod node;
 mod output;
+mod own_log;
 mod pace;
 mod proof;
 mod python;

@@ -208,6 +208,8 @@ fn each_field_arrives() {
         ("compress", json!(true), "/logs/rotation/compress", json!("gzip")),
         ("compress", json!("zstd"), "/logs/rotation/compress", json!("zstd")),
         ("logType", json!("json"), "/logs/form", json!({"json": null})),
+        ("log_sink", json!("journald"), "/logs/sink", json!("journald")),
+        ("log_sink", json!("stdout-json"), "/logs/sink", json!({ "stdout": "json" })),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),
         ("kill_timeout", json!(null), "/stop/kill_timeout", json!(10000)),
     ] {
@@ -244,6 +246,7 @@ fn bad_values_are_named() {
         ("drain_timeout", json!("10d"), "drain_timeout: expected milliseconds"),
         ("livenessProbe", json!({}), "Kubernetes' `livenessProbe` is `live` here"),
         ("out_file", json!("bin"), "out_file: expected a file for the log, found the directory"),
+        ("log_sink", json!("splunk"), "log_sink: expected \"journald\", \"syslog\""),
         ("cwd", json!("nowhere"), "cwd: no such directory"),
         ("cwd", json!(5), "cwd: expected a text, found the number 5"),
         ("interpreter", json!("pyhton"), "interpreter: the interpreter \"pyhton\" is not in PATH"),

@@ -16,6 +16,9 @@ const FORM: &str = "SUPD_TEST_LOGS_FORM";
 const ROUNDS: u64 = 50;
 
 fn output(directory: &Path, form: &str) -> Output {
+    if form == "sink" {
+        return super::sinks::journald(&directory.join("socket"), None);
+    }
     let every = |size, compress| Rotation {
         size: Some(size),
         keep: None,
@@ -37,7 +40,7 @@ fn output(directory: &Path, form: &str) -> Output {
         "json" => LogForm::Json(None),
         other => panic!("{other}"),
     };
-    Output { files, form, rotation, resumed: true }
+    Output { files, form, rotation, resumed: true, ..Output::default() }
 }
 
 /// Not a test of its own: the process that is killed. Its standard input is the worker's pipe, its standard error the journal.
@@ -92,8 +95,56 @@ fn nor_one_whose_files_are_packed_meanwhile() {
     killed("packed");
 }
 
+#[test]
+fn nor_one_that_goes_to_a_sink_alone_and_at_most_one_comes_twice_for_each_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = super::sinks::receiver(&directory.path().join("socket"));
+    let reading = thread::spawn(move || {
+        let (mut next, mut twice) = (0, 0);
+        loop {
+            let line = super::sinks::message(&receiver);
+            if line == "end" {
+                return (next, twice);
+            }
+            let number = number(&line, "plain").unwrap_or_else(|| panic!("torn: {line}"));
+            assert!(number <= next && number + 1 >= next, "{number} comes where {next} should");
+            twice += u64::from(number < next);
+            next = number + 1;
+        }
+    });
+    let count = killed_in(directory.path(), "sink");
+    let end = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    end.send_to(b"MESSAGE=end\n", directory.path().join("socket")).unwrap();
+    let (received, twice) = reading.join().unwrap();
+    assert_eq!(received, count);
+    assert!(twice <= ROUNDS, "{twice}");
+    println!("{count} lines, {twice} of them twice");
+}
+
 fn killed(form: &str) {
     let directory = tempfile::tempdir().unwrap();
+    let count = killed_in(directory.path(), form);
+    let directory = directory.path();
+    if form == "packed" {
+        let bench = Bench::new();
+        let _writer = bench.attach_as(1, output(directory, form));
+        super::rotate::all_packed(&directory.join("app.log"));
+    }
+    for file in output(directory, form).files {
+        let lines = String::from_utf8(super::rotate::whole(&file)).unwrap();
+        let mut next = 0;
+        for line in lines.lines() {
+            assert_eq!(number(line, form), Some(next), "{}: {line}", file.display());
+            next += 1;
+        }
+        assert_eq!(next, count, "{}", file.display());
+        let files = super::super::rotated::rotated(&file).unwrap();
+        println!("{count} lines, {} rotated files", files.len());
+    }
+}
+
+/// How many lines were written while whoever carried them was killed again and again.
+fn killed_in(directory: &Path, form: &str) -> u64 {
     let journal = new_journal().unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -116,7 +167,7 @@ fn killed(form: &str) {
     });
     let mut random = 88_172_645_463_325_252_u64;
     for _ in 0..ROUNDS {
-        let mut child = victim_on(duplicate(&reader), &journal, directory.path(), form);
+        let mut child = victim_on(duplicate(&reader), &journal, directory, form);
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
@@ -130,27 +181,12 @@ fn killed(form: &str) {
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
-    let mut child = victim_on(duplicate(&reader), &journal, directory.path(), form);
+    let mut child = victim_on(duplicate(&reader), &journal, directory, form);
     drop(reader);
     stop.store(true, Ordering::Relaxed);
     let count = writing.join().unwrap();
     assert!(child.wait().unwrap().success());
-    if form == "packed" {
-        let bench = Bench::new();
-        let _writer = bench.attach_as(1, output(directory.path(), form));
-        super::rotate::all_packed(&directory.path().join("app.log"));
-    }
-    for file in output(directory.path(), form).files {
-        let lines = String::from_utf8(super::rotate::whole(&file)).unwrap();
-        let mut next = 0;
-        for line in lines.lines() {
-            assert_eq!(number(line, form), Some(next), "{}: {line}", file.display());
-            next += 1;
-        }
-        assert_eq!(next, count, "{}", file.display());
-        let files = super::super::rotated::rotated(&file).unwrap();
-        println!("{count} lines, {} rotated files", files.len());
-    }
+    count
 }
 
 /// The number of a line that is as it was written, behind what belongs before it in this form.

@@ -6,6 +6,7 @@ mod forms;
 mod kill;
 mod read;
 mod rotate;
+mod sinks;
 mod trouble;
 
 use std::fs::File;
