@@ -84,11 +84,13 @@ impl Shell {
                     let declaration = &revision.declaration;
                     let declaration = if values { declaration.clone() } else { without_values(declaration) };
                     let previous_revision = self.core.previous(&name).map(|id| id.0);
+                    let rotation = self.settings.rotation_view(&declaration.logs.rotation);
                     let progress = self.core.progress(&name).map(|(done, of)| Progress { done, of });
                     apps.push(AppView {
                         declaration,
                         revision: id.0,
                         previous_revision,
+                        rotation,
                         progress,
                         workers: vec![worker],
                     });
@@ -109,7 +111,10 @@ impl Shell {
         let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
         let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
         let place = Place { notify, ..place };
-        Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
+        Ok(EnvironmentView {
+            worker: seat.worker.0,
+            variables: environment(&self.home, &self.settings, &revision, &place),
+        })
     }
 
     pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {

@@ -14,6 +14,7 @@ mod wait;
 
 mod bad_clients;
 mod bad_declarations;
+mod deploy;
 mod doctor;
 mod drain;
 mod environment;
@@ -42,6 +43,8 @@ mod reload_told;
 mod rollback;
 mod sample;
 mod scale;
+mod serve;
+mod settings;
 mod sinks;
 mod skew;
 mod stop;
