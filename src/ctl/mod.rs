@@ -66,7 +66,12 @@ pub fn run() -> ExitCode {
         Personality::Pm2 => return pm2::run(),
         Personality::Missing(name) => return pm2::missing(name),
     }
-    let Cli { global, command, .. } = Cli::parse();
+    carry_out(Cli::parse())
+}
+
+/// Does what a command line of supctl says.
+fn carry_out(cli: Cli) -> ExitCode {
+    let Cli { global, command, .. } = cli;
     let mut output = Output::process(Style::detect(&global));
     let done = match command {
         Command::Check(args) => check::check(&args, &mut output),
