@@ -60,6 +60,19 @@ pub struct Options {
     pub supctl: PathBuf,
     /// `--only a,b`; empty: all.
     pub only: Vec<String>,
+    /// What the document may take for granted.
+    pub dialect: Dialect,
+}
+
+/// For whom a document was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Its relative paths begin at its own directory, and what is not understood is an error.
+    #[default]
+    Supd,
+    /// Its relative paths begin at [`Options::cwd`]; fields that nobody knows are warned of, for PM2 ignores them; a `.json` may be
+    /// JavaScript.
+    Pm2,
 }
 
 /// What a document declares.
@@ -89,12 +102,12 @@ pub fn is_declaration_file(name: &str) -> bool {
 
 /// Reads a declaration file of any format. `.config.js` and its like are evaluated by `node`, as the caller.
 ///
-/// Relative paths in it begin at its own directory. A relative `file` begins at [`Options::cwd`].
+/// Relative paths in it begin where [`Options::dialect`] says. A relative `file` begins at [`Options::cwd`].
 ///
 /// # Errors
 /// [`Rejected`] with every problem found: unreadable, not in its format, unknown or unfit fields, missing programs.
 pub fn load_file(file: &Path, options: &Options) -> Result<Loaded, Rejected> {
-    let mut report = Report::new(file.display().to_string());
+    let mut report = Report::for_dialect(file.display().to_string(), options.dialect);
     let node = match read_file(file, options) {
         Ok(node) => node,
         Err((place, message, hint)) => {
@@ -103,7 +116,10 @@ pub fn load_file(file: &Path, options: &Options) -> Result<Loaded, Rejected> {
         }
     };
     let absolute = paths::absolute(&options.cwd, None, &file.to_string_lossy());
-    let base = absolute.parent().map_or_else(|| options.cwd.clone(), Path::to_path_buf);
+    let base = match options.dialect {
+        Dialect::Supd => absolute.parent().map_or_else(|| options.cwd.clone(), Path::to_path_buf),
+        Dialect::Pm2 => options.cwd.clone(),
+    };
     let strict = document_file::kind(&file.to_string_lossy()) == Some(Kind::Text(Format::Toml));
     let layout = if strict { Layout::Strict } else { Layout::Pm2 };
     load(&node, layout, &Ground { base, file: Some(absolute), options }, report)
@@ -134,7 +150,7 @@ pub fn deploy_section(file: &Path, options: &Options) -> Result<Option<Value>, R
 /// # Errors
 /// [`Rejected`] with every problem found.
 pub fn load_text(text: &str, format: Format, origin: &str, options: &Options) -> Result<Loaded, Rejected> {
-    let mut report = Report::new(origin);
+    let mut report = Report::for_dialect(origin, options.dialect);
     let checked = document_file::check_str(text).map_err(|bad| (bad.line, bad.message));
     match checked.and_then(|()| parse(text, format).map_err(|bad| (bad.line, bad.message))) {
         Ok(node) => {
@@ -178,6 +194,11 @@ pub fn server_name(port: u16) -> String {
 /// What was expected, and what was found.
 pub fn rotation_field(field: RotationField, text: &str) -> Result<DeclaredRotation, String> {
     logs::rotation_field(field, text)
+}
+
+/// `text` as an absolute path below `base`, as paths in a declaration are meant; `.` and `..` are resolved by name.
+pub fn absolute(base: &Path, text: &str) -> PathBuf {
+    paths::absolute(base, None, text)
 }
 
 /// What the daemon checks again about a declaration that came over the socket; empty: nothing is wrong. The path of
@@ -226,7 +247,12 @@ fn read_file(file: &Path, options: &Options) -> Result<Node, Fault> {
         Some(Kind::Text(format)) => {
             let text =
                 document_file::read_text(&absolute).map_err(|bad| (at(bad.line), bad.message, None))?;
-            parse(&text, format).map_err(|bad| (at(bad.line), bad.message, None))
+            let parsed = parse(&text, format).map_err(|bad| (at(bad.line), bad.message, None));
+            if parsed.is_ok() || options.dialect != Dialect::Pm2 || format != Format::Json {
+                return parsed;
+            }
+            // To PM2 it is an expression of JavaScript. When it is none of these either, its faults as JSON are told.
+            evaluate::evaluate(&absolute, options).map_or(parsed, |exported| Ok(Node::from_json(exported)))
         }
     }
 }

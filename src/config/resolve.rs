@@ -14,7 +14,7 @@ use super::paths::{self, Places};
 use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Flag, Listen, Span, Text};
-use super::{Options, advice, environment, fields, logs, probes, program, serve, validate};
+use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
@@ -158,7 +158,11 @@ fn places(app: &App, ground: &Ground<'_>, report: &mut Report) -> Option<Places>
 
 fn source(ground: &Ground<'_>) -> Option<Source> {
     let file = ground.file.clone()?;
-    Some(Source { file, env_name: ground.options.env_name.clone() })
+    let base = match ground.options.dialect {
+        Dialect::Supd => None,
+        Dialect::Pm2 => Some(ground.base.clone()),
+    };
+    Some(Source { file, env_name: ground.options.env_name.clone(), base })
 }
 
 /// The declared mode; without one, several workers of a Node app are a cluster, unless supd or each of them binds

@@ -183,6 +183,11 @@ pub(crate) enum Command {
         supctl completions fish > ~/.config/fish/completions/supctl.fish"
     )]
     Completions(CompletionArgs),
+    /// Make links named pm2, pm2-runtime, pm2-dev and pm2-docker, under which supctl takes PM2's command line
+    #[command(
+        after_help = "Examples:\n  supctl pm2-link                beside supctl\n  supctl pm2-link ~/.local/bin"
+    )]
+    Pm2Link(LinkArgs),
 }
 
 const START_EXAMPLES: &str = "\
@@ -533,4 +538,12 @@ pub(crate) struct BootArgs {
 pub(crate) struct CompletionArgs {
     /// bash, zsh, fish, elvish or powershell
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `pm2-link`.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// Where to make them [default: the directory of supctl]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }

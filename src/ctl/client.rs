@@ -187,6 +187,16 @@ impl Client {
         Ok(apps)
     }
 
+    /// All apps with the values of their variables, ordered by name.
+    ///
+    /// # Errors
+    /// As for [`Client::workers`].
+    pub(crate) async fn declarations(&self) -> Result<Vec<AppView>, Fault> {
+        let mut apps: Vec<AppView> = self.get("/v1/apps?values=true").await?;
+        apps.sort_by(|a, b| a.declaration.name.cmp(&b.declaration.name));
+        Ok(apps)
+    }
+
     async fn ask(&self, path: &str) -> Result<Bytes, Trouble> {
         let stream = self.connect().await.map_err(Trouble::Fault)?;
         let exchange = async { settle(send(stream, Method::GET, path, Bytes::new()).await?).await };

@@ -25,6 +25,7 @@ mod logs;
 mod order;
 mod output;
 mod own_log;
+mod pm2;
 mod policy;
 mod progress;
 mod table;
@@ -44,6 +45,7 @@ use commands::{
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
+use pm2::Personality;
 
 /// What a command that talks to the daemon works with.
 pub(crate) struct Session {
@@ -51,13 +53,18 @@ pub(crate) struct Session {
     output: Output,
 }
 
-/// Runs `supctl` with the arguments, streams and environment of this process.
+/// Runs `supctl` with the arguments, streams and environment of this process; under the name `pm2` it is PM2.
 ///
 /// A wrong command line ends the process with code 2, `--help` and `--version` with 0.
 pub fn run() -> ExitCode {
     // What a worker of `serve` runs is no command for people.
     if std::env::args_os().nth(1).is_some_and(|word| word == FILE_SERVER) {
         return crate::serve::run();
+    }
+    match Personality::of(std::env::args_os().next().as_deref()) {
+        Personality::Supctl => {}
+        Personality::Pm2 => return pm2::run(),
+        Personality::Missing(name) => return pm2::missing(name),
     }
     let Cli { global, command, .. } = Cli::parse();
     let mut output = Output::process(Style::detect(&global));
@@ -66,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Init(args) => init::init(&args, &mut output),
         Command::Deploy(args) => deploy::deploy(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
+        Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
         command => return online(command, &global, output),
     };
     ExitCode::from(code(done, &mut output))
@@ -133,6 +141,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Deploy(args) => deploy::deploy(&args, &mut session.output),
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
+        Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut session.output),
     }
 }
 

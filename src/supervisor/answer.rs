@@ -9,6 +9,7 @@ use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
 use super::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
+use super::outputs::sinks_that_nobody_sees;
 use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
 use super::turn::Shell;
@@ -21,13 +22,14 @@ impl Shell {
         match call {
             Call::Daemon(reply) => drop(reply.send(Ok(self.daemon_view()))),
             Call::Workers(targets, reply) => drop(reply.send(self.worker_views(&targets))),
-            Call::Apps(targets, reply) => drop(reply.send(self.app_views(&targets))),
+            Call::Apps { targets, values, reply } => drop(reply.send(self.app_views(&targets, values))),
             Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),
             Call::Crashes(targets, reply) => drop(reply.send(self.wreckage(&targets))),
             Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
             Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
             Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
             Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
+            Call::Reset(targets, reply) => drop(reply.send(self.reset(&targets))),
             Call::Signal { targets, signal, reply } => {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }
@@ -54,7 +56,8 @@ impl Shell {
             tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
             return;
         }
-        let warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
+        let mut warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
+        warnings.extend(sinks_that_nobody_sees(revisions.iter().map(|revision| &revision.declaration)));
         let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();
         self.wait(&requests, warnings, pace, reply);
         for (request, revision) in requests.into_iter().zip(revisions) {
@@ -113,6 +116,18 @@ impl Shell {
         let request = self.new_request();
         self.requests.wait(&[request], Vec::new(), reply);
         self.turn(Event::Scale { request, app, count });
+    }
+
+    fn reset(&mut self, targets: &[String]) -> Result<Accepted, Fault> {
+        let wanted = self.resolve(targets)?;
+        let mut accepted = Accepted::default();
+        for seat in self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0)) {
+            if let Ok(app) = AppName::new(seat.app.0.clone()) {
+                accepted.workers.push(WorkerOutcome { id: seat.worker.0, app, failure: None });
+            }
+        }
+        self.turn(Event::Reset { workers: wanted.into_iter().map(WorkerId).collect() });
+        Ok(accepted)
     }
 
     fn signal_workers(&mut self, targets: &[String], signal: i32) -> Result<Accepted, Fault> {

@@ -32,7 +32,12 @@ pub(super) enum Verb {
 pub(super) enum Call {
     Daemon(Reply<DaemonView>),
     Workers(Vec<String>, Reply<Vec<WorkerView>>),
-    Apps(Vec<String>, Reply<Vec<AppView>>),
+    Apps {
+        targets: Vec<String>,
+        /// With the values of variables.
+        values: bool,
+        reply: Reply<Vec<AppView>>,
+    },
     Environment(u32, Reply<EnvironmentView>),
     Crashes(Vec<String>, Reply<Wreckage>),
     Apply {
@@ -59,6 +64,8 @@ pub(super) enum Call {
     },
     Act(Verb, Vec<String>, Reply<Accepted>),
     Scale(AppName, ScaleTo, Reply<Accepted>),
+    /// Counts the restarts of these anew.
+    Reset(Vec<String>, Reply<Accepted>),
     Signal {
         targets: Vec<String>,
         signal: i32,

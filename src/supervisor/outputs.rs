@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nix::sys::stat::{FileStat, SFlag, fstat, makedev};
 use serde::{Deserialize, Serialize};
 use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Rotation, Stream};
 use supd_core::RunId;
@@ -74,6 +75,25 @@ impl Output {
         let LogPolicy { form, sink, .. } = self.policy.clone();
         logs::Output { files, form, rotation: self.rotation(settings), sink: sink.map(to_sink), resumed }
     }
+}
+
+/// A warning for each app whose output goes to a standard output that leads nowhere: that of a daemon in the background.
+pub(super) fn sinks_that_nobody_sees<'a>(apps: impl Iterator<Item = &'a AppDeclaration>) -> Vec<String> {
+    let is_null = |file: FileStat| {
+        SFlag::from_bits_truncate(file.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+            && file.st_rdev == makedev(1, 3)
+    };
+    if !fstat(std::io::stdout()).is_ok_and(is_null) {
+        return Vec::new();
+    }
+    let wants = |app: &&AppDeclaration| matches!(app.logs.sink, Some(LogSink::Stdout(_)));
+    let text = |app: &AppDeclaration| {
+        format!(
+            "{}: this daemon runs in the background: what `log_sink` sends to its standard output is lost",
+            app.name
+        )
+    };
+    apps.filter(wants).map(text).collect()
 }
 
 fn to_sink(sink: LogSink) -> Sink {

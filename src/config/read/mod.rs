@@ -132,7 +132,7 @@ fn under_apps<'a>(entries: &'a [Entry], top: &Place, report: &mut Report) -> Vec
                 }
                 None => None,
             };
-            report.problem(&at, "unknown key; expected `apps`", hint);
+            report.unknown(&at, "unknown key; expected `apps`", hint);
         }
     }
     apps
@@ -263,9 +263,10 @@ impl App {
             }
             Err(NoField::Unknown(None)) => (entry.key.as_str(), None),
         };
-        // What was meant is probably not missing, only misspelt.
-        self.failed.insert(format!("{prefix}{meant}"));
-        report.problem(at, "unknown field", hint);
+        if !report.unknown(at, "unknown field", hint) {
+            // What was meant is probably not missing, only misspelt.
+            self.failed.insert(format!("{prefix}{meant}"));
+        }
         None
     }
 }

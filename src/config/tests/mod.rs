@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use supd_api::{AppDeclaration, Secret};
 use tempfile::TempDir;
 
-use super::{Format, Loaded, Options, Rejected, from_fields, load_file, load_text};
+use super::{Dialect, Format, Loaded, Options, Rejected, from_fields, load_file, load_text};
 
 mod documents;
 mod golden;
@@ -41,6 +41,7 @@ impl Site {
             env_name: None,
             supctl: root.join("bin/supctl"),
             only: Vec::new(),
+            dialect: Dialect::Supd,
         };
         let site = Self { directory, options };
         for program in ["node", "bash", "python3", "deno"] {

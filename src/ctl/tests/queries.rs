@@ -74,7 +74,7 @@ async fn describe_shows_a_block_for_each_worker() {
     stopped.notice = Some("rolled back to revision 1".to_owned());
     let mut view = app("web", vec![worker(0, "web"), stopped.clone()]);
     view.declaration.environment.layers = vec![secret_layer("TOKEN", "")];
-    view.declaration.source = Some(Source { file: "/srv/ecosystem.toml".into(), env_name: None });
+    view.declaration.source = Some(Source { file: "/srv/ecosystem.toml".into(), env_name: None, base: None });
     view.declaration.listen = vec!["127.0.0.1:8175".parse().unwrap()];
     (view.revision, view.previous_revision) = (2, Some(1));
     view.progress = Some(Progress { done: 1, of: 2 });

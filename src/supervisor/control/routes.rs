@@ -49,6 +49,7 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/reload", post(reload))
         .route("/v1/workers/rollback", post(rollback))
         .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
+        .route("/v1/workers/reset", post(reset))
         .route("/v1/workers/signal", post(signal))
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
@@ -104,8 +105,8 @@ async fn workers(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<W
 }
 
 async fn apps(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<AppView>> {
-    let targets = targets(query.as_deref())?;
-    Ok(Json(ask(&calls, |reply| Call::Apps(targets, reply)).await?))
+    let (targets, values) = app_query(query.as_deref())?;
+    Ok(Json(ask(&calls, |reply| Call::Apps { targets, values, reply }).await?))
 }
 
 async fn environment(State(calls): Calls, Path(id): Path<String>) -> Answer<EnvironmentView> {
@@ -139,6 +140,11 @@ fn pace(no_wait: bool, timeout: Option<Millis>) -> Pace {
 async fn flush(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let TargetRequest { targets } = read(body).await?;
     Ok(Json(ask(&calls, |reply| Call::Flush(targets, reply)).await?))
+}
+
+async fn reset(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let TargetRequest { targets } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Reset(targets, reply)).await?))
 }
 
 async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
@@ -260,6 +266,23 @@ fn values_of(known: &str, query: Option<&str>) -> Result<Vec<String>, Fault> {
     parameters(query).map(value).collect()
 }
 
+fn app_query(query: Option<&str>) -> Result<(Vec<String>, bool), Fault> {
+    let (mut targets, mut values) = (Vec::new(), false);
+    for (name, value) in parameters(query) {
+        match name.as_str() {
+            "target" => targets.push(value),
+            "values" => {
+                values = value.parse().map_err(|_| {
+                    let text = format!("values=`{}`: expected true or false", value.escape_debug());
+                    Fault::new(FaultCode::Invalid, text)
+                })?;
+            }
+            _ => return Err(unknown_parameter(&name, "target, values")),
+        }
+    }
+    Ok((targets, values))
+}
+
 pub(super) fn unknown_parameter(name: &str, known: &str) -> Fault {
     Fault::new(FaultCode::Invalid, format!("unknown parameter `{}`; known: {known}", name.escape_debug()))
 }
@@ -331,5 +354,7 @@ mod tests {
     fn queries() {
         assert_eq!(targets(Some("target=a&target=%2Fb%2F")).expect("targets"), ["a", "/b/"]);
         assert!(targets(Some("tarket=a")).is_err());
+        assert_eq!(app_query(Some("values=true&target=a")).expect("a query"), (vec!["a".to_owned()], true));
+        assert!(app_query(Some("values=1")).is_err() && app_query(Some("value=true")).is_err());
     }
 }

@@ -219,12 +219,13 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
         Some((name.into_string().ok()?, Secret::from(value.into_string().ok()?)))
     });
     let options = config::Options {
-        cwd: source.file.parent().unwrap_or(Path::new("/")).to_owned(),
+        cwd: source.base.as_deref().or(source.file.parent()).unwrap_or(Path::new("/")).to_owned(),
         caller: variables.collect(),
         inherit_env: false,
         env_name: source.env_name.clone(),
         supctl: declare::own_program(),
         only: vec![name.to_owned()],
+        dialect: declare::dialect(source),
     };
     let shown = source.file.display();
     match config::load_file(&source.file, &options) {
@@ -364,7 +365,7 @@ mod tests {
         let path = scene.dir.path().join("bin/node").display().to_string();
         let text = format!("[[apps]]\nname = \"web\"\nscript = \"srv/app.js\"\ninterpreter = \"{path}\"\n");
         let file = scene.file("ecosystem.toml", &text, 0o644);
-        scene.app.source = Some(Source { file: file.clone(), env_name: None });
+        scene.app.source = Some(Source { file: file.clone(), env_name: None, base: None });
         let outcome = |scene: &Scene| scene.checked("bin", "declaration").remove(0);
         assert_eq!(outcome(&scene).0, Outcome::Ok, "{}", outcome(&scene).1);
         scene.file("ecosystem.toml", &text.replace("web", "api"), 0o644);
