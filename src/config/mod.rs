@@ -183,6 +183,11 @@ pub fn span(text: &str) -> Result<Millis, String> {
     value::Span::try_from(Value::from(text)).map(|value::Span(span)| span)
 }
 
+/// `text` as an absolute path below `base`, as paths in a declaration are meant; `.` and `..` are resolved by name.
+pub fn absolute(base: &Path, text: &str) -> PathBuf {
+    paths::absolute(base, None, text)
+}
+
 /// What PM2 calls a server of files on this port.
 pub fn server_name(port: u16) -> String {
     serve::default_name(&port.to_string())
@@ -194,11 +199,6 @@ pub fn server_name(port: u16) -> String {
 /// What was expected, and what was found.
 pub fn rotation_field(field: RotationField, text: &str) -> Result<DeclaredRotation, String> {
     logs::rotation_field(field, text)
-}
-
-/// `text` as an absolute path below `base`, as paths in a declaration are meant; `.` and `..` are resolved by name.
-pub fn absolute(base: &Path, text: &str) -> PathBuf {
-    paths::absolute(base, None, text)
 }
 
 /// What the daemon checks again about a declaration that came over the socket; empty: nothing is wrong. The path of
