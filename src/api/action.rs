@@ -38,7 +38,7 @@ pub struct ReloadRequest {
     pub timeout: Option<Millis>,
 }
 
-/// Body of `POST /v1/workers/{start,stop,restart,delete}` and `POST /v1/logs/flush`.
+/// Body of `POST /v1/workers/{start,stop,restart,delete,reset}` and `POST /v1/logs/flush`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetRequest {

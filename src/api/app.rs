@@ -159,6 +159,9 @@ pub struct Source {
     pub file: PathBuf,
     /// The `NAME` of `--env NAME`, which chose `env_NAME`.
     pub env_name: Option<String>,
+    /// It was read as PM2 reads it: relative paths begin here, where the command was typed. `None`: at its own directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
 }
 
 /// What to execute: `interpreter interpreter_args… script args…`, or `script args…` without an interpreter.
@@ -246,6 +249,8 @@ pub enum Layer {
     Env,
     /// `env_NAME`, by that name.
     EnvNamed(String),
+    /// `supctl set APP:NAME VALUE`, whatever the declaration says.
+    Setting,
     /// Set by supd for each worker: the instance number, PM2's variables, `LISTEN_FDS`, …
     Supd,
 }

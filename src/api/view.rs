@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, Secret};
+use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, RotationView, Secret};
 
 /// A worker's state in PM2's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +112,9 @@ pub struct AppView {
     /// Number of the version before it, to which `supctl rollback` returns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<u64>,
+    /// How its output is rotated.
+    #[serde(default)]
+    pub rotation: RotationView,
     /// How far a reload in progress has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -2,6 +2,7 @@
 // Arguments: the absolute path, and the milliseconds after which nobody waits for the answer any more.
 const fs = require('fs');
 const Module = require('module');
+const vm = require('vm');
 const { pathToFileURL } = require('url');
 
 const [file, limit] = process.argv.slice(1);
@@ -25,6 +26,8 @@ function failure(error) {
 
 // Not `require(file)`: that would resolve symbolic links, and `__dirname` in `current/` would be frozen to a release.
 async function load() {
+  // PM2 takes a `.json` as an expression.
+  if (/\.json[^/]*$/.test(file)) return vm.runInThisContext('(' + fs.readFileSync(file, 'utf8') + '\n)', { filename: file });
   const loaded = new Module(file);
   try {
     loaded.load(file);

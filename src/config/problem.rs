@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Dialect;
+
 /// One problem in a declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -96,6 +98,8 @@ pub(super) fn printable(text: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Report {
     origin: String,
+    /// What is not known does no harm.
+    lenient: bool,
     /// Each with the line of the document that led to it.
     problems: Vec<(Option<usize>, Problem)>,
     warnings: Vec<Problem>,
@@ -106,7 +110,22 @@ const MOST: usize = 100;
 
 impl Report {
     pub(super) fn new(origin: impl Into<String>) -> Self {
-        Self { origin: origin.into(), problems: Vec::new(), warnings: Vec::new() }
+        Self { origin: origin.into(), lenient: false, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// As strict as the dialect is.
+    pub(super) fn for_dialect(origin: impl Into<String>, dialect: Dialect) -> Self {
+        Self { lenient: dialect == Dialect::Pm2, ..Self::new(origin) }
+    }
+
+    /// A name that nobody knows; `true`: it is no problem.
+    pub(super) fn unknown(&mut self, place: &Place, message: &str, hint: Option<String>) -> bool {
+        if self.lenient {
+            self.warning(place, format!("{message}; it is ignored, as PM2 does"), hint);
+        } else {
+            self.problem(place, message, hint);
+        }
+        self.lenient
     }
 
     /// Something that makes the document unacceptable.

@@ -86,6 +86,11 @@ pub enum Event {
         /// Which.
         workers: Vec<WorkerId>,
     },
+    /// Wish: the restarts and short lives of these workers so far shall not count.
+    Reset {
+        /// Which.
+        workers: Vec<WorkerId>,
+    },
     /// Wish: the app shall have so many workers.
     Scale {
         /// Who waits for it.

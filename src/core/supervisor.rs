@@ -133,6 +133,7 @@ impl Supervisor {
             Event::Delete { request, workers } => {
                 self.wish(turn, request, &workers, Until::Gone, |seat, _, _| seat.wish_away(Wish::Gone));
             }
+            Event::Reset { workers } => self.reset(&workers),
             Event::Reload { request, app, timeout } => self.reload(turn, request, &app, timeout),
             Event::Rollback { request, app, timeout } => self.rollback(turn, request, &app, timeout),
             Event::Scale { request, app, count } => self.scale(turn, request, &app, count),

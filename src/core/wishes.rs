@@ -168,6 +168,12 @@ impl Supervisor {
         self.waiting.push(Waiting { request, workers: concerned, until });
     }
 
+    /// Nothing waits for it: it has no part in what runs.
+    pub(crate) fn reset(&mut self, workers: &[WorkerId]) {
+        let seats = self.apps.values_mut().flat_map(|app| &mut app.seats);
+        seats.filter(|seat| workers.contains(&seat.worker)).for_each(Seat::forget_failures);
+    }
+
     pub(crate) fn new_goal(&mut self, revision: RevisionId) -> Goal {
         self.next_generation += 1;
         Goal { generation: Generation(self.next_generation), revision }

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
+use super::commands::serve::{self, ServeArgs};
+use super::commands::settings;
+use super::deploy::{self, DeployArgs};
 use super::fields::FieldFlags;
 use super::log_args::LogArgs;
 use crate::config::{self, Format};
@@ -161,6 +164,18 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
     )]
     Doctor,
+    /// Show the files of a directory to browsers
+    #[command(visible_alias = "expose", after_help = serve::EXAMPLES)]
+    Serve(Box<ServeArgs>),
+    /// Bring a version to the hosts of an environment and reload it there, by ssh and git
+    #[command(after_help = deploy::EXAMPLES)]
+    Deploy(DeployArgs),
+    /// Settings of the daemon.
+    #[command(flatten)]
+    Settings(settings::Command),
+    /// Print what a bug report should hold: versions, daemon, workers, doctor's findings, the end of the daemon's log
+    #[command(after_help = "Examples:\n  supctl report > report.txt")]
+    Report,
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(
@@ -168,6 +183,11 @@ pub(crate) enum Command {
         supctl completions fish > ~/.config/fish/completions/supctl.fish"
     )]
     Completions(CompletionArgs),
+    /// Make links named pm2, pm2-runtime, pm2-dev and pm2-docker, under which supctl takes PM2's command line
+    #[command(
+        after_help = "Examples:\n  supctl pm2-link                beside supctl\n  supctl pm2-link ~/.local/bin"
+    )]
+    Pm2Link(LinkArgs),
 }
 
 const START_EXAMPLES: &str = "\
@@ -518,4 +538,12 @@ pub(crate) struct BootArgs {
 pub(crate) struct CompletionArgs {
     /// bash, zsh, fish, elvish or powershell
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `pm2-link`.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// Where to make them [default: the directory of supctl]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }

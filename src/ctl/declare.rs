@@ -8,11 +8,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use supd_api::{AppView, Fault, FaultCode, Layer, Secret};
+use supd_api::{AppView, Fault, FaultCode, Layer, Secret, Source};
 
 use super::args::Selection;
 use super::output::Output;
-use crate::config::{self, Format, Loaded, Options, Problem, Rejected};
+use crate::config::{self, Dialect, Format, Loaded, Options, Problem, Rejected};
 
 /// What `supctl start` without a target looks for, in this order.
 const DEFAULT_FILES: [&str; 7] = [
@@ -41,6 +41,11 @@ pub(crate) fn is_pattern(target: &str) -> bool {
     target.len() > 2 && target.starts_with('/') && target.ends_with('/')
 }
 
+/// Whether a target is a declaration: a file of one, or standard input.
+pub(crate) fn names_declaration(target: &str) -> bool {
+    target == STDIN || is_file(target)
+}
+
 /// The declaration file of this directory.
 ///
 /// # Errors
@@ -64,7 +69,9 @@ pub(crate) fn options(selection: &Selection, inherit_by_default: bool) -> Option
         caller: caller(),
         inherit_env: selection.inherits(inherit_by_default),
         env_name: selection.env.clone(),
+        supctl: own_program(),
         only: selection.only.clone(),
+        dialect: Dialect::Supd,
     }
 }
 
@@ -73,16 +80,28 @@ pub(crate) fn options(selection: &Selection, inherit_by_default: bool) -> Option
 /// # Errors
 /// All its problems in one.
 pub(crate) fn load(target: &str, selection: &Selection) -> Result<Loaded, Rejected> {
-    let options = options(selection, false);
+    load_with(target, &options(selection, false), selection.format.map(Format::from))
+}
+
+/// Reads a file, or standard input for `-` in this format or in the one it seems to be.
+///
+/// # Errors
+/// All its problems in one.
+pub(crate) fn load_with(target: &str, options: &Options, format: Option<Format>) -> Result<Loaded, Rejected> {
     if target != STDIN {
-        return config::load_file(Path::new(target), &options);
+        return config::load_file(Path::new(target), options);
     }
     let text = read_input(io::stdin().lock()).map_err(|message| {
         let origin = "standard input".to_owned();
         Rejected { problems: vec![Problem { origin, line: None, path: String::new(), message, hint: None }] }
     })?;
-    let format = selection.format.map_or_else(|| guess(&text), Format::from);
-    config::load_text(&text, format, "standard input", &options)
+    let format = format.unwrap_or_else(|| guess(&text));
+    config::load_text(&text, format, "standard input", options)
+}
+
+/// How the file of an app was read.
+pub(crate) fn dialect(source: &Source) -> Dialect {
+    if source.base.is_some() { Dialect::Pm2 } else { Dialect::Supd }
 }
 
 /// Reads the file an app came from as it is now, for this app only.
@@ -95,11 +114,16 @@ pub(crate) fn load_again(app: &AppView, output: &mut Output) -> Result<Option<Lo
     let inherited = app.declaration.environment.layers.iter().any(|layer| layer.layer == Layer::Caller);
     let options = Options {
         // Not the directory of this command: the file must mean the same wherever `reload` is typed.
-        cwd: source.file.parent().map_or_else(working_directory, Path::to_path_buf),
+        cwd: match &source.base {
+            Some(base) => base.clone(),
+            None => source.file.parent().map_or_else(working_directory, Path::to_path_buf),
+        },
         caller: caller(),
         inherit_env: inherited,
         env_name: source.env_name.clone(),
+        supctl: own_program(),
         only: vec![name.to_owned()],
+        dialect: dialect(source),
     };
     let loaded = accept(config::load_file(&source.file, &options), output)?;
     if loaded.apps.iter().any(|declared| declared.name == app.declaration.name) {
@@ -142,7 +166,8 @@ pub(crate) fn spell(problem: &Problem) -> String {
     }
 }
 
-fn fault(rejected: &Rejected) -> Fault {
+/// All problems in one.
+pub(crate) fn fault(rejected: &Rejected) -> Fault {
     let lines: Vec<String> = rejected.problems.iter().map(spell).collect();
     Fault::new(FaultCode::Invalid, lines.join("\n"))
 }
@@ -188,6 +213,11 @@ fn working_directory() -> PathBuf {
             && matches!((fs::metadata(shell), fs::metadata(&here)), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
     };
     env::var_os("PWD").map(PathBuf::from).filter(same).unwrap_or(here)
+}
+
+/// This program, wherever it was started from.
+pub(crate) fn own_program() -> PathBuf {
+    env::current_exe().unwrap_or_else(|_| PathBuf::from("supctl"))
 }
 
 /// The caller's environment. A declaration is text, so variables that are not UTF-8 are left out.

@@ -20,7 +20,8 @@ use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 use supd_api::{
     AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Happening, Instances,
-    Layer, LogPolicy, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy, WorkerView,
+    Layer, LogPolicy, Millis, Program, ReadyPolicy, RestartPolicy, RotationView, Secret, Status, StopPolicy,
+    WorkerView,
 };
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
@@ -245,7 +246,14 @@ pub(crate) fn in_state(worker: WorkerView, status: Status, reason: &str) -> Work
 
 /// An app from the command line.
 pub(crate) fn app(name: &str, workers: Vec<WorkerView>) -> AppView {
-    AppView { declaration: declaration(name), revision: 1, previous_revision: None, progress: None, workers }
+    AppView {
+        declaration: declaration(name),
+        revision: 1,
+        previous_revision: None,
+        rotation: RotationView::default(),
+        progress: None,
+        workers,
+    }
 }
 
 /// A declaration of `/srv/NAME/app.js`.

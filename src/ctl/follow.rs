@@ -42,6 +42,8 @@ pub(crate) struct Again {
 pub(crate) enum Text {
     /// What was asked for.
     Out(Vec<u8>),
+    /// The same, on standard error.
+    Err(Vec<u8>),
     /// Something about it, for standard error.
     Aside(String),
 }
@@ -82,6 +84,7 @@ fn show(line: &[u8], output: &mut Output, source: &mut impl Source) -> Result<()
     } else {
         match source.text(&item) {
             Text::Out(bytes) => output.bytes(&bytes)?,
+            Text::Err(bytes) => output.error_bytes(&bytes),
             Text::Aside(text) => output.note(&text),
         }
     }

@@ -1,69 +1,178 @@
-//! What does a script that parses `pm2 jlist` find? PM2's field names, filled from our own views.
+//! What does a script that parses `pm2 jlist` find? PM2's field names in PM2's order, filled from our own views.
 //!
-//! Values of environment variables are withheld: PM2 prints every secret of the starting shell here.
+//! Values of environment variables are withheld unless asked for: PM2 prints every secret of the starting shell here.
 
-use serde_json::{Value, json};
-use supd_api::{AppDeclaration, AppView, Exit, WorkerView};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use supd_api::{AppDeclaration, AppView, Exit, LogTarget, Secret, WorkerView};
+
+use crate::resolve;
+
+/// Variables that scripts look for and that are no secrets.
+const HARMLESS: [&str; 2] = ["NODE_ENV", "PORT"];
+
+/// Which variables are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Those that are no secrets.
+    Harmless,
+    /// All of them.
+    All,
+}
 
 /// One element for each worker, by id.
-pub(crate) fn jlist(apps: &[AppView]) -> Vec<Value> {
+pub(crate) fn jlist(apps: &[AppView], shown: Shown) -> Vec<Value> {
     let mut seats: Vec<(&AppDeclaration, &WorkerView)> = apps
         .iter()
         .flat_map(|app| app.workers.iter().map(move |worker| (&app.declaration, worker)))
         .collect();
     seats.sort_by_key(|(_, worker)| worker.id);
-    seats.into_iter().map(|(app, worker)| element(app, worker)).collect()
+    seats.into_iter().map(|(app, worker)| element(app, worker, shown)).collect()
 }
 
-fn element(app: &AppDeclaration, worker: &WorkerView) -> Value {
+fn element(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value {
     json!({
         "pid": worker.pid.unwrap_or(0),
         "name": worker.app,
+        "pm2_env": environment(app, worker, shown),
         "pm_id": worker.id,
-        "monit": { "memory": worker.memory, "cpu": worker.cpu },
-        "pm2_env": environment(app, worker),
+        "monit": { "memory": worker.memory, "cpu": percent(worker.cpu) },
     })
 }
 
-fn environment(app: &AppDeclaration, worker: &WorkerView) -> Value {
+/// With one digit after the point, and without one where it would be 0.
+fn percent(share: f64) -> Value {
+    let tenths = (share * 10.0).round();
+    if tenths % 10.0 == 0.0 { json!((tenths / 10.0) as u64) } else { json!(tenths / 10.0) }
+}
+
+/// What PM2 calls `pm2_env`: the app, its present state, and its variables once more.
+fn environment(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value {
+    let name = worker.app.as_str();
+    let variables = variables(app, shown);
+    let mut fields = Map::new();
+    let mut put = |part: Value| {
+        if let Value::Object(part) = part {
+            fields.extend(part);
+        }
+    };
+    let mut env: Map<String, Value> = variables.clone().into_iter().collect();
+    env.insert(name.to_owned(), json!({}));
+    let unique = format!("{}-{}", worker.created_at, worker.started_at.unwrap_or_default());
+    env.insert("unique_id".to_owned(), json!(unique));
+    put(json!({ "name": name, "filter_env": [], "namespace": worker.namespace, "env": env }));
+    put(settings(app, worker));
+    put(program(app));
+    put(files(app, worker));
+    put(json!({ "km_link": false, "vizion_running": false }));
+    put(json!({ app.environment.instance_var.as_str(): worker.instance, "unique_id": unique }));
+    put(state(worker));
+    let agent = if is_node(app) { json!({ "module_name": name }) } else { json!({}) };
+    put(json!({ "axm_actions": [], "axm_monitor": {}, "axm_options": agent, "axm_dynamic": {} }));
+    put(counters(worker));
+    // What the app calls its variables cannot change what is said about the app.
+    for (name, value) in variables {
+        fields.entry(name).or_insert(value);
+    }
+    Value::Object(fields)
+}
+
+/// The variables as declared, later layers over earlier ones.
+fn variables(app: &AppDeclaration, shown: Shown) -> BTreeMap<String, Value> {
+    let all = app.environment.layers.iter().flat_map(|layer| &layer.variables);
+    let all: BTreeMap<&String, &Secret> = all.collect();
+    let wanted = |name: &str| shown == Shown::All || HARMLESS.contains(&name);
+    let shown = all.into_iter().filter(|(name, _)| wanted(name));
+    shown.map(|(name, value)| (name.clone(), json!(value.reveal()))).collect()
+}
+
+fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
     let mut fields = json!({
-        "name": worker.app,
-        "namespace": worker.namespace,
-        "pm_id": worker.id,
-        "status": worker.status,
-        "exec_mode": worker.exec_mode,
-        "exec_interpreter": app.program.interpreter.as_deref().unwrap_or("none"),
-        "pm_exec_path": app.program.script,
-        "pm_cwd": app.cwd,
-        "args": app.program.args,
-        "node_args": app.program.interpreter_args,
-        "version": worker.version.as_deref().unwrap_or("N/A"),
-        "instances": app.instances.on(processors()),
-        "instance_var": app.environment.instance_var,
-        "restart_time": worker.restarts,
-        "unstable_restarts": worker.unstable_restarts,
-        "created_at": worker.created_at,
-        "pm_uptime": worker.started_at,
+        "merge_logs": app.logs.merge_logs,
+        "vizion": false,
         "autostart": app.autostart,
         "autorestart": app.restart.autorestart,
-        "stop_exit_codes": app.restart.stop_exit_codes,
-        "kill_timeout": app.stop.kill_timeout,
-        "treekill": app.stop.treekill,
-        "shutdown_with_message": app.stop.shutdown_with_message,
-        "wait_ready": app.ready.wait_ready,
-        "listen_timeout": app.ready.listen_timeout,
         "watch": false,
-        "merge_logs": app.logs.merge_logs,
+        "instance_var": app.environment.instance_var,
+        "pmx": false,
+        "automation": false,
+        "treekill": app.stop.treekill,
         "username": worker.user,
-        "uid": app.user,
-        "gid": app.group,
-        "pm_out_log_path": worker.out_file,
-        "pm_err_log_path": worker.error_file,
-        "pm_pid_path": worker.pid_file,
-        "reason": worker.reason,
-        "env": {},
+        "kill_signal": app.stop.kill_signal,
+        "kill_timeout": app.stop.kill_timeout,
+        "listen_timeout": app.ready.listen_timeout,
     });
-    fields[app.environment.instance_var.as_str()] = json!(worker.instance);
+    let restart = &app.restart;
+    for (name, value) in [
+        ("uid", json!(app.user)),
+        ("gid", json!(app.group)),
+        ("wait_ready", json!(app.ready.wait_ready.then_some(true))),
+        ("shutdown_with_message", json!(app.stop.shutdown_with_message.then_some(true))),
+        ("min_uptime", json!(restart.min_uptime)),
+        ("max_restarts", json!(restart.max_restarts)),
+        ("restart_delay", json!(restart.restart_delay)),
+        ("exp_backoff_restart_delay", json!(restart.exp_backoff_restart_delay)),
+        ("increment_var", json!(app.environment.increment_var)),
+        ("stop_exit_codes", json!((!restart.stop_exit_codes.is_empty()).then_some(&restart.stop_exit_codes))),
+    ] {
+        if !value.is_null() {
+            fields[name] = value;
+        }
+    }
+    fields
+}
+
+fn program(app: &AppDeclaration) -> Value {
+    let program = &app.program;
+    let mut fields = json!({ "node_args": program.interpreter_args });
+    if !program.args.is_empty() {
+        fields["args"] = json!(program.args);
+    }
+    let interpreter = program.interpreter.as_deref().unwrap_or("none");
+    for (name, value) in [
+        ("pm_exec_path", json!(file(app))),
+        ("pm_cwd", json!(app.cwd)),
+        ("exec_interpreter", json!(interpreter)),
+        ("exec_mode", json!(app.exec_mode)),
+        ("instances", json!(app.instances.on(processors()))),
+    ] {
+        fields[name] = value;
+    }
+    fields
+}
+
+/// The script; where it is a program's name, the file that it means now.
+pub(crate) fn file(app: &AppDeclaration) -> String {
+    let path = app.environment.layers.iter().rev().find_map(|layer| layer.variables.get("PATH"));
+    let found = resolve::find(&app.program.script, path.map(Secret::reveal), &app.cwd, resolve::is_program);
+    found.map_or_else(|| app.program.script.clone(), |file| file.display().to_string())
+}
+
+/// Whether PM2 would put its agent into it.
+fn is_node(app: &AppDeclaration) -> bool {
+    let interpreter = app.program.interpreter.as_deref().and_then(|path| Path::new(path).file_name());
+    interpreter.is_some_and(|name| ["node", "nodejs", "bun"].iter().any(|known| name == *known))
+}
+
+fn files(app: &AppDeclaration, worker: &WorkerView) -> Value {
+    const NOWHERE: &str = "/dev/null";
+    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map_or(json!(NOWHERE), |path| json!(path));
+    let mut fields = json!({
+        "pm_out_log_path": path(&worker.out_file),
+        "pm_err_log_path": path(&worker.error_file),
+        "pm_pid_path": worker.pid_file,
+    });
+    if let LogTarget::File(combined) = &app.logs.log_file {
+        fields["pm_log_path"] = json!(combined);
+    }
+    fields
+}
+
+fn state(worker: &WorkerView) -> Value {
+    let mut fields =
+        json!({ "status": worker.status, "pm_uptime": worker.started_at.unwrap_or(worker.created_at) });
     if let Some(ended) = &worker.last_exit {
         fields["exit_code"] = match &ended.exit {
             Exit::Code(code) => json!(code),
@@ -75,20 +184,35 @@ fn environment(app: &AppDeclaration, worker: &WorkerView) -> Value {
     fields
 }
 
-fn processors() -> u32 {
+fn counters(worker: &WorkerView) -> Value {
+    json!({
+        "created_at": worker.created_at,
+        "pm_id": worker.id,
+        "restart_time": worker.restarts,
+        "unstable_restarts": worker.unstable_restarts,
+        "version": worker.version.as_deref().unwrap_or("N/A"),
+    })
+}
+
+/// Of this machine.
+pub(crate) fn processors() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::fake::{app, worker};
+    use crate::ctl::fake::{app, secret_layer, worker};
 
     #[test]
     fn what_scripts_read_is_there() {
         let mut view = app("web", vec![worker(1, "web"), worker(0, "web")]);
-        view.declaration.environment.layers = vec![crate::ctl::fake::secret_layer("TOKEN", "hunter2")];
-        let list = jlist(&[view]);
+        view.declaration.environment.layers = vec![
+            secret_layer("TOKEN", "hunter2"),
+            secret_layer("status", "broken"),
+            secret_layer("PORT", "80"),
+        ];
+        let list = jlist(&[view.clone()], Shown::Harmless);
         assert_eq!(list.iter().map(|seat| seat["pm_id"].clone()).collect::<Vec<_>>(), [json!(0), json!(1)]);
         let seat = &list[0];
         for (pointer, value) in [
@@ -105,10 +229,19 @@ mod tests {
             ("/pm2_env/pm_uptime", json!(1_700_000_100_000_u64)),
             ("/pm2_env/pm_out_log_path", json!("/home/u/.supd/logs/web-out-0.log")),
             ("/pm2_env/NODE_APP_INSTANCE", json!(0)),
-            ("/pm2_env/env", json!({})),
+            ("/pm2_env/env/PORT", json!("80")),
+            ("/pm2_env/PORT", json!("80")),
         ] {
             assert_eq!(seat.pointer(pointer), Some(&value), "{pointer}");
         }
         assert!(!serde_json::to_string(&list).unwrap().contains("hunter2"));
+        let seat = &jlist(&[view], Shown::All)[0]["pm2_env"];
+        assert_eq!((&seat["env"]["TOKEN"], &seat["TOKEN"]), (&json!("hunter2"), &json!("hunter2")));
+        assert_eq!((&seat["env"]["status"], &seat["status"]), (&json!("broken"), &json!("online")));
+    }
+
+    #[test]
+    fn shares_of_a_processor_are_short() {
+        assert_eq!([0.0, 0.04, 12.34, 99.96].map(percent), [json!(0), json!(0), json!(12.3), json!(100)]);
     }
 }

@@ -175,6 +175,7 @@ mod tests {
     fn shown(printer: &mut Printer, line: &LogLine) -> String {
         match printer.print(line) {
             Text::Out(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Text::Err(bytes) => format!("error: {}", String::from_utf8_lossy(&bytes)),
             Text::Aside(text) => format!("aside: {text}"),
         }
     }

@@ -136,6 +136,11 @@ impl Output {
         self.out.write_all(bytes)
     }
 
+    /// Bytes as they are, on standard error. Nobody is told when that is closed.
+    pub(crate) fn error_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.err.write_all(bytes);
+    }
+
     /// Everything written so far reaches the reader.
     ///
     /// # Errors

@@ -182,6 +182,7 @@ enum Command {
     Attach { source: Source, pipe: OwnedFd, output: Output },
     Begin,
     Release { run: RunId },
+    RotateBy { run: RunId, rotation: Rotation },
     Flush { paths: Vec<PathBuf> },
     Reopen,
     Subscribe(subscription::Opening),
@@ -218,6 +219,11 @@ impl Logs {
     /// even if some escaped process still has a write end. Every attached run must be released once.
     pub fn release(&self, run: RunId) {
         self.line.send(Command::Release { run });
+    }
+
+    /// The files of this run are put aside by another rule from now on.
+    pub fn rotate_by(&self, run: RunId, rotation: Rotation) {
+        self.line.send(Command::RotateBy { run, rotation });
     }
 
     /// Empties these files.

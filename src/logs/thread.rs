@@ -239,6 +239,7 @@ impl LogThread {
                 Command::Attach { source, pipe, output } => self.attach(source, pipe, output),
                 Command::Begin => self.held = false,
                 Command::Release { run } => self.release(run),
+                Command::RotateBy { run, rotation } => self.rotate_by(run, &rotation),
                 Command::Flush { paths } => self.flush(paths),
                 Command::Reopen => self.files.values_mut().for_each(|file| file.reopen(&self.tell)),
                 Command::Subscribe(opening) => self.subscribe(opening),

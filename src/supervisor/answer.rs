@@ -22,11 +22,14 @@ impl Shell {
         match call {
             Call::Daemon(reply) => drop(reply.send(Ok(self.daemon_view()))),
             Call::Workers(targets, reply) => drop(reply.send(self.worker_views(&targets))),
-            Call::Apps(targets, reply) => drop(reply.send(self.app_views(&targets))),
+            Call::Apps { targets, values, reply } => drop(reply.send(self.app_views(&targets, values))),
             Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),
             Call::Crashes(targets, reply) => drop(reply.send(self.wreckage(&targets))),
             Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
             Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
+            Call::Reset(targets, reply) => drop(reply.send(self.reset(&targets))),
+            Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
+            Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
             Call::Signal { targets, signal, reply } => {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }
@@ -113,6 +116,18 @@ impl Shell {
         let request = self.new_request();
         self.requests.wait(&[request], Vec::new(), reply);
         self.turn(Event::Scale { request, app, count });
+    }
+
+    fn reset(&mut self, targets: &[String]) -> Result<Accepted, Fault> {
+        let wanted = self.resolve(targets)?;
+        let mut accepted = Accepted::default();
+        for seat in self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0)) {
+            if let Ok(app) = AppName::new(seat.app.0.clone()) {
+                accepted.workers.push(WorkerOutcome { id: seat.worker.0, app, failure: None });
+            }
+        }
+        self.turn(Event::Reset { workers: wanted.into_iter().map(WorkerId).collect() });
+        Ok(accepted)
     }
 
     fn signal_workers(&mut self, targets: &[String], signal: i32) -> Result<Accepted, Fault> {

@@ -24,6 +24,7 @@ use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
 use super::requests::Requests;
 use super::revision::Revision;
+use super::settings::Store;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::upgrade::Stage;
@@ -70,6 +71,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
         requests: Requests::default(),
+        settings: Store::open(home.settings(), outlets.settings.clone()),
         ledger: Writer::new(home.ledger(), outlets.saved.clone()),
         figures: Figures::new(),
         outlets: outlets.clone(),

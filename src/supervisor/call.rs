@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, UpgradeBegun, WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Settings, Stream, UpgradeBegun,
+    WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use super::crashes::Wreckage;
 use super::events::Follower;
 use super::revision::Revision;
+use super::settings::Change;
 use crate::logs::{Subscription, Wanted};
 
 /// Where the answer goes. The client may be gone by then.
@@ -30,7 +32,12 @@ pub(super) enum Verb {
 pub(super) enum Call {
     Daemon(Reply<DaemonView>),
     Workers(Vec<String>, Reply<Vec<WorkerView>>),
-    Apps(Vec<String>, Reply<Vec<AppView>>),
+    Apps {
+        targets: Vec<String>,
+        /// With the values of variables.
+        values: bool,
+        reply: Reply<Vec<AppView>>,
+    },
     Environment(u32, Reply<EnvironmentView>),
     Crashes(Vec<String>, Reply<Wreckage>),
     Apply {
@@ -57,12 +64,16 @@ pub(super) enum Call {
     },
     Act(Verb, Vec<String>, Reply<Accepted>),
     Scale(AppName, ScaleTo, Reply<Accepted>),
+    /// Counts the restarts of these anew.
+    Reset(Vec<String>, Reply<Accepted>),
     Signal {
         targets: Vec<String>,
         signal: i32,
         reply: Reply<Accepted>,
     },
     Flush(Vec<String>, Reply<Accepted>),
+    Settings(Reply<Settings>),
+    ChangeSettings(Change, Reply<Accepted>),
     Events {
         query: EventQuery,
         reply: Reply<Follower>,

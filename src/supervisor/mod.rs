@@ -31,6 +31,7 @@ mod pin;
 mod reload;
 mod requests;
 mod revision;
+mod settings;
 #[cfg(test)]
 mod skew;
 mod snapshot;
@@ -91,6 +92,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
+            Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use nix::sys::stat::{FileStat, SFlag, fstat, makedev};
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Stream};
+use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Rotation, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
 use super::paths;
+use super::settings::Store;
 use super::turn::Shell;
 use crate::home::Home;
 use crate::logs::{self, Sink, Source};
@@ -59,15 +60,20 @@ impl Output {
         }
     }
 
-    fn of(&self, stream: Stream, resumed: bool) -> logs::Output {
+    /// How it is rotated.
+    pub(super) fn rotation(&self, settings: &Store) -> Rotation {
+        settings.rotation(&self.policy.rotation)
+    }
+
+    fn of(&self, stream: Stream, settings: &Store, resumed: bool) -> logs::Output {
         let own = match stream {
             Stream::Out => &self.out_file,
             Stream::Err => &self.error_file,
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let LogPolicy { form, rotation, sink, .. } = self.policy.clone();
-        logs::Output { files, form, rotation, sink: sink.map(to_sink), resumed }
+        let LogPolicy { form, sink, .. } = self.policy.clone();
+        logs::Output { files, form, rotation: self.rotation(settings), sink: sink.map(to_sink), resumed }
     }
 }
 
@@ -116,7 +122,7 @@ impl Shell {
                 stream,
             };
             match pipe.try_clone() {
-                Ok(pipe) => self.logs.attach(source, pipe, output.of(stream, resumed)),
+                Ok(pipe) => self.logs.attach(source, pipe, output.of(stream, &self.settings, resumed)),
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }

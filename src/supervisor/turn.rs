@@ -21,6 +21,7 @@ use super::ledger::{Saved, Writer};
 use super::now;
 use super::outputs::Output;
 use super::requests::Requests;
+use super::settings::Store;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
 use crate::cluster::{self, Channel, PortKey, Ports};
@@ -64,6 +65,7 @@ pub(super) struct Shell {
     pub(super) requests: Requests,
     pub(super) events: Events,
     pub(super) extents: Extents,
+    pub(super) settings: Store,
     pub(super) crashes: Crashes,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,

@@ -71,8 +71,8 @@ impl Shell {
         Ok(views)
     }
 
-    /// The apps that own these workers, with their declarations less the values of variables.
-    pub(super) fn app_views(&mut self, targets: &[String]) -> Result<Vec<AppView>, Fault> {
+    /// The apps that own these workers, with their declarations, the values of variables only if wanted.
+    pub(super) fn app_views(&mut self, targets: &[String], values: bool) -> Result<Vec<AppView>, Fault> {
         let mut apps: Vec<AppView> = Vec::new();
         for worker in self.worker_views(targets)? {
             match apps.last_mut() {
@@ -81,13 +81,16 @@ impl Shell {
                     let name = supd_core::AppName(worker.app.to_string());
                     let Some(id) = self.core.revision(&name) else { continue };
                     let Some(revision) = self.revision(&name, id) else { continue };
-                    let declaration = without_values(&revision.declaration);
+                    let declaration = &revision.declaration;
+                    let declaration = if values { declaration.clone() } else { without_values(declaration) };
                     let previous_revision = self.core.previous(&name).map(|id| id.0);
+                    let rotation = self.settings.rotation_view(&declaration.logs.rotation);
                     let progress = self.core.progress(&name).map(|(done, of)| Progress { done, of });
                     apps.push(AppView {
                         declaration,
                         revision: id.0,
                         previous_revision,
+                        rotation,
                         progress,
                         workers: vec![worker],
                     });
@@ -108,7 +111,10 @@ impl Shell {
         let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
         let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
         let place = Place { notify, ..place };
-        Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
+        Ok(EnvironmentView {
+            worker: seat.worker.0,
+            variables: environment(&self.home, &self.settings, &revision, &place),
+        })
     }
 
     pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use supd_api::Secret;
 
-use super::Site;
+use super::{Dialect, Site};
 use crate::config::evaluate::evaluate_within;
 
 /// A site whose caller has the PATH of this test, so that `node` is the real one.
@@ -180,4 +180,16 @@ fn without_node_the_remedy_is_named() {
     site.write("a.config.js", "module.exports = {}");
     let bad = site.file("a.config.js").unwrap_err().to_string();
     assert!(bad.contains("`node` is needed") && bad.contains("help: install Node"), "{bad}");
+}
+
+#[test]
+fn a_json_is_an_expression_to_pm2() {
+    let mut site = site();
+    site.write("a.json", "// ours\n[{ name: 'x', script: ['app', 'js'].join('.') }]");
+    site.write("b.json", "{ apps: [ }");
+    assert!(site.file("a.json").is_err(), "supd takes JSON");
+    site.options.dialect = Dialect::Pm2;
+    assert_eq!(names(&site, "a.json"), ["x"]);
+    let bad = site.file("b.json").unwrap_err().to_string();
+    assert!(bad.contains("b.json:1: not valid JSON"), "{bad}");
 }

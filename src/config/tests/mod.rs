@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use supd_api::{AppDeclaration, Secret};
 use tempfile::TempDir;
 
-use super::{Format, Loaded, Options, Rejected, from_fields, load_file, load_text};
+use super::{Dialect, Format, Loaded, Options, Rejected, from_fields, load_file, load_text};
 
 mod documents;
 mod golden;
@@ -16,6 +16,7 @@ mod javascript;
 mod probes;
 mod programs;
 mod random;
+mod serve;
 mod together;
 
 /// A directory with programs that need only exist, and a caller who stands in it.
@@ -34,11 +35,13 @@ impl Site {
             ("TOKEN", "hunter2".to_owned()),
         ];
         let options = Options {
-            cwd: root,
+            cwd: root.clone(),
             caller: variables.map(|(name, value)| (name.to_owned(), Secret::from(value))).into(),
             inherit_env: false,
             env_name: None,
+            supctl: root.join("bin/supctl"),
             only: Vec::new(),
+            dialect: Dialect::Supd,
         };
         let site = Self { directory, options };
         for program in ["node", "bash", "python3", "deno"] {
@@ -133,10 +136,7 @@ fn defaults() {
             "logs": {
                 "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
                 "form": "plain",
-                "rotation": {
-                    "size": 10 << 20, "interval": null, "keep": 30, "keep_days": null, "max_total": 1 << 30,
-                    "min_free": 256 << 20, "compress": null, "date_format": "YYYY-MM-DD_HH-mm-ss"
-                }
+                "rotation": {}
             }
         })
     );

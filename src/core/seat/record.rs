@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::event::{Death, Effect, Exit, What};
 use crate::id::RunId;
 use crate::phase::{Fact, Order, Phase, Proof, SPAWN_LIMIT, Step, grace};
-use crate::restart::{Life, Verdict};
+use crate::restart::{Life, Streak, Verdict};
 use crate::seat::{About, Ended, Failure, Goal, Manner, Rest, Run, Seat, Specs, Turn, Wish};
 use crate::spec::Spec;
 
@@ -16,6 +16,12 @@ impl Seat {
         if self.fresh().is_none() {
             self.clear_rest();
         }
+    }
+
+    /// From now on its restarts and short lives are counted anew.
+    pub(crate) fn forget_failures(&mut self) {
+        self.restarts = 0;
+        self.streak = Streak::default();
     }
 
     /// Wishes it down or gone.

@@ -11,7 +11,8 @@ use crate::ctl::client::{Dialled, dial};
 use crate::ctl::output::Failure;
 use crate::ctl::{Session, cells};
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Of this program.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The daemon answers only when all workers are gone; what it has left to do then is short.
 const END_TIME: Duration = Duration::from_secs(10);
@@ -35,6 +36,15 @@ pub(crate) async fn ping(session: &mut Session) -> Result<(), Failure> {
 
 /// `kill`. Where no daemon runs there is nothing to do, which is what was wanted.
 pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
+    let accepted = stop(session).await?;
+    session.output.done("stopped", &accepted)?;
+    let home = session.client.home().path().display().to_string();
+    session.output.say(format!("no daemon runs in {home} now"))?;
+    session.output.troubles(&accepted)
+}
+
+/// Ends the daemon; what came of its workers. When this returns it has gone.
+pub(crate) async fn stop(session: &mut Session) -> Result<Accepted, Failure> {
     let home = session.client.home().clone();
     let accepted = match dial(&home).await? {
         Dialled::Absent => Accepted::default(),
@@ -45,8 +55,6 @@ pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
             session.client.post("/v1/daemon/stop", &json!({})).await?
         }
     };
-    let told = session.output.done("stopped", &accepted).map_err(Failure::from);
-    let outcome = told.and_then(|()| session.output.troubles(&accepted));
     let gone = async {
         while let Dialled::Open(_) = dial(&home).await? {
             sleep(LOOK).await;
@@ -54,16 +62,17 @@ pub(crate) async fn kill(session: &mut Session) -> Result<(), Failure> {
         Ok::<(), Fault>(())
     };
     match timeout(END_TIME, gone).await {
-        Ok(gone) => gone?,
+        Ok(gone) => {
+            gone?;
+            Ok(accepted)
+        }
         Err(_) => {
             let limit = END_TIME.as_secs();
-            return Err(Fault::new(FaultCode::Failed, format!("the daemon still listens after {limit} s"))
+            Err(Fault::new(FaultCode::Failed, format!("the daemon still listens after {limit} s"))
                 .hint(format!("see {}", home.daemon_log().display()))
-                .into());
+                .into())
         }
     }
-    session.output.say(format!("no daemon runs in {} now", home.path().display()))?;
-    outcome
 }
 
 /// `version`.

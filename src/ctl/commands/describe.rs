@@ -47,6 +47,7 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     }
     block.extend(program(&declared.program));
     block.extend(files(worker));
+    block.push(("rotation", policy::rotation(app)));
     block.extend(setting(declared, worker));
     block.extend(revisions(app, worker));
     block.push(("created", format!("{} ago", since(worker.created_at))));

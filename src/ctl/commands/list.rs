@@ -20,6 +20,6 @@ pub(crate) async fn list(session: &mut Session) -> Result<(), Failure> {
 
 /// `jlist`.
 pub(crate) async fn jlist(session: &mut Session) -> Result<(), Failure> {
-    let apps = session.client.apps(&[]).await?;
-    Ok(session.output.json(&shape::jlist(&apps))?)
+    let apps = session.client.declarations().await?;
+    Ok(session.output.json(&shape::jlist(&apps, shape::Shown::Harmless))?)
 }

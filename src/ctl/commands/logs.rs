@@ -17,13 +17,21 @@ const PLACES_MAX: usize = 12 << 10;
 
 /// `logs`.
 pub(crate) async fn logs(args: &LogArgs, session: &mut Session) -> Result<(), Failure> {
-    let printer = Printer::new(&args.form, session.output.style);
-    follow(Logs { args, printer, places: BTreeMap::new() }, session).await
+    let mut printer = Printer::new(&args.form, session.output.style);
+    show(args, Box::new(move |line| printer.print(line)), session).await
+}
+
+/// How a line reads.
+pub(crate) type Print = Box<dyn FnMut(&LogLine) -> Text>;
+
+/// The lines that are asked for, as `print` has them.
+pub(crate) async fn show(args: &LogArgs, print: Print, session: &mut Session) -> Result<(), Failure> {
+    follow(Logs { args, print, places: BTreeMap::new() }, session).await
 }
 
 struct Logs<'a> {
     args: &'a LogArgs,
-    printer: Printer,
+    print: Print,
     /// Up to where we have read each log.
     places: BTreeMap<String, String>,
 }
@@ -80,7 +88,7 @@ impl Source for Logs<'_> {
     }
 
     fn text(&mut self, line: &LogLine) -> Text {
-        self.printer.print(line)
+        (self.print)(line)
     }
 }
 

@@ -93,7 +93,7 @@ async fn reload_of_an_app_without_a_file_goes_by_name() {
 async fn reload_of_an_app_whose_file_cannot_be_read_changes_nothing() {
     let mut view = app("web", vec![worker(0, "web")]);
     view.declaration.source =
-        Some(supd_api::Source { file: "/no/such/ecosystem.toml".into(), env_name: None });
+        Some(supd_api::Source { file: "/no/such/ecosystem.toml".into(), env_name: None, base: None });
     let fake = Fake::serving(ok([("GET /v1/apps", json!([view]))]));
     assert_eq!(fake.run("reload web").await.code, 4);
     assert_eq!(fake.asked(), ["GET /v1/apps?target=web"]);

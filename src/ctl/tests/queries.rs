@@ -74,7 +74,7 @@ async fn describe_shows_a_block_for_each_worker() {
     stopped.notice = Some("rolled back to revision 1".to_owned());
     let mut view = app("web", vec![worker(0, "web"), stopped.clone()]);
     view.declaration.environment.layers = vec![secret_layer("TOKEN", "")];
-    view.declaration.source = Some(Source { file: "/srv/ecosystem.toml".into(), env_name: None });
+    view.declaration.source = Some(Source { file: "/srv/ecosystem.toml".into(), env_name: None, base: None });
     view.declaration.listen = vec!["127.0.0.1:8175".parse().unwrap()];
     (view.revision, view.previous_revision) = (2, Some(1));
     view.progress = Some(Progress { done: 1, of: 2 });
@@ -84,44 +84,45 @@ async fn describe_shows_a_block_for_each_worker() {
     let steady: Vec<&str> = ran.out.lines().filter(|line| !line.contains(" created ")).collect();
     insta::assert_snapshot!(steady.join("\n"), @r"
     Worker 1 of web
-    ┌────────────────────┬───────────────────────────────────────────────────────────┐
-    │ status             │ errored                                                   │
-    │ reason             │ gave up after 16 short lives                              │
-    │ message            │ shutting down                                             │
-    │ notice             │ rolled back to revision 1                                 │
-    │ name               │ web                                                       │
-    │ namespace          │ default                                                   │
-    │ version            │ 1.2.3                                                     │
-    │ instance           │ 1                                                         │
-    │ pid                │ N/A                                                       │
-    │ restarts           │ 0                                                         │
-    │ unstable restarts  │ 0                                                         │
-    │ uptime             │ 0                                                         │
-    │ last exit          │ none                                                      │
-    │ cpu                │ 0%                                                        │
-    │ memory             │ 0b                                                        │
-    │ command line       │ node /srv/web/app.js --greeting 'it'\''s me'              │
-    │ script path        │ /srv/web/app.js                                           │
-    │ script args        │ --greeting 'it'\''s me'                                   │
-    │ interpreter        │ node                                                      │
-    │ interpreter args   │ none                                                      │
-    │ error log path     │ /home/u/.supd/logs/web-error-1.log                        │
-    │ out log path       │ /home/u/.supd/logs/web-out-1.log                          │
-    │ pid path           │ /home/u/.supd/pids/web-1.pid                              │
-    │ exec cwd           │ /srv/web                                                  │
-    │ exec mode          │ cluster                                                   │
-    │ user               │ deploy                                                    │
-    │ readiness          │ it listens, or after 3 s (in a reload 1 min)              │
-    │ liveness           │ its process exists                                        │
-    │ stop               │ drains for 30 s at most, then SIGINT, SIGKILL after 1.6 s │
-    │ reload             │ new before old, max_surge 1, on probation for 30 s        │
-    │ listen             │ 127.0.0.1:8175                                            │
-    │ environment        │ 1 declared variables, see `supctl env 1`                  │
-    │ declared in        │ /srv/ecosystem.toml                                       │
-    │ revision           │ 1, the app's is 2                                         │
-    │ previous revision  │ 1, see `supctl rollback web`                              │
-    │ reload in progress │ 1 of 2 workers moved                                      │
-    └────────────────────┴───────────────────────────────────────────────────────────┘
+    ┌────────────────────┬─────────────────────────────────────────────────────────────┐
+    │ status             │ errored                                                     │
+    │ reason             │ gave up after 16 short lives                                │
+    │ message            │ shutting down                                               │
+    │ notice             │ rolled back to revision 1                                   │
+    │ name               │ web                                                         │
+    │ namespace          │ default                                                     │
+    │ version            │ 1.2.3                                                       │
+    │ instance           │ 1                                                           │
+    │ pid                │ N/A                                                         │
+    │ restarts           │ 0                                                           │
+    │ unstable restarts  │ 0                                                           │
+    │ uptime             │ 0                                                           │
+    │ last exit          │ none                                                        │
+    │ cpu                │ 0%                                                          │
+    │ memory             │ 0b                                                          │
+    │ command line       │ node /srv/web/app.js --greeting 'it'\''s me'                │
+    │ script path        │ /srv/web/app.js                                             │
+    │ script args        │ --greeting 'it'\''s me'                                     │
+    │ interpreter        │ node                                                        │
+    │ interpreter args   │ none                                                        │
+    │ error log path     │ /home/u/.supd/logs/web-error-1.log                          │
+    │ out log path       │ /home/u/.supd/logs/web-out-1.log                            │
+    │ pid path           │ /home/u/.supd/pids/web-1.pid                                │
+    │ rotation           │ at 10.0mb, 30 kept, at most 1.0gb in all, 256.0mb left free │
+    │ exec cwd           │ /srv/web                                                    │
+    │ exec mode          │ cluster                                                     │
+    │ user               │ deploy                                                      │
+    │ readiness          │ it listens, or after 3 s (in a reload 1 min)                │
+    │ liveness           │ its process exists                                          │
+    │ stop               │ drains for 30 s at most, then SIGINT, SIGKILL after 1.6 s   │
+    │ reload             │ new before old, max_surge 1, on probation for 30 s          │
+    │ listen             │ 127.0.0.1:8175                                              │
+    │ environment        │ 1 declared variables, see `supctl env 1`                    │
+    │ declared in        │ /srv/ecosystem.toml                                         │
+    │ revision           │ 1, the app's is 2                                           │
+    │ previous revision  │ 1, see `supctl rollback web`                                │
+    │ reload in progress │ 1 of 2 workers moved                                        │
+    └────────────────────┴─────────────────────────────────────────────────────────────┘
     ");
     let json = fake.run("show 1 --json").await;
     assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap()[0]["workers"].as_array().unwrap().len(), 1);

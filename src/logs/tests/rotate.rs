@@ -49,6 +49,29 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
+fn another_rule_counts_at_once() {
+    let bench = Bench::new();
+    let path = bench.path("app.log");
+    let mut writer = bench.attach_as(1, rotating(&path, Rotation::never()));
+    writer.write_all(&b"before\n".repeat(1000)).unwrap();
+    until("written", || fs::metadata(&path).is_ok_and(|file| file.len() == 7000));
+    assert_eq!(rotated(&path).unwrap(), []);
+    let zone = Some("Pacific/Kiritimati".to_owned());
+    let rotation = Rotation { date_format: "ZZ_YYYYMMDD".to_owned(), time_zone: zone, ..all(2000) };
+    bench.logs.rotate_by(RunId(1), rotation);
+    writer.write_all(b"after\n").unwrap();
+    until("put aside", || fs::read(&path).is_ok_and(|text| text == b"after\n"));
+    let name = rotated(&path).unwrap()[0].path.display().to_string();
+    assert!(name.contains("__+1400_"), "{name}");
+    bench.logs.rotate_by(RunId(1), Rotation::never());
+    writer.write_all(&b"more\n".repeat(1000)).unwrap();
+    drop(writer);
+    bench.finish(1);
+    bench.drained(1);
+    assert_eq!(rotated(&path).unwrap().len(), 1);
+}
+
+#[test]
 fn no_file_is_larger_than_it_may_be_and_no_line_is_cut() {
     let bench = Bench::new();
     let path = bench.path("app.log");

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
     Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
-    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
+    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
     UpgradeRequest, WorkerView,
 };
 
@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 21] = [
+const OPERATIONS: [Operation; 25] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -76,6 +76,7 @@ const OPERATIONS: [Operation; 21] = [
     ),
     wish("/v1/workers/rollback", "Move apps to the version before", Some(of::<ReloadRequest>)),
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
+    wish("/v1/workers/reset", "Count the restarts of workers anew", Some(of::<TargetRequest>)),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
     ask(
         "/v1/workers/{id}/env",
@@ -83,9 +84,31 @@ const OPERATIONS: [Operation; 21] = [
         &[],
         of::<EnvironmentView>,
     ),
-    ask("/v1/apps", "Apps with their declarations", &["target"], of::<Vec<AppView>>),
+    ask(
+        "/v1/apps",
+        "Apps with their declarations; values of variables only with values=true",
+        &["target", "values"],
+        of::<Vec<AppView>>,
+    ),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask("/v1/settings", "Settings of the daemon", &[], of::<Settings>),
+    Operation {
+        method: "put",
+        path: "/v1/settings",
+        summary: "Add or change settings, all of these or none",
+        query: &[],
+        request: Some(of::<Settings>),
+        reply: of::<Accepted>,
+    },
+    Operation {
+        method: "delete",
+        path: "/v1/settings",
+        summary: "Remove the settings with these keys; without a key, all",
+        query: &["key"],
+        request: None,
+        reply: of::<Accepted>,
+    },
     ask(
         "/v1/crashes",
         "Ends that nobody asked for, the latest first; at most `limit` an app",

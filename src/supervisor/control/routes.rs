@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
     Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening,
-    LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest,
-    UpgradeBegun, UpgradeRequest, WorkerView,
+    LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps,
+    TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +25,7 @@ use crate::supervisor::accept::accept;
 use crate::supervisor::call::{Call, EventQuery, Pace, Reply, Verb};
 use crate::supervisor::events::Follower;
 use crate::supervisor::requests::internal;
+use crate::supervisor::settings::Change;
 
 /// So many blocks of a stream may wait for a slow client.
 const BLOCKS: usize = 16;
@@ -48,10 +49,12 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/reload", post(reload))
         .route("/v1/workers/rollback", post(rollback))
         .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
+        .route("/v1/workers/reset", post(reset))
         .route("/v1/workers/signal", post(signal))
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}/scale", post(scale))
+        .route("/v1/settings", get(settings).put(set).delete(unset))
         .route("/v1/crashes", get(crashes))
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
@@ -102,8 +105,8 @@ async fn workers(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<W
 }
 
 async fn apps(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<AppView>> {
-    let targets = targets(query.as_deref())?;
-    Ok(Json(ask(&calls, |reply| Call::Apps(targets, reply)).await?))
+    let (targets, values) = app_query(query.as_deref())?;
+    Ok(Json(ask(&calls, |reply| Call::Apps { targets, values, reply }).await?))
 }
 
 async fn environment(State(calls): Calls, Path(id): Path<String>) -> Answer<EnvironmentView> {
@@ -139,10 +142,30 @@ async fn flush(State(calls): Calls, body: Body) -> Answer<Accepted> {
     Ok(Json(ask(&calls, |reply| Call::Flush(targets, reply)).await?))
 }
 
+async fn reset(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let TargetRequest { targets } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Reset(targets, reply)).await?))
+}
+
 async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let SignalRequest { targets, signal } = read(body).await?;
     let signal = signal_number(&signal)?;
     Ok(Json(ask(&calls, |reply| Call::Signal { targets, signal, reply }).await?))
+}
+
+async fn settings(State(calls): Calls) -> Answer<Settings> {
+    Ok(Json(ask(&calls, Call::Settings).await?))
+}
+
+async fn set(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let Settings { settings } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::ChangeSettings(Change::Set(settings), reply)).await?))
+}
+
+async fn unset(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Accepted> {
+    let keys = values_of("key", query.as_deref())?;
+    let change = if keys.is_empty() { Change::Clear } else { Change::Unset(keys) };
+    Ok(Json(ask(&calls, |reply| Call::ChangeSettings(change, reply)).await?))
 }
 
 async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Answer<Accepted> {
@@ -232,12 +255,32 @@ pub(super) fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, S
 }
 
 fn targets(query: Option<&str>) -> Result<Vec<String>, Fault> {
-    parameters(query)
-        .map(|(name, value)| match name.as_str() {
-            "target" => Ok(value),
-            _ => Err(unknown_parameter(&name, "target")),
-        })
-        .collect()
+    values_of("target", query)
+}
+
+/// All values of the only parameter there is.
+fn values_of(known: &str, query: Option<&str>) -> Result<Vec<String>, Fault> {
+    let value = |(name, value): (String, String)| {
+        if name == known { Ok(value) } else { Err(unknown_parameter(&name, known)) }
+    };
+    parameters(query).map(value).collect()
+}
+
+fn app_query(query: Option<&str>) -> Result<(Vec<String>, bool), Fault> {
+    let (mut targets, mut values) = (Vec::new(), false);
+    for (name, value) in parameters(query) {
+        match name.as_str() {
+            "target" => targets.push(value),
+            "values" => {
+                values = value.parse().map_err(|_| {
+                    let text = format!("values=`{}`: expected true or false", value.escape_debug());
+                    Fault::new(FaultCode::Invalid, text)
+                })?;
+            }
+            _ => return Err(unknown_parameter(&name, "target, values")),
+        }
+    }
+    Ok((targets, values))
 }
 
 pub(super) fn unknown_parameter(name: &str, known: &str) -> Fault {
@@ -311,5 +354,7 @@ mod tests {
     fn queries() {
         assert_eq!(targets(Some("target=a&target=%2Fb%2F")).expect("targets"), ["a", "/b/"]);
         assert!(targets(Some("tarket=a")).is_err());
+        assert_eq!(app_query(Some("values=true&target=a")).expect("a query"), (vec!["a".to_owned()], true));
+        assert!(app_query(Some("values=1")).is_err() && app_query(Some("value=true")).is_err());
     }
 }

@@ -208,7 +208,7 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
     let name = app.name.as_str();
     let mut missing = app.environment.layers.iter().filter_map(|layer| match &layer.layer {
         Layer::EnvFile(file) => Who::of(around.owner).cannot(Wish::Read, file),
-        Layer::Base | Layer::Caller | Layer::Env | Layer::EnvNamed(_) | Layer::Supd => None,
+        Layer::Base | Layer::Caller | Layer::Env | Layer::EnvNamed(_) | Layer::Setting | Layer::Supd => None,
     });
     if let Some(why) = missing.next() {
         let text = format!("its env_file: {why}; the next boot uses the values it had");
@@ -219,11 +219,13 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
         Some((name.into_string().ok()?, Secret::from(value.into_string().ok()?)))
     });
     let options = config::Options {
-        cwd: source.file.parent().unwrap_or(Path::new("/")).to_owned(),
+        cwd: source.base.as_deref().or(source.file.parent()).unwrap_or(Path::new("/")).to_owned(),
         caller: variables.collect(),
         inherit_env: false,
         env_name: source.env_name.clone(),
+        supctl: declare::own_program(),
         only: vec![name.to_owned()],
+        dialect: declare::dialect(source),
     };
     let shown = source.file.display();
     match config::load_file(&source.file, &options) {
@@ -363,7 +365,7 @@ mod tests {
         let path = scene.dir.path().join("bin/node").display().to_string();
         let text = format!("[[apps]]\nname = \"web\"\nscript = \"srv/app.js\"\ninterpreter = \"{path}\"\n");
         let file = scene.file("ecosystem.toml", &text, 0o644);
-        scene.app.source = Some(Source { file: file.clone(), env_name: None });
+        scene.app.source = Some(Source { file: file.clone(), env_name: None, base: None });
         let outcome = |scene: &Scene| scene.checked("bin", "declaration").remove(0);
         assert_eq!(outcome(&scene).0, Outcome::Ok, "{}", outcome(&scene).1);
         scene.file("ecosystem.toml", &text.replace("web", "api"), 0o644);
