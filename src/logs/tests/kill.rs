@@ -100,23 +100,20 @@ fn nor_one_that_goes_to_a_sink_alone_and_at_most_one_comes_twice_for_each_kill()
     let directory = tempfile::tempdir().unwrap();
     let receiver = super::sinks::receiver(&directory.path().join("socket"));
     let reading = thread::spawn(move || {
-        let (mut next, mut twice) = (0, 0);
-        loop {
-            let line = super::sinks::message(&receiver);
-            if line == "end" {
-                return (next, twice);
-            }
-            let number = number(&line, "plain").unwrap_or_else(|| panic!("torn: {line}"));
-            assert!(number <= next && number + 1 >= next, "{number} comes where {next} should");
-            twice += u64::from(number < next);
-            next = number + 1;
-        }
+        let lines = std::iter::repeat_with(|| super::sinks::message(&receiver));
+        lines.take_while(|line| line != "end").map(|line| number(&line, "plain")).collect::<Vec<_>>()
     });
     let count = killed_in(directory.path(), "sink");
     let end = std::os::unix::net::UnixDatagram::unbound().unwrap();
     end.send_to(b"MESSAGE=end\n", directory.path().join("socket")).unwrap();
-    let (received, twice) = reading.join().unwrap();
-    assert_eq!(received, count);
+    let (mut next, mut twice) = (0, 0);
+    for number in reading.join().unwrap() {
+        let number = number.expect("a whole line");
+        assert!(number <= next && number + 1 >= next, "{number} comes where {next} should");
+        twice += u64::from(number < next);
+        next = number + 1;
+    }
+    assert_eq!(next, count);
     assert!(twice <= ROUNDS, "{twice}");
     println!("{count} lines, {twice} of them twice");
 }
