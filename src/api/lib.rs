@@ -26,9 +26,10 @@ pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
-pub use logs::{Compression, LogForm, LogPolicy, LogTarget, Rotation};
+pub use logs::{Compression, LogForm, LogPolicy, LogTarget, OnFull, Rotation};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, UpgradeView, VariableView, WorkerView,
+    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, Status, StreamView,
+    UpgradeView, VariableView, WorkerView,
 };

@@ -2,13 +2,13 @@
 //!
 //! Question answered here: *where does output go, and what does it look like there?*
 
-use supd_api::{ExecMode, LogForm, LogPolicy, LogTarget, Rotation};
+use supd_api::{ExecMode, LogForm, LogPolicy, LogTarget, OnFull, Rotation};
 
 use super::paths::Places;
 use super::problem::{Place, Report, shown};
 use super::read::App;
 use super::resolve::flag;
-use super::value::{Compress, Keep, LogFile, LogType, Schedule, Size, Text};
+use super::value::{Compress, Full, Keep, LogFile, LogType, Schedule, Size, Text};
 
 /// What PM2 makes of `time: true`.
 const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
@@ -38,7 +38,9 @@ pub(super) fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy
     let alone =
         fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
     let merge_logs = flag(&fields.merge_logs, alone);
-    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app), rotation: rotation(app) }
+    let on_full = fields.on_full.as_ref().map_or_else(OnFull::default, |Full(on_full)| *on_full);
+    let (form, rotation) = (form(app), rotation(app));
+    LogPolicy { out_file, error_file, log_file, merge_logs, form, rotation, on_full }
 }
 
 fn form(app: &App) -> LogForm {

@@ -59,6 +59,7 @@ fn environment(app: &AppDeclaration, worker: &WorkerView) -> Value {
         "gid": app.group,
         "pm_out_log_path": worker.out_file,
         "pm_err_log_path": worker.error_file,
+        "pm_log_path": worker.log_file,
         "pm_pid_path": worker.pid_file,
         "reason": worker.reason,
         "env": {},
@@ -86,7 +87,9 @@ mod tests {
 
     #[test]
     fn what_scripts_read_is_there() {
-        let mut view = app("web", vec![worker(1, "web"), worker(0, "web")]);
+        let combined = Some("/home/u/.supd/logs/web.log".into());
+        let first = WorkerView { log_file: combined, ..worker(0, "web") };
+        let mut view = app("web", vec![worker(1, "web"), first]);
         view.declaration.environment.layers = vec![crate::ctl::fake::secret_layer("TOKEN", "hunter2")];
         let list = jlist(&[view]);
         assert_eq!(list.iter().map(|seat| seat["pm_id"].clone()).collect::<Vec<_>>(), [json!(0), json!(1)]);
@@ -104,6 +107,7 @@ mod tests {
             ("/pm2_env/pm_exec_path", json!("/srv/web/app.js")),
             ("/pm2_env/pm_uptime", json!(1_700_000_100_000_u64)),
             ("/pm2_env/pm_out_log_path", json!("/home/u/.supd/logs/web-out-0.log")),
+            ("/pm2_env/pm_log_path", json!("/home/u/.supd/logs/web.log")),
             ("/pm2_env/NODE_APP_INSTANCE", json!(0)),
             ("/pm2_env/env", json!({})),
         ] {

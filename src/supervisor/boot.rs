@@ -14,6 +14,7 @@ use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, 
 use tokio::sync::watch;
 
 use super::accept::accept_again;
+use super::carried::Carried;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -54,6 +55,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let mut shell = Shell {
         events: Events::default(),
         extents: Extents::default(),
+        carried: Carried::default(),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -194,6 +196,7 @@ impl Shell {
         }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.extents = snapshot.extents;
+        self.carried = Carried::from(snapshot.carried);
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);

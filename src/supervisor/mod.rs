@@ -9,6 +9,7 @@ mod accept;
 mod answer;
 mod boot;
 mod call;
+mod carried;
 mod channels;
 mod checks;
 mod control;

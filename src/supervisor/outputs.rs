@@ -16,7 +16,7 @@ use supd_keeper::protocol::{self, DescriptorName, Order};
 use super::paths;
 use super::turn::Shell;
 use crate::home::Home;
-use crate::logs::{self, Source};
+use crate::logs::{self, Source, Tally};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,15 +58,15 @@ impl Output {
         }
     }
 
-    fn of(&self, stream: Stream, resumed: bool) -> logs::Output {
+    fn of(&self, stream: Stream, tally: Arc<Tally>, resumed: bool) -> logs::Output {
         let own = match stream {
             Stream::Out => &self.out_file,
             Stream::Err => &self.error_file,
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let LogPolicy { form, rotation, .. } = self.policy.clone();
-        logs::Output { files, form, rotation, resumed }
+        let LogPolicy { form, rotation, on_full, .. } = self.policy.clone();
+        logs::Output { files, form, rotation, on_full, tally, resumed }
     }
 }
 
@@ -88,7 +88,10 @@ impl Shell {
                 stream,
             };
             match pipe.try_clone() {
-                Ok(pipe) => self.logs.attach(source, pipe, output.of(stream, resumed)),
+                Ok(pipe) => {
+                    let tally = self.carried.tally(output.worker, stream);
+                    self.logs.attach(source, pipe, output.of(stream, tally, resumed));
+                }
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }

@@ -132,7 +132,7 @@ fn defaults() {
             "reload": {"max_surge": 1, "max_parallel": null, "rollback_window": 30000, "reuse_port": false},
             "logs": {
                 "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
-                "form": "plain",
+                "form": "plain", "on_full": "drop_oldest",
                 "rotation": {
                     "size": 10 << 20, "interval": null, "keep": 30, "keep_days": null, "max_total": 1 << 30,
                     "min_free": 256 << 20, "compress": null, "date_format": "YYYY-MM-DD_HH-mm-ss"
@@ -209,6 +209,8 @@ fn each_field_arrives() {
         ("compress", json!(true), "/logs/rotation/compress", json!("gzip")),
         ("compress", json!("zstd"), "/logs/rotation/compress", json!("zstd")),
         ("logType", json!("json"), "/logs/form", json!({"json": null})),
+        ("onFull", json!("block"), "/logs/on_full", json!("block")),
+        ("on_full", json!("drop_newest"), "/logs/on_full", json!("drop_newest")),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),
         ("kill_timeout", json!(null), "/stop/kill_timeout", json!(10000)),
     ] {
