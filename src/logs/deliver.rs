@@ -13,7 +13,7 @@ use std::time::Instant;
 use supd_api::OnFull;
 
 use super::Notice;
-use super::file::{LogFile, Writer};
+use super::file::{Appended, LogFile, Writer};
 use super::form::{Form, Framed, MOST};
 use super::journal::{Journal, Origin, Part};
 use super::loss::Loss;
@@ -118,7 +118,8 @@ impl Delivery<'_> {
         ];
         self.journal.intend(&self.tap.source, self.origin, framed.taken(), &parts)?;
         let end = main.end();
-        let (mut length, mut taken) = main.append(writer, &framed, framed.bytes.len(), &before)?;
+        let Appended { mut length, mut taken, .. } =
+            main.append(writer, &framed, framed.bytes.len(), &before)?;
         let mut copied = 0;
         if let Some(copy) = copy {
             let there;
@@ -197,11 +198,10 @@ impl Delivery<'_> {
     ) -> (usize, usize) {
         let Some((before, framed)) = twin else { return (0, 0) };
         match copy.append(self.tap.writer(), framed, framed.length_of(taken), before) {
-            Ok((length, copied)) => {
-                if copied == taken {
-                    copy.succeed(self.tell);
-                } else {
-                    copy.fail(io::ErrorKind::StorageFull.into(), self.now, self.tell);
+            Ok(Appended { length, taken: copied, obstacle }) => {
+                match obstacle {
+                    Some(error) => copy.fail(error, self.now, self.tell),
+                    None => copy.succeed(self.tell),
                 }
                 (length, copied)
             }

@@ -77,6 +77,16 @@ impl End {
     }
 }
 
+/// What is in the file.
+pub(super) struct Appended {
+    /// So many framed bytes.
+    pub(super) length: usize,
+    /// So many bytes of output.
+    pub(super) taken: usize,
+    /// Why it is not more.
+    pub(super) obstacle: Option<io::Error>,
+}
+
 /// Who writes.
 #[derive(Clone, Copy)]
 pub(super) struct Writer<'a> {
@@ -158,22 +168,19 @@ impl LogFile {
         }
     }
 
-    /// Writes the first `length` framed bytes, and takes back what is less than a piece. How many framed bytes are in the file, and
-    /// how many bytes of output they are. `before` is what the file was like.
+    /// Writes the first `length` framed bytes, and takes back what is less than a piece. `before` is what the file was like. An error:
+    /// nothing is there.
     pub(super) fn append(
         &mut self,
         writer: Writer<'_>,
         framed: &Framed<'_>,
         length: usize,
         before: &Metadata,
-    ) -> io::Result<(usize, usize)> {
+    ) -> io::Result<Appended> {
         let bytes = &framed.bytes[..length];
         let end = self.end;
         let file = self.open()?;
-        let written = match file.write(bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => written,
-        };
+        let (written, obstacle) = write(file, bytes);
         let (whole, taken) = match framed.is_plain() && written < length && before.is_file() {
             // Full within a line: that stays in its pipe as a whole.
             true => whole_lines(&bytes[..written], end),
@@ -190,11 +197,13 @@ impl LogFile {
             let (key, written) = (writer.key, written - whole);
             self.rest = Some(Rest { key, piece, written, taken: through - taken });
         }
-        if whole == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
+        match obstacle {
+            Some(error) if whole == 0 => Err(error),
+            obstacle => {
+                self.end = End::after(&bytes[..whole], writer.key);
+                Ok(Appended { length: whole, taken, obstacle })
+            }
         }
-        self.end = End::after(&bytes[..whole], writer.key);
-        Ok((whole, taken))
     }
 
     /// Takes back what of these bytes is more than `length`, unless it is no regular file or others have written too. `end` is what
@@ -254,13 +263,12 @@ impl LogFile {
         }
         let before = self.open()?.metadata()?;
         let file = self.open()?;
-        let written = file.write(&marker)?;
-        if written < marker.len() {
-            let torn = !before.is_file() || file.set_len(before.len()).is_err();
+        if let (written, Some(error)) = write(file, &marker) {
+            let torn = written > 0 && (!before.is_file() || file.set_len(before.len()).is_err());
             if torn {
                 self.end = End::Begun(None);
             }
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(error);
         }
         self.end = End::Line;
         self.health.told();
@@ -364,6 +372,20 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .mode(0o640)
         .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
         .open(path)
+}
+
+/// How much of this the file takes, and why not all of it.
+fn write(file: &mut File, bytes: &[u8]) -> (usize, Option<io::Error>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Some(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Some(error)),
+        }
+    }
+    (written, None)
 }
 
 /// How much of what was written is whole lines, behind this end; all of it where it is a part of a line that was begun before.
