@@ -330,3 +330,32 @@ fn arrived(path: &Path, file: &File, place: &Place, bytes: &[u8]) -> usize {
     });
     if read.is_ok() && found == bytes[..reached] { reached } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use supd_api::AppName;
+    use supd_keeper::protocol::RunId;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_finished_is_taken_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let main = directory.path().join("app.log");
+        std::fs::write(&main, "before\n").unwrap();
+        let full = Path::new("/dev/full");
+        let [file, other] = [main.as_path(), full].map(|path| path.metadata().unwrap());
+        let source =
+            Source { run: RunId(1), app: AppName::new("app").unwrap(), worker: 1, stream: Stream::Out };
+        let memory = new_journal().unwrap();
+        let mut journal = Journal::open(memory.try_clone().unwrap()).unwrap();
+        let part = |file| Some(Part { file, bytes: b"whole line\n", framed: false });
+        journal.intend(&source, Origin::Pipe, 11, &[part(&file), part(&other)]).unwrap();
+        // Killed here, after a part of it.
+        std::fs::write(&main, "before\nwhole").unwrap();
+        let mut next = Journal::open(memory).unwrap();
+        assert_eq!(next.concerns(&source), Some(Origin::Pipe));
+        next.complete(&[&main, full], b"whole line\nand more\n").unwrap_err();
+        assert_eq!(std::fs::read_to_string(&main).unwrap(), "before\n", "the pipe has it still");
+    }
+}
