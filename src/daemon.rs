@@ -4,7 +4,7 @@
 //! supervisor does.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use supd_keeper::log::Level;
 use supd_keeper::{Handover, Notifier, Options};
 
 mod handover;
+mod log;
 
 use crate::home::Home;
 use crate::supervisor;
@@ -38,7 +40,7 @@ const TAKEN: u8 = 5;
 #[derive(Debug, Parser)]
 #[command(name = "supd", version, max_term_width = 100)]
 #[command(
-    after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers)\n  supd --daemon        detach; output goes to $SUPD_HOME/supd.log"
+    after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers); the log goes to standard error\n  supd --daemon        detach; the log goes to $SUPD_HOME/supd.log\n\nVariables:\n  SUPD_LOG=debug          log more; or error, warn, info (the default), trace\n  SUPD_LOG_FORMAT=json    log objects, one a line"
 )]
 struct Arguments {
     /// Directory of this daemon; default: $SUPD_HOME, else ~/.supd
@@ -81,7 +83,8 @@ pub fn main() -> ExitCode {
             }
         });
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        // Where it cannot be written, the exit code has to say it.
+        let _ = writeln!(io::stderr(), "error: {error}");
         ExitCode::FAILURE
     })
 }
@@ -89,16 +92,11 @@ pub fn main() -> ExitCode {
 fn supervise(home: Home) -> ExitCode {
     // It is executed as /proc/self/exe, which would be its name in ps(1). Without a name it works as well.
     let _ = nix::sys::prctl::set_name(c"supd-supervisor");
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SUPD_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(io::stderr)
-        // By default it tells of a line that it cannot write with `eprintln`, which panics where nothing can be written.
-        .log_internal_errors(false)
-        .init();
-    supervisor::run(home)
+    supd_keeper::log::open(home.daemon_logs());
+    let log = log::start();
+    let code = supervisor::run(home);
+    log.flush();
+    code
 }
 
 /// Becomes the keeper of this home, if nobody else is.
@@ -108,15 +106,17 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
         nix::unistd::setsid()?;
     }
     make(home)?;
+    supd_keeper::log::open(home.daemon_logs());
     let Some(lock) = lock(home)? else {
         // Whoever waits for a detached daemon takes the other one for it.
         return Ok(if detached { ExitCode::from(TAKEN) } else { beside_another(home) });
     };
     let left = supd_keeper::end_leftovers(&format!("SUPD_HOME={}", home.path().display()));
     if left > 0 {
-        eprintln!(
-            "supd: the keeper before this one was killed; {left} processes it left behind have been ended"
+        let text = format_args!(
+            "the keeper before this one was killed; {left} processes it left behind have been ended"
         );
+        supd_keeper::log::say("keeper", Level::Warning, text);
     }
     let pid_file = home.pid_file();
     std::fs::write(&pid_file, std::process::id().to_string()).map_err(|error| at(&pid_file, &error))?;
@@ -149,6 +149,7 @@ fn beside_another(home: &Home) -> ExitCode {
 /// Goes on as the keeper that an older program was, in this very process.
 fn go_on(handover: Handover) -> ExitCode {
     let home = Home::at(handover.home()).unwrap_or_else(|error| handover.refuse(&error.to_string()));
+    supd_keeper::log::open(home.daemon_logs());
     let code = supd_keeper::go_on(&options(&home), handover);
     tidy_up(&home);
     code
@@ -223,7 +224,7 @@ fn start(home: &Home, log: &File) -> io::Result<Child> {
         .args(["--detached", "--home"])
         .arg(home.path())
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
+        .stdout(Stdio::null())
         .stderr(log.try_clone()?)
         .spawn()
 }
@@ -231,7 +232,9 @@ fn start(home: &Home, log: &File) -> io::Result<Child> {
 /// What has been written to the log since it had that length.
 fn logged_since(path: &Path, length: u64) -> io::Result<String> {
     let mut log = File::open(path)?;
-    log.seek(SeekFrom::Start(length))?;
+    // It may have been put aside meanwhile.
+    let begin = if log.metadata()?.len() < length { 0 } else { length };
+    log.seek(SeekFrom::Start(begin))?;
     let mut text = Vec::new();
     log.take(LOGGED_MAX).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())

@@ -17,6 +17,9 @@ pub struct Home {
 /// Home of the daemon that serves the whole machine.
 pub const SYSTEM: &str = "/var/lib/supd";
 
+/// So many files the daemon's own log has at most.
+const DAEMON_LOGS: usize = 5;
+
 /// The longest path `sockaddr_un` holds, without its closing NUL (unix(7)).
 const SUN_PATH_MAX: usize = 107;
 
@@ -81,9 +84,15 @@ impl Home {
         self.directory.join("supd.pid")
     }
 
-    /// The daemon's own log, when it was started detached.
+    /// The daemon's own log, when it was started detached; mode 0600.
     pub fn daemon_log(&self) -> PathBuf {
         self.directory.join("supd.log")
+    }
+
+    /// That log and where its older lines are, the newest file first.
+    pub fn daemon_logs(&self) -> Vec<PathBuf> {
+        let older = (1..DAEMON_LOGS).map(|age| self.directory.join(format!("supd.log.{age}")));
+        [self.daemon_log()].into_iter().chain(older).collect()
     }
 
     /// What is entrusted to the daemon, mode 0600.
@@ -94,6 +103,11 @@ impl Home {
     /// Logs of the apps.
     pub fn logs(&self) -> PathBuf {
         self.directory.join("logs")
+    }
+
+    /// What is known of crashes, one directory an app.
+    pub fn crashes(&self) -> PathBuf {
+        self.directory.join("crashes")
     }
 
     /// Pid files of the workers.

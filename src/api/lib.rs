@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+pub mod crash;
 pub mod event;
 pub mod fault;
 pub mod listen;
@@ -22,11 +23,12 @@ pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
     RestartPolicy, Secret, Source,
 };
+pub use crash::{Cause, CrashReport};
 pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
-pub use logs::{Compression, LogForm, LogPolicy, LogTarget, OnFull, Rotation};
+pub use logs::{Compression, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, StdoutForm};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use unit::Millis;
 pub use view::{

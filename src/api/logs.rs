@@ -27,6 +27,9 @@ pub struct LogPolicy {
     /// What happens while a file takes nothing.
     #[serde(default)]
     pub on_full: OnFull,
+    /// Where it goes beside its files, or in their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<LogSink>,
 }
 
 impl Default for LogPolicy {
@@ -40,6 +43,7 @@ impl Default for LogPolicy {
             form: LogForm::Plain,
             rotation: Rotation::default(),
             on_full: OnFull::default(),
+            sink: None,
         }
     }
 }
@@ -56,6 +60,31 @@ pub enum OnFull {
     DropOldest,
     /// The worker goes on; the first output is kept.
     DropNewest,
+}
+
+/// Where output goes beside its files, or in their place where there are none. Lines travel whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogSink {
+    /// systemd's journal, with fields.
+    Journald,
+    /// The syslog daemon of the machine.
+    Syslog,
+    /// Standard output and standard error of the daemon, which runs in the foreground.
+    Stdout(StdoutForm),
+}
+
+/// What a line looks like on the daemon's standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StdoutForm {
+    /// As in a file.
+    #[default]
+    Raw,
+    /// After `<id>|<name> | `, as `pm2-runtime --formatted` has it.
+    Prefixed,
+    /// As in a file with `log_type: json`.
+    Json,
 }
 
 /// Where one stream goes.

@@ -123,7 +123,7 @@ pub struct LogView {
 /// What has become of one stream, since the daemon was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamView {
-    /// Bytes of output that are in its file.
+    /// Bytes of output that are in its file, or with the sink in place of files.
     pub written: u64,
     /// Lines that were dropped because a file took nothing. A marker in that file tells of them too.
     #[serde(default)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
     Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit, Listen, LogFile,
-    LogType, Mode, Port, Schedule, SignalName, Size, Span, Text, Texts, Threshold, Variables, Words,
+    LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Text, Texts, Threshold, Variables, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -139,6 +139,9 @@ pub(super) struct AppFields {
     pub(super) log_date_format: Option<Text>,
     /// `json`: a line is an object with `message`, `timestamp`, `type`, `process_id` and `app_name`. Default: `raw`.
     pub(super) log_type: Option<LogType>,
+    /// Where output goes beside its files, or in their place when there are none: `journald`, `syslog`, or `stdout`,
+    /// `stdout-prefixed`, `stdout-json` for a daemon in the foreground. Default: nowhere.
+    pub(super) log_sink: Option<Sink>,
     /// A file is put aside before it gets larger: bytes, or a text such as `10M`; `false`: whatever its size. Default: 10M.
     pub(super) rotate_size: Option<Size>,
     /// When files are put aside: `hourly`, `daily`, `weekly`, or a cron expression in local time. Default: never.

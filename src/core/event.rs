@@ -353,8 +353,8 @@ pub enum What {
     Started,
     /// It is ready, so long after its start.
     Ready(Duration),
-    /// It ended unasked, so long after its start.
-    Failed(Exit, Duration),
+    /// A run ended unasked.
+    Failed(Death),
     /// It failed its checks and will be replaced.
     Unfit(String),
     /// It was told to accept nothing more.
@@ -379,6 +379,21 @@ pub enum What {
     ReloadFailed(String),
     /// A version was taken back after its rollout had ended well.
     RolledBack(String),
+}
+
+/// An end that nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    /// Of which run.
+    pub run: RunId,
+    /// The revision it was of.
+    pub revision: RevisionId,
+    /// Its main process, if it ever was executed.
+    pub pid: Option<Pid>,
+    /// How it ended.
+    pub exit: Exit,
+    /// How long after its start.
+    pub uptime: Duration,
 }
 
 /// What came of a request for one worker.

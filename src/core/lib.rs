@@ -24,7 +24,7 @@ mod view;
 mod wishes;
 
 pub use clock::{Mono, Now, Wall};
-pub use event::{Effect, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult};
+pub use event::{Death, Effect, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult};
 pub use id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
 pub use phase::Phase;
 pub use spec::{OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};

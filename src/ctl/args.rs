@@ -97,6 +97,11 @@ pub(crate) enum Command {
     #[command(visible_aliases = ["show", "info", "desc"])]
     #[command(after_help = "Examples:\n  supctl describe web\n  supctl describe 0")]
     Describe(TargetArgs),
+    /// Explain the state of apps: the latest crash with its cause and last words, and those before
+    #[command(
+        after_help = "Examples:\n  supctl why web\n  supctl why all --json | jq '.crashes[] | [.app, .text, .cause]'"
+    )]
+    Why(TargetArgs),
     /// Show the last lines of output and follow
     #[command(visible_alias = "log", after_help = LOG_EXAMPLES)]
     Logs(LogArgs),
@@ -127,6 +132,9 @@ pub(crate) enum Command {
     /// Stop all workers and end the daemon
     #[command(after_help = "Examples:\n  supctl kill            apps come back with the next start of supd")]
     Kill,
+    /// What concerns the daemon itself
+    #[command(subcommand, after_help = "Examples:\n  supctl daemon logs -f")]
+    Daemon(DaemonCommand),
     /// Let a new supd take over from the running one; apps and connections do not notice
     #[command(after_help = UPGRADE_EXAMPLES)]
     Upgrade(UpgradeArgs),
@@ -187,6 +195,14 @@ Examples:
   supctl events                     all apps, the last 15, then follow
   supctl events web 3 --nostream    all that is remembered of these
   supctl events --json | jq 'select(.kind == \"rolled_back\")'";
+
+const DAEMON_LOG_EXAMPLES: &str = "\
+Under systemd it is in the journal, and journalctl shows it; otherwise in supd.log and its older files.
+
+Examples:
+  supctl daemon logs --lines 100
+  supctl daemon logs -f
+  supctl daemon logs --json | jq 'select(.level == \"ERROR\")'";
 
 const STARTUP_EXAMPLES: &str = "\
 As root: a unit of the machine, which runs supd as root or as the user given with -u. Otherwise: a unit of your own,
@@ -413,6 +429,25 @@ pub(crate) struct SignalArgs {
     /// Names, ids, namespaces, /regex/ or `all`
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<String>,
+}
+
+/// `daemon …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Show the log of the daemon itself, wherever it is, also when none runs
+    #[command(visible_alias = "log", after_help = DAEMON_LOG_EXAMPLES)]
+    Logs(DaemonLogArgs),
+}
+
+/// `daemon logs`.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonLogArgs {
+    /// How many of the last lines to show [default: 15]
+    #[arg(long, value_name = "N")]
+    pub(crate) lines: Option<u32>,
+    /// Show what comes, too
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 /// `upgrade`.

@@ -65,7 +65,7 @@ async fn fetch(worker: u32, client: &Client) -> Result<Vec<String>, Fault> {
 }
 
 /// As a person reads it: without colours, with tabs, and nothing that a terminal obeys.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = uncoloured(text.trim_end_matches('\r'));
     let mut letters = text.chars();

@@ -23,19 +23,21 @@ mod log_args;
 mod logs;
 mod order;
 mod output;
+mod own_log;
 mod policy;
 mod progress;
 mod table;
+mod why;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use supd_api::{Fault, FaultCode};
 
-use args::{Cli, Command, Global, StartupArgs};
+use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{act, check, daemon, describe, env, ids, init, list, reload, start, upgrade};
-use commands::{events as event_command, logs as log_command};
+use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
 
@@ -62,7 +64,7 @@ pub fn run() -> ExitCode {
 
 fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
     let launcher = match command {
-        Command::Kill | Command::Version => None,
+        Command::Kill | Command::Version | Command::Daemon(_) => None,
         Command::Startup(_) | Command::Unstartup(_) | Command::Doctor => None,
         _ => Some(Launcher::new(!global.silent)),
     };
@@ -101,12 +103,14 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::List => list::list(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,
+        Command::Why(args) => why_command::why(&args.targets, session).await,
         Command::Events(args) => event_command::events(&args, session).await,
         Command::Logs(args) => log_command::logs(&args, session).await,
         Command::Env(args) => env::env(args.target, session).await,
         Command::Id(args) => ids::ids(args.target, session).await,
         Command::Pid(args) => ids::pids(&args.targets, session).await,
         Command::Ping => daemon::ping(session).await,
+        Command::Daemon(DaemonCommand::Logs(args)) => own_log::show(&args, session).await,
         Command::Kill => daemon::kill(session).await,
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,

@@ -22,6 +22,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::fexecve;
 
 use crate::keeper::{Keeper, Options, close_on_exec, say};
+use crate::log::Level;
 use crate::memfd;
 use crate::protocol::{Report, RunId, Upgrade};
 use crate::runs::{Phase, Run};
@@ -107,20 +108,20 @@ impl WayBack {
         if !is_back {
             self.take(why);
         }
-        say(format_args!("cannot go on: {why}"));
+        say(Level::Error, format_args!("cannot go on: {why}"));
         std::process::exit(1)
     }
 
     /// Returns only when the earlier program cannot be executed.
     fn take(self, why: &str) {
-        say(format_args!("this program cannot go on ({why}): back to the one before"));
+        say(Level::Error, format_args!("this program cannot go on ({why}): back to the one before"));
         let why: String =
             why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX).collect();
         // SAFETY: open since the earlier image, and never closed by this one while it can go back.
         let program = unsafe { BorrowedFd::borrow_raw(self.program) };
         let errno =
             execute(program, &format!("{} {} {} {why}", std::process::id(), self.table, self.program));
-        say(format_args!("which cannot be executed: {errno}"));
+        say(Level::Error, format_args!("which cannot be executed: {errno}"));
     }
 }
 
@@ -148,7 +149,7 @@ impl Keeper {
         match self.table(None, &[]).and_then(|table| write(&table)) {
             Ok(document) => self.supervisor.tell(Report::Rehearsal, vec![Rc::new(document)]),
             Err(error) => {
-                say(format_args!("the table cannot be written down: {error}"));
+                say(Level::Warning, format_args!("the table cannot be written down: {error}"));
                 self.supervisor.tell(Report::Rehearsal, Vec::new());
             }
         }
@@ -276,7 +277,7 @@ impl Run {
             Phase::Alive => PhaseEntry::Alive,
             Phase::Exited { exit, survivors } => PhaseEntry::Exited { exit: *exit, survivors: *survivors },
         };
-        RunEntry { run, pid: self.pid, doomed: self.doomed, phase }
+        RunEntry { run, pid: self.pid, doomed: self.doomed, peak_memory: self.peak_memory, phase }
     }
 
     fn taken_over(entry: RunEntry, own: impl Fn(RawFd) -> OwnedFd) -> Self {
@@ -288,6 +289,6 @@ impl Run {
             PhaseEntry::Alive => Phase::Alive,
             PhaseEntry::Exited { exit, survivors } => Phase::Exited { exit, survivors },
         };
-        Self { pid: entry.pid, phase, doomed: entry.doomed }
+        Self { pid: entry.pid, phase, doomed: entry.doomed, peak_memory: entry.peak_memory }
     }
 }

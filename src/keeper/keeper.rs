@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::clock::monotonic_ns;
 use crate::handover::Handover;
+use crate::log::{self, Level};
 use crate::notify::{Notifier, watchdog_interval};
 use crate::protocol::{DescriptorName, Report, RunId, Upgrade, VERSION};
 use crate::reserve::Reserve;
@@ -81,6 +82,8 @@ pub(crate) struct Keeper {
     pub(crate) since: u64,
     /// Whether systemd knows that the service is up.
     pub(crate) announced: bool,
+    /// When to look again for processes that could not be seen.
+    pub(crate) look_at: Option<Instant>,
     /// SIGTERM or SIGINT has come.
     pub(crate) terminate: bool,
     /// Room for what must not fail.
@@ -120,7 +123,7 @@ pub fn run(options: &Options) -> ExitCode {
     match Keeper::new(options) {
         Ok(keeper) => keeper.work(),
         Err(error) => {
-            say(format_args!("cannot start: {error}"));
+            say(Level::Error, format_args!("cannot start: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -132,9 +135,9 @@ pub fn go_on(options: &Options, handover: Handover) -> ExitCode {
     Keeper::take_over(options, handover).work()
 }
 
-/// One line to stderr. Losing it is better than ending over it.
-pub(crate) fn say(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "supd: keeper: {text}");
+/// One line of our log.
+pub(crate) fn say(level: Level, text: fmt::Arguments<'_>) {
+    log::say("keeper", level, text);
 }
 
 impl Keeper {
@@ -175,6 +178,7 @@ impl Keeper {
             lock: options.lock.clone(),
             since: monotonic_ns(),
             announced: false,
+            look_at: None,
             terminate: false,
             reserve: Reserve::default(),
             signals,
@@ -187,6 +191,7 @@ impl Keeper {
 
     /// Until the end.
     fn work(mut self) -> ExitCode {
+        log::tell_panics("keeper", || {});
         loop {
             if let Some(code) = self.turn() {
                 // Its descriptors close with the process: the lock of the home, too, after all that the caller tidies up.
@@ -264,7 +269,8 @@ impl Keeper {
         };
         let watched = self.watchdog.as_ref().map(|watchdog| watchdog.next);
         let tried = self.trial.as_ref().and_then(Trial::until);
-        let deadline = [staged, watched, tried, self.supervisor.leave_by()].into_iter().flatten().min();
+        let all = [staged, watched, tried, self.supervisor.leave_by(), self.look_at];
+        let deadline = all.into_iter().flatten().min();
         let Some(deadline) = deadline else { return PollTimeout::NONE };
         // A millisecond more: waking too early would mean to wake twice.
         let left = deadline.saturating_duration_since(Instant::now());
@@ -302,7 +308,7 @@ impl Keeper {
                 let down = self.supervisor.pid().is_none();
                 let served = self.announced || !self.runs.0.is_empty();
                 if down && !served && self.supervisor.short_lives() >= STILLBORN {
-                    say(format_args!("no supervisor gets ready: giving up"));
+                    say(Level::Error, format_args!("no supervisor gets ready: giving up"));
                     self.end(1);
                 } else if down && self.terminate && self.supervisor.short_lives() >= HOPELESS {
                     self.stop(now);
@@ -320,6 +326,7 @@ impl Keeper {
             }
             Stage::Ending { .. } => {}
         }
+        self.look_if_due(now);
         self.supervisor.end_overdue(now);
         self.finished(now)
     }
@@ -364,7 +371,10 @@ impl Keeper {
 
     /// Nobody else can: asks the runs to end.
     fn stop(&mut self, now: Instant) {
-        say(format_args!("shall end, and no supervisor stays up: stopping {} runs", self.runs.0.len()));
+        say(
+            Level::Error,
+            format_args!("shall end, and no supervisor stays up: stopping {} runs", self.runs.0.len()),
+        );
         self.stage = Stage::Stopping { until: now + STOP_TIMEOUT };
         self.signal_all(libc::SIGTERM);
     }

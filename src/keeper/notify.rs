@@ -2,11 +2,13 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
+
+use crate::keeper::say;
+use crate::log::Level;
 
 /// Prefixes of the variables that speak to the keeper alone and are inherited by nobody.
 const OURS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_"];
@@ -45,7 +47,7 @@ impl Notifier {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            let _ = writeln!(std::io::stderr(), "supd: systemd cannot be told {state:?}: {error}");
+            say(Level::Warning, format_args!("systemd cannot be told {state:?}: {error}"));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use crate::keeper::{Keeper, say};
+use crate::log::Level;
 use crate::program::SIGNAL_MAX;
 use crate::protocol::{DescriptorName, ExecPlan, Order, Report, RunId, Scope, Step};
 use crate::runs::{Phase, Run};
@@ -44,7 +45,9 @@ impl Keeper {
         };
         match received {
             Ok(Some(())) => {}
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => say(format_args!("{error}")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                say(Level::Warning, format_args!("{error}"))
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // It ended without reading all reports, which is said once and before its last orders (unix(7)).
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
@@ -65,15 +68,18 @@ impl Keeper {
             Order::Forget { run } => self.forget(run),
             Order::Store { name } => match (attached.pop(), attached.is_empty()) {
                 (Some(descriptor), true) => drop(self.store.insert(name, Rc::new(descriptor))),
-                _ => say(format_args!("an order to store {name:?} came without its one descriptor")),
+                _ => say(
+                    Level::Warning,
+                    format_args!("an order to store {name:?} came without its one descriptor"),
+                ),
             },
             Order::Close { name } => drop(self.store.remove(&name)),
             Order::Snapshot => match (attached.pop(), attached.is_empty()) {
                 (Some(snapshot), true) => self.snapshot = Some(Rc::new(snapshot)),
-                _ => say(format_args!("a snapshot came without its one descriptor")),
+                _ => say(Level::Warning, format_args!("a snapshot came without its one descriptor")),
             },
             Order::Ready => self.supervisor_is_ready(),
-            Order::Failed { why } => say(format_args!("the supervisor cannot serve: {why}")),
+            Order::Failed { why } => say(Level::Error, format_args!("the supervisor cannot serve: {why}")),
             Order::Rehearse => self.rehearse(),
             Order::Upgrade { program, upgrade } => self.begin_upgrade(program, upgrade),
             Order::Pong => self.supervisor.answered(),
@@ -83,7 +89,7 @@ impl Keeper {
 
     fn spawn(&mut self, run: RunId, plan: &ExecPlan, keep: Vec<DescriptorName>, mut attached: Vec<OwnedFd>) {
         if self.runs.0.contains_key(&run) {
-            return say(format_args!("an order to start run {} came twice", run.0));
+            return say(Level::Warning, format_args!("an order to start run {} came twice", run.0));
         }
         // Those that came may have taken what is set aside; where there was no room at all the kernel has left some out.
         let fits = self.have_room();
@@ -97,7 +103,10 @@ impl Keeper {
             let tag = self.tagging.then(|| tree::tag(run));
             match spawn::start(plan, &attached, Inheritance { tag, open_files: Some(self.open_files) }) {
                 Ok((pid, pending)) => {
-                    self.runs.0.insert(run, Run { pid, phase: Phase::Spawning(pending), doomed: false });
+                    self.runs.0.insert(
+                        run,
+                        Run { pid, phase: Phase::Spawning(pending), doomed: false, peak_memory: 0 },
+                    );
                     return self.store.extend(keep.into_iter().zip(kept.into_iter().map(Rc::new)));
                 }
                 Err(failure) => failure,
@@ -127,7 +136,10 @@ impl Keeper {
 
     fn signal(&mut self, id: RunId, signal: i32, scope: Scope) {
         if !(1..=SIGNAL_MAX).contains(&signal) {
-            return say(format_args!("an order to send signal {signal}, which does not exist"));
+            return say(
+                Level::Warning,
+                format_args!("an order to send signal {signal}, which does not exist"),
+            );
         }
         match (scope, self.runs.0.get(&id)) {
             (Scope::Main, Some(run)) if !run.is_reaped() => tree::signal_child(run.pid, signal),
@@ -145,14 +157,16 @@ impl Keeper {
         let supervisor = self.supervisor.pid();
         let find =
             |descent: &Descent| tree::roots(descent, &marks, supervisor).remove(&id).unwrap_or_default();
-        tree::signal_tree(signal, mark, find);
+        if !tree::signal_tree(signal, mark, find) {
+            self.look_again();
+        }
     }
 
     fn forget(&mut self, id: RunId) {
         match self.runs.0.get(&id) {
             None => {}
             Some(run) if run.is_reaped() => self.drop_run(id),
-            Some(_) => say(format_args!("an order to forget run {}, which is alive", id.0)),
+            Some(_) => say(Level::Warning, format_args!("an order to forget run {}, which is alive", id.0)),
         }
     }
 

@@ -142,6 +142,9 @@ pub enum Report {
         exit: Exit,
         /// Other processes of this run are still alive. [`Report::Gone`] will follow when they are not.
         survivors: bool,
+        /// The most memory it had, in bytes; 0: not known.
+        #[serde(default)]
+        peak_memory: u64,
     },
     /// After [`Report::Exited`] with survivors: the last process of the run has ended.
     Gone {
@@ -187,6 +190,9 @@ pub struct RunRecord {
     pub pid: i32,
     /// What became of it.
     pub state: RunState,
+    /// The most memory that its main process had when it ended, in bytes; 0: not known.
+    #[serde(default)]
+    pub peak_memory: u64,
 }
 
 /// What became of a run.

@@ -14,6 +14,8 @@ pub(crate) struct Run {
     pub(crate) phase: Phase,
     /// The whole tree got SIGKILL: what of it turns up later gets it too.
     pub(crate) doomed: bool,
+    /// The most memory that the main process had, in bytes; 0 until it is reaped.
+    pub(crate) peak_memory: u64,
 }
 
 /// How far a run is.
@@ -78,6 +80,12 @@ impl Runs {
 
     /// What a new supervisor is told.
     pub(crate) fn records(&self) -> Vec<RunRecord> {
-        self.0.iter().map(|(id, run)| RunRecord { run: *id, pid: run.pid, state: run.state() }).collect()
+        let record = |(id, run): (&RunId, &Run)| RunRecord {
+            run: *id,
+            pid: run.pid,
+            state: run.state(),
+            peak_memory: run.peak_memory,
+        };
+        self.0.iter().map(record).collect()
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::keeper::{Options, say};
 use crate::link::{Link, SUPERVISOR_END, SUPERVISOR_ENV};
+use crate::log::Level;
 use crate::notify::is_private;
 use crate::protocol::{ExecPlan, Exit, Report};
 use crate::spawn::{self, Failure, Inheritance, Pending, Verdict};
@@ -189,7 +190,7 @@ impl Supervisor {
             }
             Err(error) => {
                 let why = format!("the supervisor cannot be started: {error}");
-                say(format_args!("{why}"));
+                say(Level::Error, format_args!("{why}"));
                 self.down(now, Duration::ZERO);
                 Err(why)
             }
@@ -209,6 +210,7 @@ impl Supervisor {
     /// It has been reaped. In words, what became of it.
     pub(crate) fn ended(&mut self, exit: Exit, now: Instant) -> String {
         let Life::Up { since, start, .. } = &self.life else { return String::new() };
+        let orderly = exit == Exit::Code(0);
         let why = match start.verdict() {
             Verdict::Failed(Failure { step, errno }) => {
                 format!("the supervisor cannot be started: {step:?}: {errno}")
@@ -218,7 +220,7 @@ impl Supervisor {
                 Exit::Signal(signal) => format!("the supervisor has ended by signal {signal}"),
             },
         };
-        say(format_args!("{why}"));
+        say(if orderly { Level::Info } else { Level::Error }, format_args!("{why}"));
         let lived = now - *since;
         self.down(now, lived);
         why
@@ -290,7 +292,10 @@ impl Supervisor {
                     self.outbox.clear();
                     // It has gone; its last orders and the end of file are still to be read.
                     if error.kind() != io::ErrorKind::BrokenPipe {
-                        say(format_args!("the supervisor cannot be told what it must know: {error}"));
+                        say(
+                            Level::Warning,
+                            format_args!("the supervisor cannot be told what it must know: {error}"),
+                        );
                         self.kill();
                     }
                     return;
@@ -303,9 +308,12 @@ impl Supervisor {
     pub(crate) fn ping(&mut self) {
         let Life::Up { talk: Talk::On { unanswered, .. }, .. } = &mut self.life else { return };
         if *unanswered >= PINGS_MAX {
-            say(format_args!(
-                "the supervisor hangs: {PINGS_MAX} pings unanswered; it is killed and started again"
-            ));
+            say(
+                Level::Error,
+                format_args!(
+                    "the supervisor hangs: {PINGS_MAX} pings unanswered; it is killed and started again"
+                ),
+            );
             return self.kill();
         }
         *unanswered += 1;

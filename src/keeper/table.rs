@@ -52,6 +52,8 @@ pub(crate) struct RunEntry {
     pub(crate) run: RunId,
     pub(crate) pid: i32,
     pub(crate) doomed: bool,
+    #[serde(default)]
+    pub(crate) peak_memory: u64,
     pub(crate) phase: PhaseEntry,
 }
 

@@ -11,9 +11,10 @@
 //! A process that lowers that limit further, or whose tag could not be set, is still traced by its session
 //! (getsid(2)), which includes the main's process group: process groups cannot span sessions (setpgid(2)).
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::{fs, io};
 
 use crate::protocol::RunId;
 
@@ -53,37 +54,26 @@ pub(crate) struct Mark {
 ///
 /// `supervisor`: the one child that belongs to no run.
 pub(crate) fn roots(descent: &Descent, marks: &[Mark], supervisor: Option<i32>) -> BTreeMap<RunId, Roots> {
-    let mut found: BTreeMap<RunId, Roots> = BTreeMap::new();
-    let mains: BTreeMap<i32, RunId> = marks.iter().filter(|m| !m.reaped).map(|m| (m.main, m.run)).collect();
-    for child in descent.children(std::process::id() as i32) {
-        if supervisor == Some(child) {
-            continue;
-        }
-        if let Some(run) = mains.get(&child) {
-            found.entry(*run).or_default().main = Some(child);
-        } else if let Some(mark) = origin(child, marks) {
+    // An unreaped child is one, whether it can be seen or not.
+    let mains = marks.iter().filter(|mark| !mark.reaped);
+    let mut found: BTreeMap<RunId, Roots> =
+        mains.map(|mark| (mark.run, Roots { main: Some(mark.main), ..Roots::default() })).collect();
+    let known =
+        |child: i32| supervisor == Some(child) || marks.iter().any(|mark| !mark.reaped && mark.main == child);
+    for child in descent.children(std::process::id() as i32).into_iter().filter(|child| !known(*child)) {
+        if let Some(mark) = descent.origin(child, marks) {
             found.entry(mark.run).or_default().adopted.push(child);
         }
     }
     found
 }
 
-/// The run an adopted process comes from.
-fn origin(pid: i32, marks: &[Mark]) -> Option<&Mark> {
-    let tag_found = limit_of(pid);
-    let session = session_of(pid);
-    let tagged = marks.iter().find(|mark| tag_found == Some(tag(mark.run)));
-    // The number of a reaped main may have a new owner, if no session kept it: the living one goes first.
-    let in_session = || marks.iter().filter(|mark| session == Some(mark.main)).min_by_key(|mark| mark.reaped);
-    tagged.or_else(in_session)
-}
-
 /// Sends `signal` to the roots that `find` names and to everything below. SIGKILL is repeated until nothing new turns
-/// up, so that a process that forks faster than it is found cannot outrun it.
+/// up, so that a process that forks faster than it is found cannot outrun it. `false`: not everything could be seen.
 ///
 /// What has been reached is not looked below again: SIGKILL has ended its forking, and a child it had until then
 /// comes to the keeper when it dies.
-pub(crate) fn signal_tree(signal: i32, mark: Mark, find: impl Fn(&Descent) -> Roots) {
+pub(crate) fn signal_tree(signal: i32, mark: Mark, find: impl Fn(&Descent) -> Roots) -> bool {
     let mut reached = BTreeSet::new();
     for _ in 0..PASSES_MAX {
         let before = reached.len();
@@ -95,10 +85,14 @@ pub(crate) fn signal_tree(signal: i32, mark: Mark, find: impl Fn(&Descent) -> Ro
                 signal_below(&descent, root, signal, mark, &mut reached);
             }
         }
+        if descent.is_blind() {
+            return false;
+        }
         if signal != libc::SIGKILL || reached.len() == before {
-            return;
+            return true;
         }
     }
+    true
 }
 
 /// Signals every descendant of `root`, which itself is done.
@@ -162,16 +156,21 @@ fn pidfd(pid: i32) -> Option<OwnedFd> {
 
 /// The hard `RLIMIT_RTTIME` of a process.
 pub(crate) fn limit_of(pid: i32) -> Option<u64> {
+    read_limit(pid).ok()
+}
+
+fn read_limit(pid: i32) -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: prlimit writes one rlimit to the given place and changes nothing, for want of a new limit.
     let done = unsafe { libc::prlimit(pid, libc::RLIMIT_RTTIME, std::ptr::null(), &raw mut limit) };
     if done == 0 {
-        return Some(limit.rlim_max);
+        return Ok(limit.rlim_max);
     }
     // Another user's (setuid, or a run with `user` under a keeper without privilege): the text is open to all.
-    let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Max realtime timeout"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+    let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max realtime timeout"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    hard.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn session_of(pid: i32) -> Option<i32> {
@@ -181,7 +180,13 @@ fn session_of(pid: i32) -> Option<i32> {
 }
 
 /// Who is whose child.
-pub(crate) enum Descent {
+pub(crate) struct Descent {
+    how: How,
+    /// For want of a descriptor not everything could be seen.
+    blind: Cell<bool>,
+}
+
+enum How {
     /// The kernel lists the children of each thread (`CONFIG_PROC_CHILDREN`; most have it), to be read when needed.
     Listed,
     /// Every process was asked for its parent, once.
@@ -191,42 +196,84 @@ pub(crate) enum Descent {
 impl Descent {
     /// In the way this kernel offers.
     pub(crate) fn now() -> Self {
-        if fs::exists("/proc/thread-self/children").unwrap_or(false) { Self::Listed } else { Self::ask() }
+        if fs::exists("/proc/thread-self/children").unwrap_or(false) {
+            Self { how: How::Listed, blind: Cell::new(false) }
+        } else {
+            Self::ask()
+        }
     }
 
     fn ask() -> Self {
+        let mut descent = Self { how: How::Listed, blind: Cell::new(false) };
         let mut found: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        for entry in descent.seen(fs::read_dir("/proc")).into_iter().flatten().flatten() {
             if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok())
-                && let Some(parent) = parent_of(pid)
+                && let Some(parent) = descent.seen(read_stat(pid)).and_then(|stat| parent_in(&stat))
             {
                 found.entry(parent).or_default().push(pid);
             }
         }
-        Self::Asked(found)
+        descent.how = How::Asked(found);
+        descent
+    }
+
+    /// Whether processes may be missing in what it has told so far.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.blind.get()
+    }
+
+    /// What is gone is none of anybody any more; what could not be looked at may be somebody's.
+    fn seen<T>(&self, result: io::Result<T>) -> Option<T> {
+        let wanting = |error: &io::Error| {
+            matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+        };
+        self.blind.set(self.is_blind() || result.as_ref().is_err_and(wanting));
+        result.ok()
     }
 
     /// The children of a process.
     fn children(&self, pid: i32) -> Vec<i32> {
-        match self {
-            Self::Listed => listed_children(pid),
-            Self::Asked(found) => found.get(&pid).cloned().unwrap_or_default(),
+        match &self.how {
+            How::Listed => self.listed_children(pid),
+            How::Asked(found) => found.get(&pid).cloned().unwrap_or_default(),
         }
+    }
+
+    /// Those of all its threads.
+    fn listed_children(&self, pid: i32) -> Vec<i32> {
+        let threads = self.seen(fs::read_dir(format!("/proc/{pid}/task"))).into_iter().flatten().flatten();
+        let lists =
+            threads.filter_map(|thread| self.seen(fs::read_to_string(thread.path().join("children"))));
+        lists
+            .flat_map(|list| {
+                list.split_whitespace().filter_map(|text| text.parse().ok()).collect::<Vec<i32>>()
+            })
+            .collect()
+    }
+
+    /// The run an adopted process comes from.
+    fn origin<'a>(&self, pid: i32, marks: &'a [Mark]) -> Option<&'a Mark> {
+        let tag_found = self.seen(read_limit(pid));
+        let session = session_of(pid);
+        let tagged = marks.iter().find(|mark| tag_found == Some(tag(mark.run)));
+        // The number of a reaped main may have a new owner, if no session kept it: the living one goes first.
+        let in_session =
+            || marks.iter().filter(|mark| session == Some(mark.main)).min_by_key(|mark| mark.reaped);
+        tagged.or_else(in_session)
     }
 }
 
-/// Those of all its threads.
-fn listed_children(pid: i32) -> Vec<i32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|text| text.parse().ok()).collect::<Vec<i32>>())
-        .collect()
+/// The parent of a process.
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
+    parent_in(&read_stat(pid).ok()?)
 }
 
-/// The parent, from `/proc/PID/stat`, where the second field, the name, may contain anything, `)` too.
-pub(crate) fn parent_of(pid: i32) -> Option<i32> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+fn read_stat(pid: i32) -> io::Result<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/stat"))
+}
+
+/// In a line of `/proc/PID/stat` the second field, the name, may contain anything, `)` too.
+fn parent_in(stat: &[u8]) -> Option<i32> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     std::str::from_utf8(&stat[after_name..]).ok()?.split_whitespace().nth(1)?.parse().ok()
 }

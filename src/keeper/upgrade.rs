@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::keeper::{Keeper, say};
+use crate::log::Level;
 use crate::protocol::{Order, Report, Upgrade};
 
 /// How long the new supervisor may take to get ready. Restoring takes milliseconds; clients that ask meanwhile wait, and
@@ -69,7 +70,7 @@ impl Keeper {
     /// The supervisor has said its last word: another program shall take its place.
     pub(crate) fn begin_upgrade(&mut self, program: String, upgrade: Upgrade) {
         if self.trial.is_some() || !self.is_serving() {
-            return say(format_args!("an order to upgrade, in the wrong moment"));
+            return say(Level::Warning, format_args!("an order to upgrade, in the wrong moment"));
         }
         self.trial = Some(Trial { upgrade, program, stage: Stage::Leaving });
         self.supervisor.hang_up();
@@ -138,7 +139,7 @@ impl Keeper {
     }
 
     pub(crate) fn upgrade_has_failed(&mut self, upgrade: Upgrade, why: String) {
-        say(format_args!("no upgrade to {}: {why}; {} goes on", upgrade.to, upgrade.from));
+        say(Level::Warning, format_args!("no upgrade to {}: {why}; {} goes on", upgrade.to, upgrade.from));
         self.upgrade = Some(Upgrade { failure: Some(why), ..upgrade });
         self.supervisor.change_program(None);
         self.supervisor.hang_up();
@@ -147,11 +148,11 @@ impl Keeper {
 
     /// This is the new program: what its supervisor has ordered counts from now on.
     pub(crate) fn upgrade_is_done(&mut self, upgrade: Upgrade, held: Vec<Held>) {
-        say(format_args!("upgraded from {} to {}", upgrade.from, upgrade.to));
+        say(Level::Info, format_args!("upgraded from {} to {}", upgrade.from, upgrade.to));
         for Held { order, attached } in held {
             match Order::deserialize(order) {
                 Ok(order) => self.obey(order, attached),
-                Err(error) => say(format_args!("an order is not understood: {error}")),
+                Err(error) => say(Level::Warning, format_args!("an order is not understood: {error}")),
             }
         }
         self.upgrade = Some(upgrade.clone());

@@ -1,26 +1,26 @@
 //! One turn of one pipe.
 //!
-//! Question answered here: *what becomes of the first bytes of this pipe now?* They are written, shown, lost, or left where they are.
+//! Question answered here: *what becomes of the first bytes of this pipe now?* They are written, sent, shown, lost, or left where they are.
 
-use std::io;
 use std::time::Instant;
 
 use super::Notice;
 use super::deliver::{Delivered, Delivery};
 use super::journal::Origin;
-use super::loss::Loss;
 use super::pipe::{Peek, consume};
 use super::place::Mark;
-use super::shelf::Slot;
-use super::tap::{Next, Spill, Tap};
+use super::sink::Taken;
+use super::tap::{Next, Tap};
 use super::thread::LogThread;
 
 /// What becomes of so many of the first bytes of a pipe.
-enum Fate<'a> {
+pub(super) enum Fate<'a> {
     /// They are in the file.
     Written(Delivered<'a>),
-    /// There is no file for them.
+    /// There is no file for them, nor anything else.
     Shown(usize),
+    /// They are with the sink that stands in place of files, and have left the pipe.
+    Sent(usize),
     /// The file takes nothing, and they are on the shelf.
     Kept(usize),
     /// The file takes nothing, and they must make room.
@@ -35,30 +35,28 @@ impl LogThread {
         {
             return next;
         }
-        let count = match self.lens.peek(&tap.pipe) {
-            Ok(Peek::Bytes(count)) => count,
-            Ok(Peek::Empty | Peek::End) if tap.kept.is_some() => return tap.wait(),
-            Ok(Peek::Empty) => return tap.empty(),
-            Ok(Peek::End) => return Next::End,
-            Err(error) => return tap.give_up(&error),
+        let count = match self.look(tap) {
+            Ok(count) => count,
+            Err(next) => return next,
         };
-        let shared = self.is_shared(tap);
+        let shared = tap.files.iter().any(|path| self.files.get(path).is_some_and(|file| !file.sole()));
         let cut = tap.cut(self.lens.bytes(count), shared);
         if cut == 0 {
             return tap.wait();
         }
-        let held = self.lens.bytes(count);
-        let delivery = Delivery {
-            journal: &mut self.journal,
-            tell: &self.tell,
-            tap,
-            origin: Origin::Pipe,
-            now: Instant::now(),
-        };
-        let fate = match tap.files.is_empty() {
-            true => Some(Fate::Shown(cut)),
-            false if tap.kept.is_some() => None,
-            false => delivery.deliver(&mut self.files, &held[..cut]).map(Fate::Written),
+        let fate = match (tap.files.is_empty(), &tap.branch) {
+            (true, None) => Some(Fate::Shown(cut)),
+            // What came first goes first.
+            _ if tap.kept.is_some() => None,
+            (true, Some(_)) => match self.send(tap, cut) {
+                Ok(fate) => fate,
+                Err(next) => return next,
+            },
+            (false, _) => {
+                let (journal, origin, now) = (&mut self.journal, Origin::Pipe, Instant::now());
+                let delivery = Delivery { journal, tell: &self.tell, tap, origin, now };
+                delivery.deliver(&mut self.files, self.lens.bytes(cut)).map(Fate::Written)
+            }
         };
         let fate = match fate {
             Some(fate) => fate,
@@ -70,6 +68,7 @@ impl LogThread {
         let held = self.lens.bytes(count);
         let (shown, count, consumed) = match &fate {
             Fate::Written(done) => (done.bytes(), done.taken, self.journal.consume(&tap.pipe, done.taken)),
+            Fate::Sent(count) => (&held[..*count], *count, Ok(())),
             Fate::Kept(count) => (&held[..*count], *count, self.journal.consume(&tap.pipe, *count)),
             Fate::Shown(count) | Fate::Lost(count) => {
                 (&held[..*count], *count, consume(&tap.pipe, &self.void, *count))
@@ -78,122 +77,33 @@ impl LogThread {
         if let Err(error) = consumed {
             return tap.give_up(&error);
         }
+        if let Fate::Written(done) = &fate {
+            self.sinks.copy(tap, &held[..done.taken], &self.tell);
+        }
         let end = || self.files.get(tap.files.first()?)?.place();
         tap.framing.publish(&tap.source, shown, &mut self.audience, end);
-        let refused = match fate {
-            Fate::Written(_) => {
-                tap.tally.wrote(count);
-                false
-            }
-            Fate::Shown(_) => false,
-            Fate::Kept(_) | Fate::Lost(_) => true,
-        };
-        if shared || refused {
-            tap.framing.interleaved();
-        }
-        match tap.moved(count) {
-            Next::Turn if refused => tap.wait(),
-            next => next,
+        tap.left(&fate, count, shared)
+    }
+
+    fn look(&mut self, tap: &mut Tap) -> Result<usize, Next> {
+        match self.lens.peek(&tap.pipe) {
+            Ok(Peek::Bytes(count)) => Ok(count),
+            Ok(Peek::Empty | Peek::End) if tap.kept.is_some() => Err(tap.wait()),
+            Ok(Peek::Empty) => Err(tap.empty()),
+            Ok(Peek::End) => Err(Next::End),
+            Err(error) => Err(tap.give_up(&error)),
         }
     }
 
-    fn is_shared(&self, tap: &Tap) -> bool {
-        tap.files.iter().any(|path| self.files.get(path).is_some_and(|file| !file.sole()))
-    }
-
-    /// The file takes nothing of the `count` bytes that the pipe holds. What becomes of them is noted before it happens; `None`: they
-    /// stay.
-    fn make_room(&mut self, tap: &mut Tap, count: usize) -> Option<Fate<'static>> {
-        if tap.is_released() && !self.may_wait(tap) {
-            self.lose(tap, Loss::of(self.lens.bytes(count)));
-            return Some(Fate::Lost(count));
-        }
-        match tap.spill(self.lens.bytes(count)) {
-            Spill::Leave | Spill::Drop(0) => None,
-            Spill::Drop(count) => {
-                self.lose(tap, Loss::of(self.lens.bytes(count)));
-                Some(Fate::Lost(count))
-            }
-            Spill::Keep(count) => match self.keep(tap, count) {
-                Ok(()) => Some(Fate::Kept(count)),
-                Err(error) => {
-                    tracing::error!("output of {} cannot be kept in memory: {error}", tap.source.app);
-                    None
-                }
-            },
-        }
-    }
-
-    /// Puts so many bytes on the shelf, up to the point where they only have to leave the pipe.
-    fn keep(&mut self, tap: &mut Tap, count: usize) -> io::Result<()> {
-        let slot = self.shelf.put(&tap.source, self.lens.bytes(count))?;
-        self.journal.intend(&tap.source, Origin::Pipe, count, &[None, None])?;
-        self.shelf.confirm(slot)?;
-        tap.kept = Some(slot);
-        self.note_kept(tap);
-        Ok(())
-    }
-
-    /// Writes what is on the shelf. `None`: the file takes nothing, and it is the pipe's turn.
-    fn carry_kept(&mut self, tap: &mut Tap, slot: Slot) -> Option<Next> {
-        let moved = self.shelf.bytes(slot).and_then(|(bytes, start)| {
-            let delivery = Delivery {
-                journal: &mut self.journal,
-                tell: &self.tell,
-                tap,
-                origin: Origin::Shelf(start),
-                now: Instant::now(),
-            };
-            let written = delivery.deliver(&mut self.files, &bytes).map(|delivered| delivered.taken);
-            let given_up = written.is_none() && tap.is_given_up();
-            if given_up {
-                self.lose(tap, Loss::of(&bytes));
-            }
-            let Some(count) = written.or(given_up.then_some(bytes.len())) else { return Ok(false) };
-            if let Some(count) = written {
-                tap.tally.wrote(count);
-            }
-            if self.shelf.take(slot, count)? {
-                tap.kept = None;
-            }
-            self.journal.retract()?;
-            Ok(true)
-        });
-        let moved = moved.unwrap_or_else(|error| {
-            tracing::error!("what was kept of the output of {} is lost: {error}", tap.source.app);
-            tap.kept = None;
-            true
-        });
-        self.note_kept(tap);
-        tap.framing.interleaved();
-        moved.then_some(Next::Turn)
-    }
-
-    fn note_kept(&mut self, tap: &Tap) {
-        for path in &tap.files {
-            let Some(file) = self.files.get_mut(path) else { continue };
-            file.keeps(tap.key, tap.kept.is_some());
-            // Not only before the next output: it may be long until there is some.
-            if tap.kept.is_none()
-                && let Err(error) = file.mark_loss(&tap.form)
-            {
-                file.fail(error, Instant::now(), &self.tell);
-            }
-        }
-    }
-
-    fn may_wait(&mut self, tap: &Tap) -> bool {
-        tap.files.iter().all(|path| self.files.get_mut(path).is_none_or(|file| file.may_wait(tap.key)))
-    }
-
-    /// These bytes of this source will be in none of its files.
-    fn lose(&mut self, tap: &Tap, loss: Loss) {
-        tap.tally.lost(loss);
-        let cause = tap.files.iter().find_map(|path| self.files.get(path)?.cause().cloned());
-        for path in &tap.files {
-            if let (Some(file), Some(cause)) = (self.files.get_mut(path), &cause) {
-                file.lose(tap.key, loss, cause);
-            }
+    /// Offers so many of the first bytes that the pipe holds to the sink that stands in place of files. `None`: it does not work;
+    /// `Err`: they stay for now.
+    fn send(&mut self, tap: &mut Tap, cut: usize) -> Result<Option<Fate<'static>>, Next> {
+        let leave = |count| consume(&tap.pipe, &self.void, count);
+        match self.sinks.deliver(tap, self.lens.bytes(cut), &self.tell, leave) {
+            Err(error) => Err(tap.give_up(&error)),
+            Ok(Taken::Sent(sent)) => Ok(Some(Fate::Sent(sent))),
+            Ok(Taken::Busy) => Err(tap.wait()),
+            Ok(Taken::Refused) => Ok(None),
         }
     }
 
@@ -210,8 +120,32 @@ impl LogThread {
                 self.files.remove(path);
             }
         }
+        if let Some(branch) = &tap.branch {
+            self.sinks.leave(branch, tap.key, &self.tell);
+        }
         let Tap { source, pipe, .. } = tap;
         drop(pipe);
         self.ended(&source);
+    }
+}
+
+impl Tap {
+    /// So many bytes have left the pipe like this.
+    fn left(&mut self, fate: &Fate<'_>, count: usize, shared: bool) -> Next {
+        let refused = match fate {
+            Fate::Written(_) | Fate::Sent(_) => {
+                self.tally.wrote(count);
+                false
+            }
+            Fate::Shown(_) => false,
+            Fate::Kept(_) | Fate::Lost(_) => true,
+        };
+        if shared || refused {
+            self.framing.interleaved();
+        }
+        match self.moved(count) {
+            Next::Turn if refused => self.wait(),
+            next => next,
+        }
     }
 }

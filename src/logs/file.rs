@@ -4,14 +4,12 @@
 //! about that first. It may not decide what is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use nix::fcntl::OFlag;
 use supd_api::AppName;
 
 use super::Notice;
@@ -21,6 +19,7 @@ use super::form::{After, Form, Framed};
 use super::live::Reached;
 use super::loss::{Loss, Losses};
 use super::place::{Bookmark, Place};
+use super::raw::{last_byte, open, write};
 use super::rotation::{Names, Rule};
 
 /// The pipes of so many runs that are over wait for a file that takes nothing.
@@ -361,33 +360,6 @@ impl LogFile {
     }
 }
 
-/// Not blocking, because a path may name a FIFO (fifo(7)); without becoming a controlling terminal, because it may name one.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-    }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
-        .open(path)
-}
-
-/// How much of this the file takes, and why not all of it.
-fn write(file: &mut File, bytes: &[u8]) -> (usize, Option<io::Error>) {
-    let mut written = 0;
-    while written < bytes.len() {
-        match file.write(&bytes[written..]) {
-            Ok(0) => return (written, Some(io::ErrorKind::WriteZero.into())),
-            Ok(more) => written += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (written, Some(error)),
-        }
-    }
-    (written, None)
-}
-
 /// How much of what was written is whole lines, behind this end; all of it where it is a part of a line that was begun before.
 fn whole_lines(written: &[u8], end: End) -> (usize, usize) {
     let lines = written.iter().rposition(|&byte| byte == b'\n').map(|newline| newline + 1);
@@ -396,14 +368,7 @@ fn whole_lines(written: &[u8], end: End) -> (usize, usize) {
 }
 
 fn end(path: &Path) -> End {
-    let last = || {
-        let metadata = path.metadata().ok()?;
-        let mut byte = [0];
-        let at = metadata.is_file().then(|| metadata.len().checked_sub(1))??;
-        File::open(path).ok()?.read_exact_at(&mut byte, at).ok()?;
-        Some(byte[0])
-    };
-    match last() {
+    match last_byte(path) {
         None | Some(b'\n') => End::Line,
         Some(_) => End::Begun(None),
     }

@@ -26,8 +26,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use supd_api::Stream;
 
 use super::Source;
-use super::file::open;
 use super::pipe::{CHUNK, consume};
+use super::raw::open;
 
 /// A record begins with this word ("supdlog2"); a zero takes its place when it is taken back.
 const MAGIC: u64 = 0x7375_7064_6c6f_6732;

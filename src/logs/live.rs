@@ -54,6 +54,16 @@ pub enum Streams {
     Both,
 }
 
+impl Workers {
+    /// Whether this one of this app is among them.
+    pub fn include(&self, app: &AppName, worker: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of { ids, apps } => ids.contains(&worker) || apps.contains(app),
+        }
+    }
+}
+
 impl Filter {
     pub(super) fn admits(&self, source: &Source) -> bool {
         let stream = match self.streams {
@@ -61,11 +71,7 @@ impl Filter {
             Streams::Err => source.stream == Stream::Err,
             Streams::Both => true,
         };
-        stream
-            && match &self.workers {
-                Workers::All => true,
-                Workers::Of { ids, apps } => ids.contains(&source.worker) || apps.contains(&source.app),
-            }
+        stream && self.workers.include(&source.app, source.worker)
     }
 }
 

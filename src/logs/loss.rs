@@ -65,7 +65,7 @@ pub struct Tally {
 /// What a [`Tally`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Bytes of output that are in their file.
+    /// Bytes of output that are in their file, or with the sink in place of files.
     pub written: u64,
     /// What is missing in a file.
     pub lost: Loss,

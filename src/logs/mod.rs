@@ -40,11 +40,14 @@ mod live;
 mod loss;
 mod pipe;
 mod place;
+mod raw;
 mod rotated;
 mod rotation;
 mod schedule;
 mod selection;
 mod shelf;
+mod sink;
+mod spill;
 mod stamp;
 mod subscription;
 mod tail;
@@ -59,7 +62,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use supd_api::{AppName, LogForm, OnFull, Rotation, Stream};
+use supd_api::{AppName, LogForm, OnFull, Rotation, StdoutForm, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
@@ -97,9 +100,36 @@ pub struct Output {
     pub on_full: OnFull,
     /// Where it is counted.
     pub tally: Arc<Tally>,
+    /// Where it goes beside them, or in their place.
+    pub sink: Option<Sink>,
     /// Another supervisor carried this pipe before, so that its next bytes may be the end of a line that was begun.
     pub resumed: bool,
 }
+
+/// Where output goes that is to be found elsewhere than in a file of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// systemd's journal.
+    Journald {
+        /// Usually [`JOURNALD`].
+        socket: PathBuf,
+    },
+    /// A syslog daemon.
+    Syslog {
+        /// Usually [`SYSLOG`].
+        socket: PathBuf,
+    },
+    /// This process's standard output, and for standard error its standard error.
+    Stdout {
+        /// What a line looks like there.
+        form: StdoutForm,
+    },
+}
+
+/// Where journald takes entries (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+pub const JOURNALD: &str = "/run/systemd/journal/socket";
+/// Where syslog daemons take messages (syslog(3)).
+pub const SYSLOG: &str = "/dev/log";
 
 /// What the log thread tells.
 #[derive(Debug)]
@@ -146,6 +176,20 @@ pub enum Notice {
     Left {
         /// The file.
         path: PathBuf,
+    },
+    /// A sink takes nothing, or less than it gets. Told when it begins.
+    SinkTrouble {
+        /// Which one, in words.
+        sink: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// It takes everything again.
+    SinkRecovered {
+        /// Which one, in words.
+        sink: String,
+        /// So many lines were not sent to it.
+        lost: u64,
     },
 }
 

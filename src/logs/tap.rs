@@ -17,6 +17,7 @@ use super::loss::Tally;
 use super::pipe::{CHUNK, capacity};
 use super::rotation::Rule;
 use super::shelf::Slot;
+use super::sink::Branch;
 use super::{Output, Source};
 
 /// After so many fruitless looks (1, 2, 4 … 1024 ms, about two seconds) patience is over.
@@ -29,6 +30,8 @@ pub(super) struct Tap {
     /// The first one decides what leaves the pipe, a second one gets a copy.
     pub(super) files: Vec<PathBuf>,
     pub(super) form: Form,
+    /// Where its output goes beside its files, or in their place.
+    pub(super) branch: Option<Branch>,
     pub(super) rule: Arc<Rule>,
     pub(super) on_full: OnFull,
     pub(super) tally: Arc<Tally>,
@@ -82,6 +85,7 @@ impl Tap {
         Self {
             key,
             form: Form::new(&output.form, &source),
+            branch: Branch::new(&output, &source),
             rule: Arc::new(Rule::new(&output.rotation)),
             files: output.files,
             on_full: output.on_full,
@@ -119,11 +123,12 @@ impl Tap {
         Next::End
     }
 
-    /// How many of these bytes may be written. In a file with several writers, and where a line has a frame: whole lines, unless
+    /// How many of these bytes may be written. In a file with several writers, and where a line has a frame or goes to a sink: whole lines, unless
     /// the line will not get whole.
     pub(super) fn cut(&mut self, bytes: &[u8], shared: bool) -> usize {
         let allowed = self.rest.map_or(bytes.len(), |rest| rest.min(bytes.len()));
-        if !shared && !self.form.wants_lines() {
+        let in_lines = self.form.wants_lines() || self.branch.is_some();
+        if !shared && !in_lines {
             return allowed;
         }
         if let Some(newline) = bytes[..allowed].iter().rposition(|&byte| byte == b'\n') {
@@ -132,7 +137,7 @@ impl Tap {
         let stuck = bytes.len() == self.held && self.may_be_full(bytes.len());
         let closed = self.hung_up || self.rest.is_some();
         if closed || bytes.len() >= CHUNK || stuck || self.looks >= LOOKS {
-            return if self.form.wants_lines() { whole_characters(&bytes[..allowed]) } else { allowed };
+            return if in_lines { whole_characters(&bytes[..allowed]) } else { allowed };
         }
         self.note(bytes.len());
         0

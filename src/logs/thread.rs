@@ -27,6 +27,7 @@ use super::pipe::{Lens, Peek};
 use super::place::Mark;
 use super::schedule::clock;
 use super::shelf::{Shelf, Slot};
+use super::sink::Sinks;
 use super::tap::{Next, Tap};
 use super::{Command, Notice, Output, Source};
 
@@ -53,6 +54,7 @@ pub(super) struct LogThread {
     pub(super) audience: Audience,
     pub(super) taps: HashMap<u64, Tap>,
     pub(super) files: HashMap<PathBuf, LogFile>,
+    pub(super) sinks: Sinks,
     runs: HashMap<RunId, Streams>,
     /// Whose turn it is.
     ready: VecDeque<u64>,
@@ -120,6 +122,7 @@ impl LogThread {
             audience: Audience::default(),
             taps: HashMap::new(),
             files: HashMap::new(),
+            sinks: Sinks::default(),
             runs: HashMap::new(),
             ready: VecDeque::new(),
             looks: BTreeSet::new(),
@@ -262,6 +265,9 @@ impl LogThread {
         }
         let mut tap = Tap::new(key, source, pipe, output);
         self.settle(&mut tap);
+        if let Some(branch) = &tap.branch {
+            self.sinks.join(branch);
+        }
         for path in &tap.files {
             let new = || LogFile::new(path.clone(), self.archive.clone(), self.losses.clone());
             let file = self.files.entry(path.clone()).or_insert_with(new);

@@ -23,6 +23,7 @@ impl Shell {
             Call::Workers(targets, reply) => drop(reply.send(self.worker_views(&targets))),
             Call::Apps(targets, reply) => drop(reply.send(self.app_views(&targets))),
             Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),
+            Call::Crashes(targets, reply) => drop(reply.send(self.wreckage(&targets))),
             Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
             Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
             Call::Signal { targets, signal, reply } => {
@@ -125,6 +126,7 @@ impl Shell {
         let mut accepted = Accepted::default();
         for (worker, app, run) in seats {
             if let Some(run) = run {
+                self.crashes.note_signal(run.run, signal as i32);
                 self.signal(run.run, signal, Scope::Main);
             }
             let failure = run.is_none().then(|| "it does not run".to_owned());
@@ -181,7 +183,7 @@ impl Shell {
     }
 
     /// Where all workers of an app are meant, its future ones are too.
-    fn followed(&self, wanted: &BTreeSet<u32>) -> Workers {
+    pub(super) fn followed(&self, wanted: &BTreeSet<u32>) -> Workers {
         let mut all: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         let candidates = self.candidates();
         for candidate in &candidates {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::accept::accept_again;
 use super::carried::Carried;
+use super::crashes::{Awaited, Crashes};
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -56,6 +57,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         events: Events::default(),
         extents: Extents::default(),
         carried: Carried::default(),
+        crashes: Crashes::taken_over(Awaited::new()),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -197,10 +199,15 @@ impl Shell {
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.extents = snapshot.extents;
         self.carried = Carried::from(snapshot.carried);
+        self.crashes = Crashes::taken_over(snapshot.crashes);
+        for record in &handover.runs {
+            self.crashes.note_peak(RunId(record.run.0), record.peak_memory);
+        }
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);
         self.take_ebbing(snapshot.outputs, &handover.descriptors);
+        self.complete_crashes();
         // What the predecessor had not written down yet is written down now.
         self.ledger.change();
         let runs = handover.runs.len();
@@ -251,6 +258,7 @@ impl Shell {
             let (revision, spec) = self.add_revision(&app, as_it_is_now(entry.revision));
             self.turn(Event::Recall { app, revision, spec, seats, previous });
         }
+        self.tidy_crashes();
         tracing::info!("supervisor started; {count} apps brought back from the ledger");
         Ok(())
     }

@@ -9,6 +9,7 @@ use supd_api::{
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
+use super::crashes::Wreckage;
 use super::events::Follower;
 use super::revision::Revision;
 use crate::logs::{Subscription, Wanted};
@@ -31,6 +32,7 @@ pub(super) enum Call {
     Workers(Vec<String>, Reply<Vec<WorkerView>>),
     Apps(Vec<String>, Reply<Vec<AppView>>),
     Environment(u32, Reply<EnvironmentView>),
+    Crashes(Vec<String>, Reply<Wreckage>),
     Apply {
         revisions: Vec<Revision>,
         gently: bool,

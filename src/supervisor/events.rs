@@ -103,7 +103,7 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
     let (kind, text) = match what {
         What::Started => (HappeningKind::Started, "started".to_owned()),
         What::Ready(after) => (HappeningKind::Ready, format!("ready after {}", spoken(after))),
-        What::Failed(exit, after) => (HappeningKind::Failed, ended(&exit, after)),
+        What::Failed(death) => (HappeningKind::Failed, ended(&death.exit, death.uptime)),
         What::Unfit(why) => (HappeningKind::Unfit, format!("to be replaced: {why}")),
         What::Draining => (HappeningKind::Draining, "draining".to_owned()),
         What::Stopping => (HappeningKind::Stopping, "asked to stop".to_owned()),

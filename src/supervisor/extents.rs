@@ -84,6 +84,11 @@ impl Extents {
         self.0.retain(|worker, _| exists(*worker));
     }
 
+    /// What this run of this worker has written.
+    pub(super) fn of(&self, worker: u32, run: RunId, stream: Stream) -> Option<Extent> {
+        self.0.get(&worker)?.iter().find(|written| written.run == run)?.extent(stream)
+    }
+
     /// What the latest run of this worker has written, whether it still goes on or not.
     pub(super) fn latest(&self, worker: u32, stream: Stream) -> Option<Extent> {
         self.0.get(&worker)?.back()?.extent(stream)

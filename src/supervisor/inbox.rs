@@ -23,6 +23,7 @@ pub(super) struct Inbox {
     pub(super) answers: mpsc::UnboundedReceiver<probe::Outgoing>,
     pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
     pub(super) steps: mpsc::UnboundedReceiver<Step>,
+    pub(super) reported: mpsc::UnboundedReceiver<RunId>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -37,6 +38,8 @@ pub(super) struct Outlets {
     /// Runs to look at again.
     pub(super) doubts: mpsc::UnboundedSender<RunId>,
     pub(super) steps: mpsc::UnboundedSender<Step>,
+    /// Runs whose crash report is on disk.
+    pub(super) reported: mpsc::UnboundedSender<RunId>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -48,6 +51,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (answers, answers_in) = mpsc::unbounded_channel();
     let (doubts, doubts_in) = mpsc::unbounded_channel();
     let (steps, steps_in) = mpsc::unbounded_channel();
+    let (reported, reported_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -57,6 +61,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         answers: answers_in,
         doubts: doubts_in,
         steps: steps_in,
+        reported: reported_in,
     };
-    (Outlets { calls, deliveries, notices, saved, notes, answers, doubts, steps }, inbox)
+    (Outlets { calls, deliveries, notices, saved, notes, answers, doubts, steps, reported }, inbox)
 }

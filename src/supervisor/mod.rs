@@ -13,6 +13,8 @@ mod carried;
 mod channels;
 mod checks;
 mod control;
+mod crash_files;
+mod crashes;
 mod environment;
 mod events;
 mod extents;
@@ -21,6 +23,7 @@ mod inbox;
 mod keeper;
 mod launch;
 mod ledger;
+mod oom;
 mod outputs;
 mod paths;
 mod perform;
@@ -94,6 +97,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
+            Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),

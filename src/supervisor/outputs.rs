@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, AppName, LogPolicy, Stream};
+use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
 use super::paths;
 use super::turn::Shell;
 use crate::home::Home;
-use crate::logs::{self, Source, Tally};
+use crate::logs::{self, Sink, Source, Tally};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,8 +65,17 @@ impl Output {
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let LogPolicy { form, rotation, on_full, .. } = self.policy.clone();
-        logs::Output { files, form, rotation, on_full, tally, resumed }
+        let LogPolicy { form, rotation, on_full, sink, .. } = self.policy.clone();
+        let sink = sink.map(to_sink);
+        logs::Output { files, form, rotation, on_full, tally, sink, resumed }
+    }
+}
+
+fn to_sink(sink: LogSink) -> Sink {
+    match sink {
+        LogSink::Journald => Sink::Journald { socket: logs::JOURNALD.into() },
+        LogSink::Syslog => Sink::Syslog { socket: logs::SYSLOG.into() },
+        LogSink::Stdout(form) => Sink::Stdout { form },
     }
 }
 
@@ -120,6 +129,7 @@ impl Shell {
     fn forget_output(&mut self, run: RunId) {
         self.outputs.remove(&run);
         self.unsaved = true;
+        self.complete_crash(run);
         self.keeper.order(Order::Forget { run: protocol::RunId(run.0) }, Vec::new());
     }
 

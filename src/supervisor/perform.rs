@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use supd_core::{AppName, Effect, Event, RevisionId, RunId, WorkerId};
+use supd_core::{AppName, Effect, Event, RevisionId, RunId, What, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
 use super::environment::{Place, environment};
@@ -50,7 +50,12 @@ impl Shell {
             Effect::DropRevision { app, revision } => {
                 self.revisions.remove(&(app, revision));
             }
-            Effect::Tell(happening) => self.events.tell(happening),
+            Effect::Tell(happening) => {
+                if let (Some(worker), What::Failed(death)) = (happening.worker, &happening.what) {
+                    self.on_death(worker, &happening.app, death);
+                }
+                self.events.tell(happening);
+            }
             Effect::Idle { app } => self.close_unused_sockets(&app),
             Effect::Answer { request, results } => {
                 self.close_sockets_of_settled(&results);

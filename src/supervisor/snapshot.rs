@@ -12,6 +12,7 @@ use supd_keeper::protocol::Order;
 
 use super::carried::Figures;
 use super::checks::Words;
+use super::crashes::Awaited;
 use super::extents::Extents;
 use super::outputs::Output;
 use super::revision::Revision;
@@ -37,6 +38,8 @@ pub(super) struct Snapshot {
     pub(super) extents: Extents,
     #[serde(default)]
     pub(super) carried: Figures,
+    #[serde(default)]
+    pub(super) crashes: Awaited,
     #[serde(default)]
     pub(super) outputs: Vec<(RunId, Output)>,
     pub(super) next_revision: u64,
@@ -120,6 +123,7 @@ impl Shell {
             words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
             extents: self.extents.clone(),
             carried: self.carried.figures(),
+            crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             next_revision: self.next_revision,
             next_request: self.next_request,

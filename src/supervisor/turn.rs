@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::carried::Carried;
 use super::checks::Checks;
+use super::crashes::Crashes;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -65,6 +66,7 @@ pub(super) struct Shell {
     pub(super) events: Events,
     pub(super) extents: Extents,
     pub(super) carried: Carried,
+    pub(super) crashes: Crashes,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -130,8 +132,9 @@ impl Shell {
                 let why = self.why_not_started(run, step, errno);
                 self.turn(Event::NotStarted { run, why });
             }
-            Report::Exited { run, exit, survivors } => {
+            Report::Exited { run, exit, survivors, peak_memory } => {
                 self.remove_pid_file(RunId(run.0));
+                self.on_exit(RunId(run.0), peak_memory);
                 self.turn(Event::Exited { run: RunId(run.0), exit: exit_of(exit), survivors });
             }
             Report::Gone { run } => self.turn(Event::Gone { run: RunId(run.0) }),
@@ -173,6 +176,10 @@ impl Shell {
             Notice::Left { path } => {
                 self.carried.relief(&path);
                 self.unsaved = true;
+            }
+            Notice::SinkTrouble { sink, error } => tracing::error!("output for {sink} is not taken: {error}"),
+            Notice::SinkRecovered { sink, lost } => {
+                tracing::warn!("output for {sink} is taken again; {lost} lines are missing there");
             }
         }
     }

@@ -185,14 +185,17 @@ fn status(state: State) -> Status {
 }
 
 fn exit_view(exit: &supd_core::Exit, at: Wall, uptime: Duration) -> ExitView {
-    let shown = match exit {
+    ExitView { exit: exit_shown(exit), text: ended(exit, uptime), at: at.0 }
+}
+
+pub(super) fn exit_shown(exit: &supd_core::Exit) -> Exit {
+    match exit {
         supd_core::Exit::Code(code) => Exit::Code(*code),
         supd_core::Exit::Signal(signal) => Exit::Signal(*signal),
         supd_core::Exit::NotStarted(why) => Exit::NotStarted(why.clone()),
         supd_core::Exit::NotReady(_) | supd_core::Exit::Unfit(_) => Exit::NotStarted(exit.to_string()),
         supd_core::Exit::Unknown => Exit::Unknown,
-    };
-    ExitView { exit: shown, text: ended(exit, uptime), at: at.0 }
+    }
 }
 
 /// An end and, where that says something, after what time.

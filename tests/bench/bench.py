@@ -3,7 +3,7 @@
 
     cargo build --release --bins
     tests/bench/bench.py                    # everything, about half an hour
-    tests/bench/bench.py list start         # some of: memory list start crash cluster takeover reload gap
+    tests/bench/bench.py list start         # some of: memory list start crash cluster takeover reload gap logs
     tests/bench/bench.py --rounds 5 cluster
 
 Needs Linux, Python 3.9, and wrk and node on the PATH. PM2 is compared with when `pm2` is on the PATH too. By hand only, never
@@ -23,6 +23,7 @@ from statistics import median
 sys.dont_write_bytecode = True
 
 import reloads
+import writers
 from contestants import Inherited, Pm2, Supd, answering
 from measure import Load, bare_start, milliseconds, open_files, processor_seconds, pss, sleeps, whole_process
 
@@ -252,6 +253,12 @@ def gap(options):
     with_supd(options, lambda supd: reloads.gap(supd, options, row))
 
 
+def logs(options):
+    """Output into files, against `cat > file` and PM2."""
+    measure = lambda supd, pm2: writers.compare(supd, pm2, options, row)
+    with_supd(options, lambda supd: with_pm2(lambda pm2: measure(supd, pm2), otherwise=lambda: measure(supd, None)))
+
+
 def with_supd(options, measure):
     supd = Supd(options.binaries)
     try:
@@ -272,7 +279,7 @@ def with_pm2(measure, otherwise=lambda: None):
 
 
 MEASUREMENTS = {"memory": memory, "list": list_, "start": start, "crash": crash, "cluster": cluster, "takeover": takeover,
-                "reload": reload, "gap": gap}
+                "reload": reload, "gap": gap, "logs": logs}
 
 
 def main():
@@ -283,6 +290,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=1, help="length of one round of load (default 1)")
     parser.add_argument("--restarts", type=int, default=10_000)
     parser.add_argument("--reloads", type=int, default=5, help="how often what concerns reloads is measured (default 5)")
+    parser.add_argument("--megabytes", type=int, default=512, help="output that is logged at a time (default 512)")
     options = parser.parse_args()
     unknown = set(options.measurements) - set(MEASUREMENTS)
     if unknown:

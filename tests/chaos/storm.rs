@@ -97,9 +97,6 @@ pub fn lame(rain: &Rain<'_>, number: u64) {
             Fault::FillDisk => {
                 hold(rain, "fills the disk", span, || rain.ground.disk.as_ref().map(|disk| disk.fill()));
             }
-            // By hand only: a known defect. A keeper without any free descriptor cannot look into /proc, and now and then
-            // leaves a descendant behind.
-            Fault::NarrowKeeper if std::env::var_os(crate::SECONDS).is_none() => {}
             Fault::NarrowKeeper => narrow(rain, "the keeper", Some(rain.keeper), more, span),
             Fault::NarrowSupervisor => narrow(rain, "the supervisor", census.supervisor(), more, span),
             Fault::ForbidForks => hold(rain, "forbids forks", span, || rain.ground.forks.forbid()),

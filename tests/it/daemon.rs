@@ -16,8 +16,17 @@ use crate::process;
 use crate::wait::{LIMIT, until, until_true};
 
 /// The variables that a daemon of a test must not inherit from whoever runs the tests.
-const FOREIGN: [&str; 7] =
-    ["SUPD_HOME", "SUPD_LOG", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "NODE_CHANNEL_FD", "NO_COLOR"];
+const FOREIGN: [&str; 9] = [
+    "SUPD_HOME",
+    "SUPD_LOG",
+    "SUPD_LOG_FORMAT",
+    "JOURNAL_STREAM",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "NODE_CHANNEL_FD",
+    "NO_COLOR",
+];
 
 /// So many lines of the daemon's log are told with a failure.
 const LAST_WORDS: usize = 300;

@@ -4,6 +4,7 @@
 //! is left. Nothing here sleeps to let something happen: it waits until it has happened.
 
 mod apps;
+mod crash_reports;
 mod crowd;
 mod daemon;
 mod http;
@@ -24,6 +25,7 @@ mod log_reading;
 mod logs;
 mod node;
 mod output;
+mod own_log;
 mod pace;
 mod proof;
 mod python;

@@ -211,6 +211,8 @@ fn each_field_arrives() {
         ("logType", json!("json"), "/logs/form", json!({"json": null})),
         ("onFull", json!("block"), "/logs/on_full", json!("block")),
         ("on_full", json!("drop_newest"), "/logs/on_full", json!("drop_newest")),
+        ("log_sink", json!("journald"), "/logs/sink", json!("journald")),
+        ("log_sink", json!("stdout-json"), "/logs/sink", json!({ "stdout": "json" })),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),
         ("kill_timeout", json!(null), "/stop/kill_timeout", json!(10000)),
     ] {
@@ -247,6 +249,7 @@ fn bad_values_are_named() {
         ("drain_timeout", json!("10d"), "drain_timeout: expected milliseconds"),
         ("livenessProbe", json!({}), "Kubernetes' `livenessProbe` is `live` here"),
         ("out_file", json!("bin"), "out_file: expected a file for the log, found the directory"),
+        ("log_sink", json!("splunk"), "log_sink: expected \"journald\", \"syslog\""),
         ("cwd", json!("nowhere"), "cwd: no such directory"),
         ("cwd", json!(5), "cwd: expected a text, found the number 5"),
         ("interpreter", json!("pyhton"), "interpreter: the interpreter \"pyhton\" is not in PATH"),

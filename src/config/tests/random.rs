@@ -44,6 +44,7 @@ const KEYS: &[&str] = &[
     "log_file",
     "log_date_format",
     "log_type",
+    "log_sink",
     "time",
     "rotate_size",
     "rotate_interval",

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use serde_json::Value;
-use supd_api::{Compression, OnFull};
+use supd_api::{Compression, LogSink, OnFull, StdoutForm};
 
 use super::{Count, expected, whole};
 
@@ -173,5 +173,32 @@ impl TryFrom<Value> for Compress {
             (Value::Bool(false), _) | (_, Some("false" | "")) => Ok(Self(None)),
             _ => expected("\"gzip\", \"zstd\" or false", &value),
         }
+    }
+}
+
+field_type!(
+    /// Where output goes, other than to files; `false`: nowhere.
+    Sink(Option<LogSink>),
+    { "enum": ["journald", "syslog", "stdout", "stdout-prefixed", "stdout-json", false, "false"] }
+);
+
+impl TryFrom<Value> for Sink {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        Ok(Self(match (&value, value.as_str()) {
+            (Value::Bool(false), _) | (_, Some("false" | "")) => None,
+            (_, Some("journald")) => Some(LogSink::Journald),
+            (_, Some("syslog")) => Some(LogSink::Syslog),
+            (_, Some("stdout")) => Some(LogSink::Stdout(StdoutForm::Raw)),
+            (_, Some("stdout-prefixed")) => Some(LogSink::Stdout(StdoutForm::Prefixed)),
+            (_, Some("stdout-json")) => Some(LogSink::Stdout(StdoutForm::Json)),
+            _ => {
+                return expected(
+                    "\"journald\", \"syslog\", \"stdout\", \"stdout-prefixed\" or \"stdout-json\"",
+                    &value,
+                );
+            }
+        }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{Effect, Exit, What};
+use crate::event::{Death, Effect, Exit, What};
 use crate::id::RunId;
 use crate::phase::{Fact, Order, Phase, Proof, SPAWN_LIMIT, Step, grace};
 use crate::restart::{Life, Verdict};
@@ -153,7 +153,9 @@ impl Seat {
         let uptime = turn.now.mono.since(run.started.mono);
         if !run.ended {
             self.last_exit = Some(Ended { exit: exit.clone(), at: turn.now.wall, uptime });
-            let what = if unasked { What::Failed(exit.clone(), uptime) } else { What::Stopped };
+            let (revision, pid) = (run.goal.revision, run.pid);
+            let death = || Death { run: run.id, revision, pid, exit: exit.clone(), uptime };
+            let what = if unasked { What::Failed(death()) } else { What::Stopped };
             turn.told.push((About::Worker(self.worker), what));
         }
         if !unasked {

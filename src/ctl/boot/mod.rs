@@ -13,7 +13,16 @@ mod unit;
 mod units;
 mod unstartup;
 
+use crate::home::Home;
 pub(crate) use doctor::doctor;
 pub(crate) use place::home;
 pub(crate) use startup::startup;
 pub(crate) use unstartup::unstartup;
+
+/// The units that start the daemon of this home, which belongs to the user with this number, by their names; `true`: it is the
+/// user's systemd that has it.
+pub(crate) fn units_of(home: &Home, uid: u32) -> Vec<(String, bool)> {
+    let Ok(owner) = place::Owner::of_uid(uid) else { return Vec::new() };
+    let found = units::of_home(home.path(), &owner).into_iter();
+    found.map(|unit| (unit.name, unit.scope == unit::Scope::User)).collect()
+}

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use supd_api::{AppDeclaration, AppView, LogView, Program, StreamView, WorkerView};
+use supd_api::{AppDeclaration, AppView, CrashReport, LogView, Program, StreamView, WorkerView};
 
+use crate::ctl::client::query;
 use crate::ctl::output::Failure;
+use crate::ctl::why::{Setting, crash};
 use crate::ctl::{Session, cells, policy, table};
 
 /// `describe`: a block for each worker; a number means that worker only.
@@ -15,22 +17,33 @@ pub(crate) async fn describe(targets: &[String], session: &mut Session) -> Resul
     for app in &mut apps {
         app.workers.retain(|worker| chosen.contains(&worker.id));
     }
-    let output = &mut session.output;
-    if output.style.json {
-        return Ok(output.json(&apps)?);
+    if session.output.style.json {
+        return Ok(session.output.json(&apps)?);
     }
+    // They belong to the picture, but without them it is still one.
+    let path = format!("/v1/crashes{}", query(targets));
+    let reports: Vec<CrashReport> = session.client.get(&path).await.unwrap_or_default();
+    let output = &mut session.output;
+    let here = Setting::new(output.style);
     for app in &apps {
         for worker in &app.workers {
             output.line(format!("Worker {} of {}", worker.id, worker.app))?;
-            output.line(table::pairs(&block(app, worker), output.style))?;
+            let crashes: Vec<&CrashReport> = reports.iter().filter(|it| it.worker == worker.id).collect();
+            output.line(table::pairs(&block(app, worker, &crashes), output.style))?;
+            for line in crashes.first().into_iter().flat_map(|latest| crash(latest, app, &here)) {
+                output.line(line)?;
+            }
         }
     }
     Ok(())
 }
 
-fn block(app: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
+fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&'static str, String)> {
     let declared = &app.declaration;
     let mut block = state(worker);
+    if !crashes.is_empty() {
+        block.push(("crashes on record", format!("{}, see `supctl why {}`", crashes.len(), worker.app)));
+    }
     block.extend(program(&declared.program));
     block.extend(files(worker));
     block.extend(setting(declared, worker));

@@ -13,3 +13,4 @@ pub(crate) mod logs;
 pub(crate) mod reload;
 pub(crate) mod start;
 pub(crate) mod upgrade;
+pub(crate) mod why;

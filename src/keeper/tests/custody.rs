@@ -33,7 +33,9 @@ fn an_exit_without_a_supervisor_is_in_the_next_welcome_until_it_is_forgotten() {
 
     let state = RunState::Exited { exit: Exit::Code(5), survivors: false };
     let welcome = theatre.meet();
-    assert_eq!(welcome.runs, [RunRecord { run: RunId(7), pid, state }]);
+    let peak_memory = welcome.runs[0].peak_memory;
+    assert!((100 << 10..1 << 30).contains(&peak_memory), "{peak_memory} bytes are the memory of no shell");
+    assert_eq!(welcome.runs, [RunRecord { run: RunId(7), pid, state, peak_memory }]);
     assert_eq!(welcome.restarts, 1);
     assert_eq!(welcome.descriptors.into_keys().collect::<Vec<_>>(), [DescriptorName::Out(RunId(7))]);
     theatre.kill_supervisor();
@@ -54,7 +56,7 @@ fn a_living_run_keeps_its_pid_and_its_output_over_the_death_of_a_supervisor() {
     theatre.kill_supervisor();
     // Nobody but the keeper has the reading end now.
     let mut welcome = theatre.meet();
-    assert_eq!(welcome.runs, [RunRecord { run: RunId(1), pid, state: RunState::Alive }]);
+    assert_eq!(welcome.runs, [RunRecord { run: RunId(1), pid, state: RunState::Alive, peak_memory: 0 }]);
     // Earlier it would be lost.
     await_stopped(pid);
     kill(pid, libc::SIGCONT);
@@ -214,7 +216,10 @@ fn a_supervisor_cannot_make_the_keeper_forget_or_replace_a_living_run() {
     let _out = theatre.order_sh(1, "exit 0");
     theatre.settle();
     theatre.kill_supervisor();
-    assert_eq!(theatre.meet().runs, [RunRecord { run: RunId(1), pid, state: RunState::Alive }]);
+    assert_eq!(
+        theatre.meet().runs,
+        [RunRecord { run: RunId(1), pid, state: RunState::Alive, peak_memory: 0 }]
+    );
 }
 
 #[test]

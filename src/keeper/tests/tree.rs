@@ -79,6 +79,42 @@ fn what_survives_its_main_process_is_reported_found_and_ended() {
     assert!(!escaped.into_iter().any(exists));
 }
 
+/// Leaves the keeper no descriptor but those it has, or as many as before.
+fn allow_descriptors(theatre: &Theatre, limit: Option<u64>) -> u64 {
+    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let pid = theatre.keeper_pid();
+    // SAFETY: prlimit reads and writes the given places, if they are given.
+    unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut before) };
+    let new = libc::rlimit { rlim_cur: limit.unwrap_or(before.rlim_max), ..before };
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const new, std::ptr::null_mut()) }, 0);
+    before.rlim_cur
+}
+
+#[test]
+fn what_cannot_be_seen_for_want_of_descriptors_is_not_taken_for_gone() {
+    let theatre = Theatre::open();
+    let (main, mut out) = theatre.start_sh(1, "setsid sh -c 'echo $$; exec sleep 1000' & wait");
+    let survivor: i32 = line(&mut out).parse().unwrap();
+    let (other, _out) = theatre.start_sh(2, "exec sleep 1000");
+    // Those it has are its own and above; poll(2) needs the limit to be as large as its list.
+    allow_descriptors(&theatre, Some(3));
+    kill(main, libc::SIGKILL);
+    kill(other, libc::SIGKILL);
+    // Whichever is reaped first; of neither can be said that nothing is left.
+    for _ in 0..2 {
+        assert!(matches!(theatre.report(), Report::Exited { survivors: true, .. }));
+    }
+    theatre.signal(1, libc::SIGKILL, Scope::Tree);
+    theatre.nothing_reported();
+    assert!(exists(survivor));
+    allow_descriptors(&theatre, None);
+    let mut gone = [theatre.report(), theatre.report()];
+    gone.sort_by_key(|report| format!("{report:?}"));
+    assert_eq!(gone, [1, 2].map(|run| Report::Gone { run: RunId(run) }));
+    assert!(!exists(survivor));
+}
+
 #[test]
 fn the_last_survivor_may_end_by_itself() {
     let theatre = Theatre::open();

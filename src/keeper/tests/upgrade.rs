@@ -57,7 +57,7 @@ fn a_new_program_takes_over_everything_there_is() {
     let mut reports: Vec<_> = (0..3).map(|_| format!("{:?}", theatre.report())).collect();
     reports.sort();
     let ends = |report: &String, run, exit| {
-        *report == format!("Exited {{ run: RunId({run}), exit: {exit}, survivors: false }}")
+        report.starts_with(&format!("Exited {{ run: RunId({run}), exit: {exit}, survivors: false"))
     };
     assert!(ends(&reports[0], 1, "Signal(9)") && ends(&reports[1], 4, "Code(0)"), "{reports:?}");
     assert!(reports[2].starts_with("Spawned { run: RunId(4)"), "{reports:?}");
@@ -70,11 +70,10 @@ fn a_new_program_takes_over_everything_there_is() {
     theatre.kill_supervisor();
     let mut welcome = theatre.meet();
     assert!(!welcome.trial && welcome.restarts == 1 && welcome.upgrade == Some(upgrade));
-    let record = |run, pid, exit| {
-        let state = RunState::Exited { exit, survivors: false };
-        RunRecord { run: RunId(run), pid, state }
-    };
-    assert_eq!(welcome.runs, [record(1, alive, Exit::Signal(9)), record(3, gone, Exit::Code(0))]);
+    let record = |run, pid, exit| (RunId(run), pid, RunState::Exited { exit, survivors: false });
+    let runs: Vec<_> = welcome.runs.iter().map(|it| (it.run, it.pid, it.state)).collect();
+    assert_eq!(runs, [record(1, alive, Exit::Signal(9)), record(3, gone, Exit::Code(0))]);
+    assert!(welcome.runs.iter().all(|it| it.peak_memory > 0), "known to both programs");
     assert_ne!(ended, alive);
     let text = |file: Option<_>| String::from_utf8(memfd::read(AsFd::as_fd(&file.unwrap()), 100).unwrap());
     assert_eq!(text(welcome.snapshot).unwrap(), "new");
@@ -87,7 +86,10 @@ fn went_back(theatre: &mut Theatre, worker: i32, why: &str) {
     assert!(!welcome.trial && welcome.restarts == 0, "{why}");
     let failure = welcome.upgrade.unwrap().failure.unwrap();
     assert!(failure.contains(why), "`{why}` is not in `{failure}`");
-    assert_eq!(welcome.runs, [RunRecord { run: RunId(1), pid: worker, state: RunState::Alive }]);
+    assert_eq!(
+        welcome.runs,
+        [RunRecord { run: RunId(1), pid: worker, state: RunState::Alive, peak_memory: 0 }]
+    );
     assert_eq!(memfd::read(welcome.snapshot.unwrap().as_fd(), 100).unwrap(), b"old");
     assert_eq!(theatre.image(), Path::new(env!("CARGO_BIN_EXE_keeper-fixture")));
     theatre.settle();
@@ -180,7 +182,7 @@ fn fifty_upgrades_lose_no_exit_and_leave_nothing_open() {
         let mut upgraded = false;
         while ended.len() < 4 || !upgraded {
             match theatre.report() {
-                Report::Exited { run, exit, survivors: false } => {
+                Report::Exited { run, exit, survivors: false, .. } => {
                     assert_eq!(exit, Exit::Code((run.0 % 100) as i32));
                     assert!(ended.insert(run), "the end of {run:?} is told twice");
                 }

@@ -21,6 +21,9 @@ const LAST: u64 = 99;
 const BEGIN: usize = 16 << 20;
 
 fn output(directory: &Path, form: &str) -> Output {
+    if form == "sink" {
+        return super::sinks::journald(&directory.join("socket"), None);
+    }
     let every = |size, compress| Rotation {
         size: Some(size),
         keep: None,
@@ -105,15 +108,42 @@ fn nor_one_whose_files_are_packed_meanwhile() {
     killed("packed");
 }
 
+#[test]
+fn nor_one_that_goes_to_a_sink_alone_and_at_most_one_comes_twice_for_each_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = super::sinks::receiver(&directory.path().join("socket"));
+    let reading = thread::spawn(move || {
+        let (mut next, mut twice) = (0, 0);
+        loop {
+            let line = super::sinks::message(&receiver);
+            if line == "end" {
+                return (next, twice);
+            }
+            let number = number(&line, "plain").unwrap_or_else(|| panic!("torn: {line}"));
+            assert!(number <= next && number + 1 >= next, "{number} comes where {next} should");
+            twice += u64::from(number < next);
+            next = number + 1;
+        }
+    });
+    let count = rain(directory.path(), "sink", ROUNDS);
+    let end = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    end.send_to(b"MESSAGE=end\n", directory.path().join("socket")).unwrap();
+    let (received, twice) = reading.join().unwrap();
+    assert_eq!(received, count);
+    assert!(twice <= ROUNDS, "{twice}");
+    println!("{count} lines, {twice} of them twice");
+}
+
 fn killed(form: &str) {
     let directory = tempfile::tempdir().unwrap();
     let count = rain(directory.path(), form, ROUNDS);
+    let directory = directory.path();
     if form == "packed" {
         let bench = Bench::new();
-        let _writer = bench.attach_as(1, output(directory.path(), form));
-        super::rotate::all_packed(&directory.path().join("app.log"));
+        let _writer = bench.attach_as(1, output(directory, form));
+        super::rotate::all_packed(&directory.join("app.log"));
     }
-    for file in output(directory.path(), form).files {
+    for file in output(directory, form).files {
         let lines = String::from_utf8(super::rotate::whole(&file)).unwrap();
         let mut next = 0;
         for line in lines.lines() {

@@ -7,6 +7,7 @@ mod kill;
 mod pressure;
 mod read;
 mod rotate;
+mod sinks;
 mod trouble;
 
 use std::fs::File;

@@ -4,9 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, PendingRequests,
-    ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest,
-    WorkerView,
+    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
+    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 20] = [
+const OPERATIONS: [Operation; 21] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -86,6 +86,12 @@ const OPERATIONS: [Operation; 20] = [
     ask("/v1/apps", "Apps with their declarations", &["target"], of::<Vec<AppView>>),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask(
+        "/v1/crashes",
+        "Ends that nobody asked for, the latest first; at most `limit` an app",
+        &["target", "limit"],
+        of::<Vec<CrashReport>>,
+    ),
     ask(
         "/v1/events",
         "What happened, one JSON document a line",

@@ -11,9 +11,9 @@ use http_body_util::channel::Channel;
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine, Millis,
-    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
-    UpgradeRequest, WorkerView,
+    Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening,
+    LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest,
+    UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +52,7 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}/scale", post(scale))
+        .route("/v1/crashes", get(crashes))
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
         .route("/v1/logs/flush", post(flush))
@@ -174,6 +175,13 @@ async fn logs(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response
     Ok(stream(lines))
 }
 
+async fn crashes(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<CrashReport>> {
+    let (targets, limit) = crash_query(query.as_deref())?;
+    let wreckage = ask(&calls, |reply| Call::Crashes(targets, reply)).await?;
+    let read = tokio::task::spawn_blocking(move || wreckage.read(limit)).await;
+    Ok(Json(read.map_err(|_| internal("crash reports could not be read"))?))
+}
+
 async fn events(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let query = event_query(query.as_deref())?;
     let events = ask(&calls, |reply| Call::Events { query, reply }).await?;
@@ -234,6 +242,26 @@ fn targets(query: Option<&str>) -> Result<Vec<String>, Fault> {
 
 pub(super) fn unknown_parameter(name: &str, known: &str) -> Fault {
     Fault::new(FaultCode::Invalid, format!("unknown parameter `{}`; known: {known}", name.escape_debug()))
+}
+
+fn crash_query(query: Option<&str>) -> Result<(Vec<String>, usize), Fault> {
+    let (mut targets, mut limit) = (Vec::new(), usize::MAX);
+    for (name, value) in parameters(query) {
+        match name.as_str() {
+            "target" => targets.push(value),
+            "limit" => {
+                let bad = |_| {
+                    Fault::new(
+                        FaultCode::Invalid,
+                        format!("limit=`{}`: expected a whole number", value.escape_debug()),
+                    )
+                };
+                limit = value.parse().map_err(bad)?;
+            }
+            _ => return Err(unknown_parameter(&name, "target, limit")),
+        }
+    }
+    Ok((targets, limit))
 }
 
 fn event_query(query: Option<&str>) -> Result<EventQuery, Fault> {

@@ -46,6 +46,7 @@ pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
     let daemon = running.as_ref().map(|(daemon, _)| daemon);
     let service = service::check(home, &owner, daemon, workers, &mut findings);
     service::private(home, &owner, &mut findings);
+    service::own_log(home, &owner, &mut findings);
     if let Some(ledger) = &ledger {
         if let Some((_, apps)) = &running {
             ledger.compare(apps, &mut findings);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use supd_api::DaemonView;
 
 use super::findings::Findings;
-use crate::ctl::boot::access::{Who, open_to_others};
+use crate::ctl::boot::access::{Who, Wish, open_to_others};
 use crate::ctl::boot::place::Owner;
 use crate::ctl::boot::startup::lingers;
 use crate::ctl::boot::steps::Systemd;
@@ -193,6 +193,15 @@ fn limits(unit: &Found, systemd: &Systemd, workers: usize, findings: &mut Findin
         return findings.failure("limit", "supd", text, "raise LimitNOFILE= in a drop-in: `systemctl edit`");
     }
     findings.ok("limit", "supd", format!("{text} open files for {workers} workers"));
+}
+
+/// A log of its own that the daemon may not write to costs what it would tell, and nothing else.
+pub(crate) fn own_log(home: &Home, owner: &Owner, findings: &mut Findings) {
+    let log = home.daemon_log();
+    if let Some(why) = Who::of(owner).cannot(Wish::Write, &log).filter(|_| log.exists()) {
+        let remedy = format!("let `{0}` write to it: chown {0} {1}", owner.name, log.display());
+        findings.warning("log", "supd", why, remedy);
+    }
 }
 
 /// Ledger, logs and socket are for their owner alone.

@@ -243,7 +243,7 @@ impl Theatre {
     /// How it ended, and whether with survivors.
     pub fn exited(&self, run: u64) -> (Exit, bool) {
         match self.report() {
-            Report::Exited { run: RunId(which), exit, survivors } if which == run => (exit, survivors),
+            Report::Exited { run: RunId(which), exit, survivors, .. } if which == run => (exit, survivors),
             other => panic!("{other:?} instead of the end of {run}"),
         }
     }
