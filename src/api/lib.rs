@@ -30,12 +30,13 @@ pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
 pub use logs::{
-    Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, Rotation, RotationField,
+    Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
     RotationView, StdoutForm,
 };
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, UpgradeView, VariableView, WorkerView,
+    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, Status, StreamView,
+    UpgradeView, VariableView, WorkerView,
 };

@@ -25,6 +25,9 @@ pub struct LogPolicy {
     /// When a file is put aside, and how long it is kept.
     #[serde(default)]
     pub rotation: DeclaredRotation,
+    /// What happens while a file takes nothing.
+    #[serde(default)]
+    pub on_full: OnFull,
     /// Where it goes beside its files, or in their place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<LogSink>,
@@ -40,9 +43,24 @@ impl Default for LogPolicy {
             merge_logs: false,
             form: LogForm::Plain,
             rotation: DeclaredRotation::default(),
+            on_full: OnFull::default(),
             sink: None,
         }
     }
+}
+
+/// What happens when a file does not take what a worker writes (the disk is full, say) and the worker's pipe has filled up. A file
+/// that is merely slow drops nothing: the worker waits at its pipe until there is room in it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    /// The worker waits, however long it takes; nothing is dropped.
+    Block,
+    /// The worker goes on; the latest output is kept.
+    #[default]
+    DropOldest,
+    /// The worker goes on; the first output is kept.
+    DropNewest,
 }
 
 /// Where output goes beside its files, or in their place where there are none. Lines travel whole.

@@ -3,14 +3,14 @@
 //! Question answered here: *where does output go, and what does it look like there?*
 
 use serde_json::Value;
-use supd_api::{DeclaredRotation, ExecMode, LogForm, LogPolicy, LogTarget, RotationField};
+use supd_api::{DeclaredRotation, ExecMode, LogForm, LogPolicy, LogTarget, OnFull, RotationField};
 
 use super::paths::Places;
 use super::problem::{Place, Report, shown};
 use super::read::App;
 use super::resolve::flag;
 use super::validate::check_rotation;
-use super::value::{Compress, Keep, LogFile, LogType, Schedule, Sink, Size, Text};
+use super::value::{Compress, Full, Keep, LogFile, LogType, Schedule, Sink, Size, Text};
 
 /// What PM2 makes of `time: true`.
 const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
@@ -41,7 +41,9 @@ pub(super) fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy
         fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
     let merge_logs = flag(&fields.merge_logs, alone);
     let sink = fields.log_sink.as_ref().and_then(|Sink(sink)| *sink);
-    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app), rotation: rotation(app), sink }
+    let on_full = fields.on_full.as_ref().map_or_else(OnFull::default, |Full(on_full)| *on_full);
+    let (form, rotation) = (form(app), rotation(app));
+    LogPolicy { out_file, error_file, log_file, merge_logs, form, rotation, on_full, sink }
 }
 
 fn form(app: &App) -> LogForm {

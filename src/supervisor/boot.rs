@@ -14,6 +14,7 @@ use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, 
 use tokio::sync::watch;
 
 use super::accept::accept_again;
+use super::carried::Carried;
 use super::crashes::{Awaited, Crashes};
 use super::events::Events;
 use super::extents::Extents;
@@ -56,6 +57,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let mut shell = Shell {
         events: Events::default(),
         extents: Extents::default(),
+        carried: Carried::default(),
         crashes: Crashes::taken_over(Awaited::new()),
         checks: BTreeMap::new(),
         preload: preload(&home),
@@ -198,6 +200,7 @@ impl Shell {
         }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.extents = snapshot.extents;
+        self.carried = Carried::from(snapshot.carried);
         self.crashes = Crashes::taken_over(snapshot.crashes);
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);

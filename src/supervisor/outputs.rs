@@ -18,7 +18,7 @@ use super::paths;
 use super::settings::Store;
 use super::turn::Shell;
 use crate::home::Home;
-use crate::logs::{self, Sink, Source};
+use crate::logs::{self, Sink, Source, Tally};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,15 +65,16 @@ impl Output {
         settings.rotation(&self.policy.rotation)
     }
 
-    fn of(&self, stream: Stream, settings: &Store, resumed: bool) -> logs::Output {
+    fn of(&self, stream: Stream, settings: &Store, tally: Arc<Tally>, resumed: bool) -> logs::Output {
         let own = match stream {
             Stream::Out => &self.out_file,
             Stream::Err => &self.error_file,
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let LogPolicy { form, sink, .. } = self.policy.clone();
-        logs::Output { files, form, rotation: self.rotation(settings), sink: sink.map(to_sink), resumed }
+        let LogPolicy { form, on_full, sink, .. } = self.policy.clone();
+        let (rotation, sink) = (self.rotation(settings), sink.map(to_sink));
+        logs::Output { files, form, rotation, on_full, tally, sink, resumed }
     }
 }
 
@@ -122,7 +123,10 @@ impl Shell {
                 stream,
             };
             match pipe.try_clone() {
-                Ok(pipe) => self.logs.attach(source, pipe, output.of(stream, &self.settings, resumed)),
+                Ok(pipe) => {
+                    let tally = self.carried.tally(output.worker, stream);
+                    self.logs.attach(source, pipe, output.of(stream, &self.settings, tally, resumed));
+                }
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Progress, Status,
-    Stream, UpgradeView, WorkerView,
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis, Progress,
+    Status, Stream, UpgradeView, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -56,6 +56,7 @@ impl Shell {
                 .map(|(run, pid)| figures.look(run.run, pid, run.started.mono, now.mono));
             let usage = usage.unwrap_or_default();
             let view = worker(&self.home, revision, &seat, now);
+            let files = [&view.out_file, &view.error_file, &view.log_file].map(Option::as_deref);
             let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
             let checks = seat.run.and_then(|run| self.checks.get(&run.run));
             let state =
@@ -65,6 +66,7 @@ impl Shell {
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
+                logs: self.carried.view(view.id, files),
                 ..view
             });
         }
@@ -171,6 +173,8 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         last_exit: seat.last_exit.map(|(exit, at, uptime)| exit_view(exit, at, uptime)),
         out_file: log(Stream::Out),
         error_file: log(Stream::Err),
+        log_file: paths::combined_log_file(home, app, id),
+        logs: LogView::default(),
         pid_file: paths::pid_file(home, app, id),
     }
 }

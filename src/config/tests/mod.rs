@@ -135,7 +135,7 @@ fn defaults() {
             "reload": {"max_surge": 1, "max_parallel": null, "rollback_window": 30000, "reuse_port": false},
             "logs": {
                 "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
-                "form": "plain",
+                "form": "plain", "on_full": "drop_oldest",
                 "rotation": {}
             }
         })
@@ -209,6 +209,8 @@ fn each_field_arrives() {
         ("compress", json!(true), "/logs/rotation/compress", json!("gzip")),
         ("compress", json!("zstd"), "/logs/rotation/compress", json!("zstd")),
         ("logType", json!("json"), "/logs/form", json!({"json": null})),
+        ("onFull", json!("block"), "/logs/on_full", json!("block")),
+        ("on_full", json!("drop_newest"), "/logs/on_full", json!("drop_newest")),
         ("log_sink", json!("journald"), "/logs/sink", json!("journald")),
         ("log_sink", json!("stdout-json"), "/logs/sink", json!({ "stdout": "json" })),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),

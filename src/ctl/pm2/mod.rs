@@ -70,7 +70,7 @@ pub(crate) fn run() -> ExitCode {
     if let Some(words) = same::in_our_words(&arguments) {
         return same::run(words);
     }
-    let parsed = line::parse(arguments.into_iter());
+    let parsed = line::parse(arguments);
     let mut output = Output::process(style(parsed.as_ref().ok()));
     match parsed {
         Ok(line) => ExitCode::from(carry_out(&line, output)),
