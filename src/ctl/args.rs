@@ -111,6 +111,12 @@ pub(crate) enum Command {
     /// Show what has happened to apps, and follow
     #[command(after_help = EVENT_EXAMPLES)]
     Events(EventArgs),
+    /// Open all log files anew, after logrotate or somebody else has renamed them
+    #[command(name = "reload-logs", visible_alias = "reloadLogs")]
+    #[command(
+        after_help = "Examples:\n  supctl reload-logs     as `postrotate` of logrotate\n  kill -USR2 $(cat ~/.supd/supd.pid)     the same"
+    )]
+    ReloadLogs,
     /// Empty log files
     #[command(after_help = "Examples:\n  supctl flush web\n  supctl flush           all apps")]
     Flush(OptionalTargets),

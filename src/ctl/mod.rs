@@ -122,6 +122,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Scale(args) => act::scale(&args, session).await,
         Command::Signal(args) => act::signal(args, session).await,
         Command::Flush(args) => act::flush(args, session).await,
+        Command::ReloadLogs => act::reload_logs(session).await,
         Command::List => list::list(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,

@@ -72,6 +72,7 @@ pub(super) enum Call {
         reply: Reply<Accepted>,
     },
     Flush(Vec<String>, Reply<Accepted>),
+    Reopen(Reply<Accepted>),
     Settings(Reply<Settings>),
     ChangeSettings(Change, Reply<Accepted>),
     Events {

@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 25] = [
+const OPERATIONS: [Operation; 26] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -123,6 +123,7 @@ const OPERATIONS: [Operation; 25] = [
     ),
     ask("/v1/logs", "Lines of output, one JSON document a line", &super::log_query::NAMES, of::<LogLine>),
     wish("/v1/logs/flush", "Empty log files", Some(of::<TargetRequest>)),
+    wish("/v1/logs/reopen", "Open log files anew, after they were renamed", None),
 ];
 
 /// The whole document.

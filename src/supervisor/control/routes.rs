@@ -59,6 +59,7 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
         .route("/v1/logs/flush", post(flush))
+        .route("/v1/logs/reopen", post(reopen))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(calls)
@@ -145,6 +146,10 @@ async fn flush(State(calls): Calls, body: Body) -> Answer<Accepted> {
 async fn reset(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let TargetRequest { targets } = read(body).await?;
     Ok(Json(ask(&calls, |reply| Call::Reset(targets, reply)).await?))
+}
+
+async fn reopen(State(calls): Calls) -> Answer<Accepted> {
+    Ok(Json(ask(&calls, Call::Reopen).await?))
 }
 
 async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
