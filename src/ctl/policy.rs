@@ -1,8 +1,8 @@
 //! How do the rules of an app read in words? Readiness, liveness, stopping, reloads and rotation, for `describe`.
 
 use supd_api::{
-    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, Probe, ReadyPolicy, ReloadPolicy,
-    Rotation, RotationField, RotationView, StopPolicy,
+    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ReadyPolicy,
+    ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
 };
 
 use super::cells::{duration, memory};
@@ -54,6 +54,17 @@ pub(crate) fn reload(app: &AppDeclaration) -> String {
     };
     let parallel = max_parallel.map(|most| format!(", max_parallel {most}")).unwrap_or_default();
     format!("{pace}{parallel}, on probation for {}", duration(*rollback_window))
+}
+
+/// Where output goes beside its files, or in their place.
+pub(crate) fn sink(sink: LogSink) -> &'static str {
+    match sink {
+        LogSink::Journald => "journald",
+        LogSink::Syslog => "syslog",
+        LogSink::Stdout(StdoutForm::Raw) => "standard output of the daemon",
+        LogSink::Stdout(StdoutForm::Prefixed) => "standard output of the daemon, after `id|name | `",
+        LogSink::Stdout(StdoutForm::Json) => "standard output of the daemon, as JSON",
+    }
 }
 
 /// When files of output are put aside and which are kept; in brackets where that comes from, unless it is the default.

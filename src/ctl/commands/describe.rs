@@ -46,6 +46,7 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     }
     block.extend(program(&declared.program));
     block.extend(files(worker));
+    block.extend(declared.logs.sink.map(|sink| ("log sink", policy::sink(sink).to_owned())));
     block.push(("rotation", policy::rotation(app)));
     block.extend(setting(declared, worker));
     block.extend(revisions(app, worker));
