@@ -21,6 +21,7 @@ mod last_lines;
 mod launch;
 mod log_args;
 mod logs;
+mod migrate;
 mod order;
 mod output;
 mod own_log;
@@ -40,6 +41,7 @@ use client::Client;
 use commands::{act, check, daemon, describe, env, ids, init, list, reload, start, upgrade};
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
+use migrate::args::MigrateCommand;
 use output::{Failure, Output, Style};
 use pm2::Personality;
 
@@ -65,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Init(args) => init::init(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
+        Command::Migrate(MigrateCommand::Pm2(args)) if !args.live => migrate::migrate(&args, &mut output),
         command => return online(command, &global, output),
     };
     ExitCode::from(code(done, &mut output))
@@ -129,6 +132,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut session.output),
+        Command::Migrate(MigrateCommand::Pm2(args)) if args.live => migrate::live(&args, session).await,
+        Command::Migrate(MigrateCommand::Pm2(args)) => migrate::migrate(&args, &mut session.output),
     }
 }
 
