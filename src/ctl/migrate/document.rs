@@ -52,6 +52,9 @@ pub(crate) fn write(files: &[File], force: bool, options: &Options) -> Result<Lo
         return Err(fault.hint("--force overwrites it, --out DIR writes elsewhere"));
     }
     for file in files {
+        let directory = file.path.parent().unwrap_or(Path::new("/"));
+        let failed = |error| Fault::new(FaultCode::Failed, format!("{}: {error}", directory.display()));
+        fs::create_dir_all(directory).map_err(failed)?;
         let failed = |error| Fault::new(FaultCode::Failed, format!("{}: {error}", file.path.display()));
         atomic::write_with_mode(&file.path, file.text.as_bytes(), file.mode).map_err(failed)?;
     }

@@ -152,9 +152,16 @@ impl Planned {
         let variables = &self.app.variables;
         let names =
             |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let guarded = variables.guarded.keys();
+        let (shared, own): (Vec<_>, Vec<_>) = guarded.partition(|name| variables.shared.contains(*name));
+        let guarded = match (names(own), shared.len()) {
+            (own, 0) => own,
+            (own, count) if own.is_empty() => format!("{count} that your shell has too"),
+            (own, count) => format!("{own}, and {count} that your shell has too"),
+        };
         let groups = [
             ("env", names(variables.plain.keys().collect())),
-            ("env_file (0600)", names(variables.guarded.keys().collect())),
+            ("env_file (0600)", guarded),
             ("variables left out", names(variables.noise.iter().collect())),
         ];
         let said = groups.into_iter().filter(|(_, names)| !names.is_empty());

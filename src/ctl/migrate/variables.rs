@@ -18,6 +18,9 @@ pub(crate) struct Sorted {
     pub(crate) plain: Variables,
     /// What may be a secret, or came from the shell.
     pub(crate) guarded: Variables,
+    /// Those of them that the caller's shell has too, with the same value, by name. They are kept: the app may need them, and supd
+    /// does not hand on anybody's shell.
+    pub(crate) shared: BTreeSet<String>,
     /// PM2's own and the shell's, by name.
     pub(crate) noise: BTreeSet<String>,
     /// What cannot be a variable's value, by name.
@@ -95,7 +98,10 @@ pub(crate) fn sort(process: &Process, apps: &BTreeSet<String>, caller: &Variable
             sorted.noise.insert(name.clone());
         } else if BASE.contains(&name.as_str()) && same(&value) {
             // supd gives it the same value.
-        } else if !same(&value) && is_plain(name, &value) {
+        } else if same(&value) {
+            sorted.shared.insert(name.clone());
+            sorted.guarded.insert(name.clone(), Secret::from(value));
+        } else if is_plain(name, &value) {
             sorted.plain.insert(name.clone(), Secret::from(value));
         } else {
             sorted.guarded.insert(name.clone(), Secret::from(value));
