@@ -22,6 +22,7 @@ mod flat;
 mod live;
 mod log_reading;
 mod logs;
+mod migrate;
 mod node;
 mod output;
 mod own_log;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 use supd_api::{AppName, Secret};
@@ -40,41 +41,40 @@ pub(crate) struct Note {
     pub(crate) field: String,
     /// What becomes of it.
     pub(crate) text: String,
-}
-
-impl Note {
-    fn new(field: &str, text: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), text: text.into() }
-    }
+    /// Something of it is not there any more; otherwise it is only another way.
+    pub(crate) lost: bool,
 }
 
 /// Fields that mean the same here, and what PM2 writes when nothing was declared.
-const SAME: [(&str, Option<Value>); 24] = [
-    ("namespace", None),
-    ("node_args", None),
-    ("args", None),
-    ("uid", None),
-    ("gid", None),
-    ("instance_var", None),
-    ("increment_var", None),
-    ("autostart", Some(Value::Bool(true))),
-    ("autorestart", Some(Value::Bool(true))),
-    ("stop_exit_codes", None),
-    ("min_uptime", None),
-    ("max_restarts", None),
-    ("restart_delay", None),
-    ("exp_backoff_restart_delay", None),
-    ("kill_timeout", None),
-    ("kill_signal", None),
-    ("treekill", Some(Value::Bool(true))),
-    ("shutdown_with_message", Some(Value::Bool(false))),
-    ("wait_ready", Some(Value::Bool(false))),
-    ("listen_timeout", None),
-    ("log_date_format", None),
-    ("log_type", None),
-    ("time", Some(Value::Bool(false))),
-    ("disable_logs", Some(Value::Bool(false))),
-];
+static SAME: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
+    let none = || Value::Null;
+    vec![
+        ("namespace", json!("default")),
+        ("node_args", none()),
+        ("args", none()),
+        ("uid", none()),
+        ("gid", none()),
+        ("instance_var", json!("NODE_APP_INSTANCE")),
+        ("increment_var", none()),
+        ("autostart", json!(true)),
+        ("autorestart", json!(true)),
+        ("stop_exit_codes", none()),
+        ("min_uptime", none()),
+        ("max_restarts", none()),
+        ("restart_delay", none()),
+        ("exp_backoff_restart_delay", none()),
+        ("kill_timeout", none()),
+        ("kill_signal", none()),
+        ("treekill", json!(true)),
+        ("shutdown_with_message", json!(false)),
+        ("wait_ready", json!(false)),
+        ("listen_timeout", none()),
+        ("log_date_format", none()),
+        ("log_type", none()),
+        ("time", json!(false)),
+        ("disable_logs", json!(false)),
+    ]
+});
 
 /// Fields that PM2 acts upon and supd perhaps not yet. The vocabulary of declarations knows.
 const PERHAPS: [&str; 9] = [
@@ -120,16 +120,9 @@ fn one(app: &Pm2App, name: String, variables: Sorted, caller: &Variables) -> Con
     };
     converted.program(first);
     converted.workers(app);
-    for (field, default) in SAME {
-        if let Some(value) =
-            first.get(field).filter(|value| is_said(value) && Some(*value) != default.as_ref())
-        {
-            converted.fields.insert(field.to_owned(), value.clone());
-        }
-    }
-    for (field, usual) in [("namespace", "default"), ("instance_var", "NODE_APP_INSTANCE")] {
-        if converted.fields.get(field).and_then(Value::as_str) == Some(usual) {
-            converted.fields.remove(field);
+    for (field, default) in SAME.iter() {
+        if let Some(value) = first.get(field).filter(|value| is_said(value) && *value != default) {
+            converted.fields.insert((*field).to_owned(), value.clone());
         }
     }
     converted.logs(app);
@@ -164,7 +157,11 @@ fn name(called: &str, taken: &mut BTreeSet<String>) -> String {
 
 impl Converted {
     fn note(&mut self, field: &str, text: impl Into<String>) {
-        self.notes.push(Note::new(field, text));
+        self.notes.push(Note { field: field.to_owned(), text: text.into(), lost: false });
+    }
+
+    fn lose(&mut self, field: &str, text: impl Into<String>) {
+        self.notes.push(Note { field: field.to_owned(), text: text.into(), lost: true });
     }
 
     fn set(&mut self, field: &str, value: impl Into<Value>) {
@@ -230,12 +227,12 @@ impl Converted {
                 .collect()
         };
         if app.processes.iter().any(|process| own(process) != own(first)) {
-            self.note("env", "its processes have different variables: those of the first one are taken");
+            self.lose("env", "its processes have different variables: those of the first one are taken");
         }
         for field in
             ["args", "pm_cwd", "node_args", "exec_interpreter"].into_iter().filter(|field| differs(field))
         {
-            self.note(field, "its processes differ in it: that of the first one is taken");
+            self.lose(field, "its processes differ in it: that of the first one is taken");
         }
     }
 
@@ -281,7 +278,7 @@ impl Converted {
             }
             if !others.is_empty() {
                 let text = "left out, perhaps secrets, for an env_file cannot depend on `--env`: add them where needed";
-                self.note(&name, format!("{}: {text}", others.join(", ")));
+                self.lose(&name, format!("{}: {text}", others.join(", ")));
             }
         }
     }
@@ -293,7 +290,7 @@ impl Converted {
             match config::without_effect(field) {
                 None => self.set(field, value.clone()),
                 Some(why) => {
-                    self.note(field, format!("no effect: {why}"));
+                    self.lose(field, format!("no effect: {why}"));
                     self.inactive.push((field.to_owned(), value.clone(), why));
                 }
             }
@@ -303,20 +300,22 @@ impl Converted {
             .filter(|field| process.get(field).is_some_and(|value| *value != json!(false)))
             .collect();
         if !agent.is_empty() {
-            self.note(&agent.join(", "), "left out: it is for PM2's agent inside of Node");
+            self.lose(&agent.join(", "), "left out: it is for PM2's agent inside of Node");
         }
     }
 
     fn tell(&mut self, app: &Pm2App, caller: &Variables) {
         if self.name != app.name {
-            self.note("name", format!("`{}` cannot be its name here", app.name));
+            let taken = AppName::new(app.name.clone()).is_ok();
+            let why = if taken { "is the name of another app" } else { "cannot be a name here" };
+            self.note("name", format!("`{}` {why}", app.name));
         }
         let first = app.first();
         let own = caller.get("USER").or(caller.get("LOGNAME")).map(Secret::reveal);
         if let (Some(user), Some(own), None) = (first.text("username"), own, first.get("uid"))
             && user != own
         {
-            self.note("username", format!("PM2 runs it as {user}; here it runs as the user of the daemon"));
+            self.lose("username", format!("PM2 runs it as {user}; here it runs as the user of the daemon"));
         }
         let agent = first.get("axm_monitor").and_then(Value::as_object);
         let internal = ["Heap", "Active", "Event Loop", "Used Heap", "HTTP"];
@@ -324,12 +323,12 @@ impl Converted {
         let metrics: Vec<&str> =
             agent.iter().flat_map(|agent| agent.keys()).filter(own_metric).map(String::as_str).collect();
         if !metrics.is_empty() {
-            self.note("axm_monitor", format!("{}: metrics of PM2's agent are not shown", metrics.join(", ")));
+            self.lose("axm_monitor", format!("{}: metrics of PM2's agent are not shown", metrics.join(", ")));
         }
         match (self.up.iter().filter(|up| **up).count(), self.up.len()) {
             (0, _) => self.note("status", "stopped: declared with `autostart = false`"),
             (up, all) if up < all => {
-                self.note("status", format!("{up} of {all} processes run; all {all} workers will"))
+                self.lose("status", format!("{up} of {all} processes run; all {all} workers will"))
             }
             _ if first.text("status") == Some("errored") => {
                 self.note("status", "errored in PM2; it is started here")
@@ -338,7 +337,7 @@ impl Converted {
         }
         let unfit: Vec<&str> = self.variables.unfit.iter().map(String::as_str).collect();
         if !unfit.is_empty() {
-            self.note(
+            self.lose(
                 "env",
                 format!("{}: left out, no variable can have such a name or value", unfit.join(", ")),
             );

@@ -98,7 +98,7 @@ pub(crate) fn declaration(app: &Converted) -> Result<AppDeclaration, String> {
 fn plan(args: &MigrateArgs) -> Result<Plan, Fault> {
     let source = source::read(args)?;
     let (mut apps, modules) = process::group(source.processes);
-    for only in args.only.iter().filter(|only| !apps.iter().any(|app| app.name == **only)) {
+    if let Some(only) = args.only.iter().find(|only| !apps.iter().any(|app| app.name == **only)) {
         let fault = Fault::new(FaultCode::NotFound, format!("PM2 has no app named `{only}`"));
         return Err(match nearest(only, apps.iter().map(|app| app.name.as_str())) {
             Some(name) => fault.hint(format!("did you mean `{name}`?")),

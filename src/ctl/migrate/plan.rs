@@ -86,7 +86,7 @@ impl Plan {
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("from {}\n\n", self.origin);
+        let mut text = format!("from {}; what is lost is marked with !\n\n", self.origin);
         for planned in &self.apps {
             planned.text(self.running.is_some(), &mut text);
             text.push('\n');
@@ -135,16 +135,13 @@ impl Planned {
             count => format!(", {count} workers"),
         };
         let _ = writeln!(text, "{} ({mode}{count}): {}", self.app.name, one_line(&command.join(" ")));
-        let mut lines: Vec<(String, String)> = Vec::new();
-        for Note { field, text } in &self.app.notes {
-            lines.push((field.clone(), text.clone()));
-        }
-        lines.extend(self.variables());
-        if running {
-            lines.push(("moving".to_owned(), self.moving()));
-        }
-        for (field, what) in lines {
-            let _ = writeln!(text, "  {field:<22}  {}", one_line(&what));
+        let notes = self.app.notes.iter().map(|Note { field, text, lost }| {
+            let mark = if *lost { "! " } else { "  " };
+            (format!("{mark}{field}"), text.clone())
+        });
+        let moving = running.then(|| ("  moving".to_owned(), self.moving()));
+        for (field, what) in notes.chain(self.variables()).chain(moving) {
+            let _ = writeln!(text, "{field:<22}  {}", one_line(&what));
         }
     }
 
@@ -160,9 +157,9 @@ impl Planned {
             (own, count) => format!("{own}, and {count} that your shell has too"),
         };
         let groups = [
-            ("env", names(variables.plain.keys().collect())),
-            ("env_file (0600)", guarded),
-            ("variables left out", names(variables.noise.iter().collect())),
+            ("  env", names(variables.plain.keys().collect())),
+            ("  env_file (0600)", guarded),
+            ("  variables left out", names(variables.noise.iter().collect())),
         ];
         let said = groups.into_iter().filter(|(_, names)| !names.is_empty());
         said.map(|(field, names)| (field.to_owned(), names)).collect()
@@ -191,8 +188,11 @@ impl Planned {
             Way::Beside => "beside",
             Way::StopFirst(_) => "stop first",
         });
-        let notes: Vec<Value> =
-            app.notes.iter().map(|Note { field, text }| json!({ "field": field, "text": text })).collect();
+        let notes: Vec<Value> = app
+            .notes
+            .iter()
+            .map(|Note { field, text, lost }| json!({ "field": field, "text": text, "lost": lost }))
+            .collect();
         let fields: serde_json::Map<String, Value> = app
             .fields
             .iter()

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!((list[0].pid, list[0].id(), list[1].pid, list.len()), (Some(7), Some(3), None, 2));
         assert!(parse_list("[]").unwrap().is_empty());
         assert!(parse_list("[PM2] Spawning PM2 daemon").is_err());
-        assert!(parse_dump(b"{").unwrap_err().starts_with("no list of processes"));
+        assert!(parse_dump(b"{").err().unwrap().starts_with("no list of processes"));
     }
 
     #[test]

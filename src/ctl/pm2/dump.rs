@@ -108,7 +108,7 @@ struct Saved {
 #[derive(Debug, Default)]
 struct Dump {
     apps: Vec<Saved>,
-    /// What changes or is lost of the apps that PM2 itself saved.
+    /// What is lost of the apps that PM2 itself saved.
     remarks: Vec<String>,
     /// The apps of PM2's that cannot be taken over, and why.
     refused: Vec<String>,
@@ -191,7 +191,7 @@ fn take_over(processes: Vec<Process>, dump: &mut Dump) {
     dump.remarks.extend(modules.iter().map(|name| format!("{name}: a module of PM2's is not restored")));
     for app in migrate::convert::convert(&apps, &migrate::options().caller) {
         let remark = |note: &migrate::convert::Note| format!("{}: {}: {}", app.name, note.field, note.text);
-        dump.remarks.extend(app.notes.iter().map(remark));
+        dump.remarks.extend(app.notes.iter().filter(|note| note.lost).map(remark));
         match migrate::declaration(&app) {
             Ok(declaration) => dump.apps.push(Saved { app: declaration, up: app.up }),
             Err(why) => dump.refused.push(format!("{}: {why}", app.called)),
@@ -290,7 +290,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((dump.apps.len(), dump.apps[0].up.as_slice()), (1, &[true, false][..]));
-        let variables = &dump.apps[0].app.environment.layers[0].variables;
+        let variables = &dump.apps[0].app.environment.layers.last().unwrap().variables;
         assert_eq!(variables.keys().collect::<Vec<_>>(), ["PORT"]);
         assert!(dump.refused[0].starts_with("gone: script: no such file"), "{:?}", dump.refused);
     }
