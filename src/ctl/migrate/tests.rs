@@ -116,7 +116,7 @@ fn nothing_is_overwritten_unless_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn whatever_pm2_has_is_written_as_it_is_converted(

@@ -33,6 +33,11 @@ fn path(session: &Session) -> PathBuf {
     given.map_or_else(|| session.client.home().path().join("dump.pm2"), PathBuf::from)
 }
 
+/// Where PM2 itself keeps it. It is not read unasked: that PM2 may run.
+fn pm2s_own() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| Path::new(&home).join(".pm2/dump.pm2"))
+}
+
 fn backup(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".bak");
@@ -120,6 +125,10 @@ pub(super) async fn resurrect(line: &Line, session: &mut Session) -> Result<(), 
     let path = path(session);
     let Some(dump) = read(&path, session)? else {
         session.output.warn(&format!("{} does not exist: nothing to restore", path.display()));
+        if let Some(theirs) = pm2s_own().filter(|theirs| *theirs != path && theirs.exists()) {
+            let theirs = theirs.display();
+            session.output.warn(&format!("PM2's own is {theirs}: name it by PM2_DUMP_FILE_PATH"));
+        }
         return query::show_list(line, session).await;
     };
     session.output.announce(&format!("Restoring processes located in {}", path.display()))?;
