@@ -207,6 +207,14 @@ pub fn validate(app: &AppDeclaration) -> Vec<Problem> {
     validate::validate(app)
 }
 
+/// Why a field that is understood has no effect; `None`: it has one, or there is no such field.
+pub fn without_effect(field: &str) -> Option<&'static str> {
+    match fields::vocabulary().field(field) {
+        Err(vocabulary::NoField::Inert(why)) => Some(why),
+        Ok(_) | Err(vocabulary::NoField::Foreign(_) | vocabulary::NoField::Unknown(_)) => None,
+    }
+}
+
 /// The JSON schema of a declaration file.
 pub fn schema() -> Value {
     schema::schema()

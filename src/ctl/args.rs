@@ -11,6 +11,7 @@ use super::commands::settings;
 use super::deploy::{self, DeployArgs};
 use super::fields::FieldFlags;
 use super::log_args::LogArgs;
+use super::migrate::args::MigrateCommand;
 use crate::config::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -194,6 +195,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl pm2-link                beside supctl\n  supctl pm2-link ~/.local/bin"
     )]
     Pm2Link(LinkArgs),
+    /// Take over the apps of another process manager
+    #[command(subcommand, after_help = "Examples:\n  supctl migrate pm2")]
+    Migrate(MigrateCommand),
 }
 
 const START_EXAMPLES: &str = "\

@@ -22,6 +22,7 @@ mod last_lines;
 mod launch;
 mod log_args;
 mod logs;
+mod migrate;
 mod order;
 mod output;
 mod own_log;
@@ -44,6 +45,7 @@ use commands::{
 };
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
+use migrate::args::MigrateCommand;
 use output::{Failure, Output, Style};
 use pm2::Personality;
 
@@ -79,6 +81,7 @@ fn carry_out(cli: Cli) -> ExitCode {
         Command::Deploy(args) => deploy::deploy(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
+        Command::Migrate(MigrateCommand::Pm2(args)) if !args.live => migrate::migrate(&args, &mut output),
         command => return online(command, &global, output),
     };
     ExitCode::from(code(done, &mut output))
@@ -148,6 +151,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut session.output),
+        Command::Migrate(MigrateCommand::Pm2(args)) if args.live => migrate::live(&args, session).await,
+        Command::Migrate(MigrateCommand::Pm2(args)) => migrate::migrate(&args, &mut session.output),
     }
 }
 

@@ -24,6 +24,7 @@ mod full_disk;
 mod live;
 mod log_reading;
 mod logs;
+mod migrate;
 mod node;
 mod output;
 mod own_log;

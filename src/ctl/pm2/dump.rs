@@ -1,7 +1,8 @@
 //! save, resurrect, cleardump: `dump.pm2` beside the daemon's ledger, in PM2's shape.
 //!
 //! The ledger always knows what should run; the dump is what `resurrect` brings back after `pm2 kill` has forgotten it. It
-//! holds values of variables, so only its owner may read it, and it is replaced whole.
+//! holds values of variables, so only its owner may read it, and it is replaced whole. A dump that PM2 wrote is read as `migrate`
+//! reads it.
 
 use std::fs;
 use std::io;
@@ -16,6 +17,8 @@ use supd_api::{
 use crate::atomic;
 use crate::ctl::Session;
 use crate::ctl::jlist::{self, Shown};
+use crate::ctl::migrate;
+use crate::ctl::migrate::process::{Process, group};
 use crate::ctl::output::Failure;
 
 use super::flags::Opt;
@@ -28,6 +31,11 @@ const OWN: &str = "supd";
 fn path(session: &Session) -> PathBuf {
     let given = std::env::var_os("PM2_DUMP_FILE_PATH").filter(|path| !path.is_empty());
     given.map_or_else(|| session.client.home().path().join("dump.pm2"), PathBuf::from)
+}
+
+/// Where PM2 itself keeps it. It is not read unasked: that PM2 may run.
+fn pm2s_own() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| Path::new(&home).join(".pm2/dump.pm2"))
 }
 
 fn backup(path: &Path) -> PathBuf {
@@ -101,19 +109,36 @@ struct Saved {
     up: Vec<bool>,
 }
 
+/// What a dump holds.
+#[derive(Debug, Default)]
+struct Dump {
+    apps: Vec<Saved>,
+    /// What is lost of the apps that PM2 itself saved.
+    remarks: Vec<String>,
+    /// The apps of PM2's that cannot be taken over, and why.
+    refused: Vec<String>,
+}
+
 /// `resurrect`: the apps of the dump that are not there.
 pub(super) async fn resurrect(line: &Line, session: &mut Session) -> Result<(), Failure> {
     session.output.announce("Resurrecting")?;
     let path = path(session);
-    let Some(saved) = read(&path, session)? else {
+    let Some(dump) = read(&path, session)? else {
         session.output.warn(&format!("{} does not exist: nothing to restore", path.display()));
+        if let Some(theirs) = pm2s_own().filter(|theirs| *theirs != path && theirs.exists()) {
+            let theirs = theirs.display();
+            session.output.warn(&format!("PM2's own is {theirs}: name it by PM2_DUMP_FILE_PATH"));
+        }
         return query::show_list(line, session).await;
     };
     session.output.announce(&format!("Restoring processes located in {}", path.display()))?;
     let there = session.client.apps(&[]).await?;
     let missing = |saved: &Saved| there.iter().all(|app| app.declaration.name != saved.app.name);
-    let mut outcome = Ok(());
-    for saved in saved.into_iter().filter(missing) {
+    dump.remarks.iter().for_each(|remark| session.output.warn(remark));
+    dump.refused.iter().for_each(|refused| session.output.complain(refused));
+    let refused = || Err(Failure::Told(FaultCode::Failed));
+    let mut outcome = if dump.refused.is_empty() { Ok(()) } else { refused() };
+    for saved in dump.apps.into_iter().filter(missing) {
         // The others are brought back all the same.
         outcome = restore(saved, session).await.and(outcome);
     }
@@ -122,10 +147,10 @@ pub(super) async fn resurrect(line: &Line, session: &mut Session) -> Result<(), 
 }
 
 /// What the file holds, or its backup where it is damaged; `None` where there is neither.
-fn read(path: &Path, session: &mut Session) -> Result<Option<Vec<Saved>>, Fault> {
+fn read(path: &Path, session: &mut Session) -> Result<Option<Dump>, Fault> {
     let damaged = match fs::read(path) {
         Ok(bytes) => match parse(&bytes) {
-            Ok(saved) => return Ok(Some(saved)),
+            Ok(dump) => return Ok(Some(dump)),
             Err(why) => Some(why),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -136,9 +161,9 @@ fn read(path: &Path, session: &mut Session) -> Result<Option<Vec<Saved>>, Fault>
     }
     let backup = backup(path);
     match fs::read(&backup).ok().map(|bytes| parse(&bytes)) {
-        Some(Ok(saved)) => {
+        Some(Ok(dump)) => {
             session.output.warn(&format!("restoring from {}", backup.display()));
-            Ok(Some(saved))
+            Ok(Some(dump))
         }
         Some(Err(why)) => Err(Fault::new(FaultCode::Invalid, format!("{}: {why}", backup.display()))),
         None => match damaged {
@@ -148,27 +173,39 @@ fn read(path: &Path, session: &mut Session) -> Result<Option<Vec<Saved>>, Fault>
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<Saved>, String> {
+fn parse(bytes: &[u8]) -> Result<Dump, String> {
     let records: Vec<Map<String, Value>> =
         serde_json::from_slice(bytes).map_err(|error| format!("no list of processes: {error}"))?;
-    let mut saved: Vec<Saved> = Vec::new();
+    let mut dump = Dump::default();
+    let mut theirs = Vec::new();
     for mut record in records {
         let name = record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let up = record.get("status").and_then(Value::as_str) != Some(Status::Stopped.as_str());
-        match (record.remove(OWN), saved.iter_mut().find(|known| known.app.name.as_str() == name)) {
+        match (record.remove(OWN), dump.apps.iter_mut().find(|known| known.app.name.as_str() == name)) {
             (_, Some(known)) => known.up.push(up),
             (Some(declaration), None) => {
                 let app = serde_json::from_value(declaration).map_err(|error| format!("{name}: {error}"))?;
-                saved.push(Saved { app, up: vec![up] });
+                dump.apps.push(Saved { app, up: vec![up] });
             }
-            (None, None) => {
-                return Err(format!(
-                    "`{name}` was saved by PM2 itself: start it from its declaration file, and `pm2 save` again"
-                ));
-            }
+            (None, None) => theirs.push(Process::of_dump(record)),
         }
     }
-    Ok(saved)
+    take_over(theirs, &mut dump);
+    Ok(dump)
+}
+
+/// What PM2 itself has saved.
+fn take_over(processes: Vec<Process>, dump: &mut Dump) {
+    let (apps, modules) = group(processes);
+    dump.remarks.extend(modules.iter().map(|name| format!("{name}: a module of PM2's is not restored")));
+    for app in migrate::convert::convert(&apps, &migrate::options().caller) {
+        let remark = |note: &migrate::convert::Note| format!("{}: {}: {}", app.name, note.field, note.text);
+        dump.remarks.extend(app.notes.iter().filter(|note| note.lost).map(remark));
+        match migrate::declaration(&app) {
+            Ok(declaration) => dump.apps.push(Saved { app: declaration, up: app.up }),
+            Err(why) => dump.refused.push(format!("{}: {why}", app.called)),
+        }
+    }
 }
 
 /// Starts what was up and registers what was not.
@@ -220,7 +257,7 @@ mod tests {
         );
         let saved = parse(&serde_json::to_vec(&records).unwrap()).unwrap();
         assert_eq!(
-            (saved.len(), &saved[0].app, saved[0].up.as_slice()),
+            (saved.apps.len(), &saved.apps[0].app, saved.apps[0].up.as_slice()),
             (1, &some()[0].declaration, &[true, false][..])
         );
     }
@@ -242,10 +279,28 @@ mod tests {
     #[test]
     fn what_is_no_dump_of_ours_is_refused() {
         assert!(parse(b"{").unwrap_err().contains("no list of processes"));
-        assert!(
-            parse(br#"[{"name":"x","pm_exec_path":"/x.js"}]"#).unwrap_err().contains("saved by PM2 itself")
-        );
         assert!(parse(br#"[{"name":"x","supd":{"name":1}}]"#).is_err());
-        assert!(parse(b"[]").unwrap().is_empty());
+        assert!(parse(b"[]").unwrap().apps.is_empty());
+    }
+
+    #[test]
+    fn a_dump_of_pm2s_own_is_taken_over_as_far_as_it_goes() {
+        let record = |name: &str, script: &str, status: &str| {
+            json!({ "name": name, "pm_exec_path": script, "exec_interpreter": "none", "status": status,
+                "env": { "PORT": 80, "PM2_HOME": "/x" } })
+        };
+        let dump = parse(
+            &serde_json::to_vec(&[
+                record("sh", "/bin/sh", "online"),
+                record("sh", "/bin/sh", "stopped"),
+                record("gone", "/no/such/program", "online"),
+            ])
+            .unwrap(),
+        )
+        .unwrap();
+        assert_eq!((dump.apps.len(), dump.apps[0].up.as_slice()), (1, &[true, false][..]));
+        let variables = &dump.apps[0].app.environment.layers.last().unwrap().variables;
+        assert_eq!(variables.keys().collect::<Vec<_>>(), ["PORT"]);
+        assert!(dump.refused[0].starts_with("gone: script: no such file"), "{:?}", dump.refused);
     }
 }
