@@ -12,19 +12,22 @@ use supd_api::Program;
 use super::paths::{Places, is_executable};
 use super::problem::{Report, shown};
 use super::read::App;
+use super::typescript;
 use super::value::Text;
 use crate::resolve::shebang;
 
 /// The interpreter for each extension of a script.
-const BY_EXTENSION: [(&[&str], &[&str]); 7] = [
+const BY_EXTENSION: [(&[&str], &[&str]); 6] = [
     (&["js", "cjs", "mjs"], &["node"]),
-    (&["ts", "tsx", "mts", "cts"], &["bun", "node"]),
     (&["py"], &["python3", "python"]),
     (&["rb"], &["ruby"]),
     (&["sh"], &["bash", "sh"]),
     (&["pl"], &["perl"]),
     (&["php"], &["php"]),
 ];
+
+/// See [`typescript`].
+const TYPESCRIPT: [&str; 4] = ["ts", "tsx", "mts", "cts"];
 
 /// Whether workers under that interpreter speak Node's cluster protocol.
 pub(super) fn speaks_cluster(interpreter: Option<&str>) -> bool {
@@ -203,6 +206,9 @@ fn by_file(file: &str, app: &App, places: &Places, report: &mut Report) -> Optio
     if let Some((_, names)) = BY_EXTENSION.iter().find(|(extensions, _)| extensions.contains(&extension)) {
         return first_of(names, app, places, report);
     }
+    if TYPESCRIPT.contains(&extension) {
+        return typescript(app, places, report);
+    }
     let head = match head(Path::new(file)) {
         Ok(head) => head,
         Err(error) => {
@@ -229,6 +235,20 @@ fn first_of(names: &[&str], app: &App, places: &Places, report: &mut Report) -> 
             let hint =
                 "install it, or write `interpreter` with its path, or `none` if the script runs by itself";
             report.problem(&app.at("script"), message, Some(hint.to_owned()));
+            None
+        }
+    }
+}
+
+fn typescript(app: &App, places: &Places, report: &mut Report) -> Option<Runner> {
+    match typescript::runner(places) {
+        Ok((name, args)) => {
+            let args = args.iter().map(|argument| (*argument).to_owned()).collect();
+            Some(Runner::Interpreter { name: name.to_owned(), args })
+        }
+        Err(why) => {
+            let hint = "install tsx, Bun or a Node from 22.6 on, or write `interpreter`";
+            report.problem(&app.at("script"), why, Some(hint.to_owned()));
             None
         }
     }

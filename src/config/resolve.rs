@@ -32,8 +32,8 @@ pub(super) struct Ground<'a> {
     pub(super) options: &'a Options,
 }
 
-/// The name of the app: its own, or PM2's default.
-pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
+/// The name of the app: its own, or PM2's default; with `append_env_to_name` that of the chosen environment at its end.
+pub(super) fn name(app: &App, options: &Options, report: &mut Report) -> Option<AppName> {
     let (field, name) = match (&app.fields.name, &app.fields.script) {
         (Some(Text(name)), _) => ("name", name.as_str()),
         (None, Some(Text(script))) if app.is_sound(&["name"]) && !script.trim().is_empty() => {
@@ -41,6 +41,8 @@ pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
         }
         (None, _) => return None,
     };
+    let env_name = options.env_name.as_ref().filter(|_| flag(&app.fields.append_env_to_name, false));
+    let name = env_name.map_or_else(|| name.to_owned(), |env_name| format!("{name}-{env_name}"));
     match AppName::new(name) {
         Ok(name) => Some(name),
         Err(error) => {
@@ -89,7 +91,7 @@ pub(super) fn app(
         name: name?,
         namespace: text(&fields.namespace).unwrap_or_else(|| "default".to_owned()),
         source: source(ground),
-        cwd: places.cwd,
+        cwd: places.cwd.clone(),
         user: fields.uid.as_ref().map(|account| account.0.clone()),
         group: fields.gid.as_ref().map(|account| account.0.clone()),
         exec_mode: exec_mode(app, interpreter),
@@ -104,6 +106,7 @@ pub(super) fn app(
         live,
         reload: reload(app),
         logs,
+        pid_file: fields.pid_file.as_ref().map(|Text(path)| places.absolute(path)),
         program,
     };
     if !check(&declaration, app, report) {

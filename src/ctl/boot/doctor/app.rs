@@ -224,6 +224,7 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
         inherit_env: false,
         env_name: source.env_name.clone(),
         only: vec![name.to_owned()],
+        over: serde_json::Map::new(),
         dialect: declare::dialect(source),
     };
     let shown = source.file.display();
