@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, ReloadPolicy,
-    RestartPolicy, Secret, Source, StopPolicy,
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, Program,
+    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
 };
 
 use super::paths::{self, Places};
@@ -55,7 +55,7 @@ pub(super) fn name(app: &App, options: &Options, report: &mut Report) -> Option<
 
 /// What is found by the caller's `PATH` now must be found at each start, also by a daemon that boots with another one
 /// (a version manager's `node`).
-fn base(program: &supd_api::Program, options: &Options) -> EnvironmentLayer {
+fn base(program: &Program, options: &Options) -> EnvironmentLayer {
     let path = options.caller.get("PATH").map(|path| ("PATH".to_owned(), path.clone()));
     // As PM2 does: otherwise output appears only once a buffer of Python's has filled.
     let unbuffered = program::is_python(program.interpreter.as_deref())
@@ -101,7 +101,7 @@ pub(super) fn app(
         balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
         autostart: flag(&fields.autostart, true),
         restart: restart(app),
-        stop: stop(app, interpreter),
+        stop: stop(app, &program),
         ready,
         live,
         reload: reload(app),
@@ -191,15 +191,18 @@ fn restart(app: &App) -> RestartPolicy {
     }
 }
 
-fn stop(app: &App, interpreter: Option<&str>) -> StopPolicy {
+fn stop(app: &App, program: &Program) -> StopPolicy {
     let fields = &app.fields;
-    let default = if program::expects_sigint(interpreter) { "SIGINT" } else { "SIGTERM" };
+    // A worker that does not understand the word would only be waited for.
+    let drains = !program::is_bun(program.interpreter.as_deref());
+    let drain_timeout = if drains { StopPolicy::default_drain_timeout() } else { Millis(0) };
+    let default = if program::expects_sigint(program) { "SIGINT" } else { "SIGTERM" };
     StopPolicy {
         kill_signal: fields.kill_signal.as_ref().map_or(default, |signal| &signal.0).to_owned(),
         kill_timeout: span(&fields.kill_timeout).unwrap_or(KILL_TIMEOUT),
         treekill: flag(&fields.treekill, true),
         shutdown_with_message: flag(&fields.shutdown_with_message, false),
-        drain_timeout: span(&fields.drain_timeout).unwrap_or(StopPolicy::default_drain_timeout()),
+        drain_timeout: span(&fields.drain_timeout).unwrap_or(drain_timeout),
         node_preload: flag(&fields.node_preload, true),
     }
 }
