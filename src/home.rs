@@ -100,6 +100,11 @@ impl Home {
         self.directory.join("ledger.json")
     }
 
+    /// Settings of the daemon, mode 0600.
+    pub fn settings(&self) -> PathBuf {
+        self.directory.join("settings.json")
+    }
+
     /// Logs of the apps.
     pub fn logs(&self) -> PathBuf {
         self.directory.join("logs")

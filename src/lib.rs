@@ -16,4 +16,5 @@ pub mod printable;
 pub mod probe;
 pub mod processes;
 pub mod resolve;
+pub mod serve;
 pub mod supervisor;

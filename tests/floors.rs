@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
@@ -23,7 +23,11 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
-    ("ctl", &["api", "atomic", "config", "cluster", "dates", "home", "nearest", "processes", "resolve"]),
+    ("serve", &[]),
+    (
+        "ctl",
+        &["api", "atomic", "config", "cluster", "dates", "home", "nearest", "processes", "resolve", "serve"],
+    ),
     (
         "supervisor",
         &[
@@ -48,6 +52,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "cluster",
             "probe",
             "notify",
+            "serve",
             "ctl",
             "supervisor",
             "daemon",

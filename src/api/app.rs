@@ -252,6 +252,8 @@ pub enum Layer {
     Env,
     /// `env_NAME`, by that name.
     EnvNamed(String),
+    /// `supctl set APP:NAME VALUE`, whatever the declaration says.
+    Setting,
     /// Set by supd for each worker: the instance number, PM2's variables, `LISTEN_FDS`, …
     Supd,
 }

@@ -12,6 +12,7 @@ pub mod listen;
 pub mod log;
 pub mod logs;
 pub mod policy;
+pub mod settings;
 pub mod unit;
 pub mod view;
 
@@ -28,9 +29,14 @@ pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
-pub use logs::{Compression, LogForm, LogPolicy, LogSink, LogTarget, Rotation, StdoutForm};
+pub use logs::{
+    Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
+    RotationView, StdoutForm,
+};
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, Status, UpgradeView, VariableView, WorkerView,
+    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, Status, StreamView,
+    UpgradeView, VariableView, WorkerView,
 };

@@ -1,9 +1,10 @@
 //! Where the output of an app goes, in which form, and how much of it is kept.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Where the output of an app goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +24,10 @@ pub struct LogPolicy {
     pub form: LogForm,
     /// When a file is put aside, and how long it is kept.
     #[serde(default)]
-    pub rotation: Rotation,
+    pub rotation: DeclaredRotation,
+    /// What happens while a file takes nothing.
+    #[serde(default)]
+    pub on_full: OnFull,
     /// Where it goes beside its files, or in their place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<LogSink>,
@@ -38,10 +42,25 @@ impl Default for LogPolicy {
             log_file: LogTarget::Discard,
             merge_logs: false,
             form: LogForm::Plain,
-            rotation: Rotation::default(),
+            rotation: DeclaredRotation::default(),
+            on_full: OnFull::default(),
             sink: None,
         }
     }
+}
+
+/// What happens when a file does not take what a worker writes (the disk is full, say) and the worker's pipe has filled up. A file
+/// that is merely slow drops nothing: the worker waits at its pipe until there is room in it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    /// The worker waits, however long it takes; nothing is dropped.
+    Block,
+    /// The worker goes on; the latest output is kept.
+    #[default]
+    DropOldest,
+    /// The worker goes on; the first output is kept.
+    DropNewest,
 }
 
 /// Where output goes beside its files, or in their place where there are none. Lines travel whole.
@@ -120,6 +139,8 @@ pub struct Rotation {
     pub compress: Option<Compression>,
     /// The date in their names, in PM2's tokens.
     pub date_format: String,
+    /// The time zone of that date, as in the IANA's data base; `None`: the machine's.
+    pub time_zone: Option<String>,
 }
 
 impl Rotation {
@@ -142,8 +163,112 @@ impl Default for Rotation {
             min_free: Some(256 << 20),
             compress: None,
             date_format: "YYYY-MM-DD_HH-mm-ss".to_owned(),
+            time_zone: None,
         }
     }
+}
+
+/// What of a [`Rotation`] somebody has said. The outer `None`: nothing; a member that is `null` has been said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeclaredRotation {
+    /// [`Rotation::size`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub size: Option<Option<u64>>,
+    /// [`Rotation::interval`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Option<String>>,
+    /// [`Rotation::keep`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Option<u32>>,
+    /// [`Rotation::keep_days`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<Option<u32>>,
+    /// [`Rotation::max_total`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub max_total: Option<Option<u64>>,
+    /// [`Rotation::min_free`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub min_free: Option<Option<u64>>,
+    /// [`Rotation::compress`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub compress: Option<Option<Compression>>,
+    /// [`Rotation::date_format`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date_format: Option<String>,
+    /// [`Rotation::time_zone`]
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Option<String>>,
+}
+
+/// A member that is there, `null` too.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl DeclaredRotation {
+    /// With what lies below where nothing is said.
+    pub fn over(self, below: Rotation) -> Rotation {
+        Rotation {
+            size: self.size.unwrap_or(below.size),
+            interval: self.interval.unwrap_or(below.interval),
+            keep: self.keep.unwrap_or(below.keep),
+            keep_days: self.keep_days.unwrap_or(below.keep_days),
+            max_total: self.max_total.unwrap_or(below.max_total),
+            min_free: self.min_free.unwrap_or(below.min_free),
+            compress: self.compress.unwrap_or(below.compress),
+            date_format: self.date_format.unwrap_or(below.date_format),
+            time_zone: self.time_zone.unwrap_or(below.time_zone),
+        }
+    }
+
+    /// Whether something is said about this.
+    pub fn says(&self, field: RotationField) -> bool {
+        match field {
+            RotationField::Size => self.size.is_some(),
+            RotationField::Interval => self.interval.is_some(),
+            RotationField::Keep => self.keep.is_some(),
+            RotationField::KeepDays => self.keep_days.is_some(),
+            RotationField::MaxTotal => self.max_total.is_some(),
+            RotationField::MinFree => self.min_free.is_some(),
+            RotationField::Compress => self.compress.is_some(),
+            RotationField::DateFormat => self.date_format.is_some(),
+            RotationField::TimeZone => self.time_zone.is_some(),
+        }
+    }
+}
+
+/// A member of [`Rotation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RotationField {
+    /// [`Rotation::size`]
+    Size,
+    /// [`Rotation::interval`]
+    Interval,
+    /// [`Rotation::keep`]
+    Keep,
+    /// [`Rotation::keep_days`]
+    KeepDays,
+    /// [`Rotation::max_total`]
+    MaxTotal,
+    /// [`Rotation::min_free`]
+    MinFree,
+    /// [`Rotation::compress`]
+    Compress,
+    /// [`Rotation::date_format`]
+    DateFormat,
+    /// [`Rotation::time_zone`]
+    TimeZone,
+}
+
+/// What counts for an app, and which settings have to do with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RotationView {
+    /// What counts: what the app declares, else the daemon's settings, else the defaults.
+    pub policy: Rotation,
+    /// The members that come from a setting, and its key.
+    pub settings: BTreeMap<RotationField, String>,
 }
 
 /// How a file is packed.
@@ -154,4 +279,25 @@ pub enum Compression {
     Gzip,
     /// `.zst`
     Zstd,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_lies_below_and_null_is_said() {
+        let below = Rotation { size: Some(1024), ..Rotation::default() };
+        let read = |value| serde_json::from_value::<DeclaredRotation>(value).expect("declared");
+        let some = read(json!({ "keep": null, "compress": "zstd" }));
+        let expected = Rotation { keep: None, compress: Some(Compression::Zstd), ..below.clone() };
+        assert_eq!(some.clone().over(below.clone()), expected);
+        assert_eq!(json!(some), json!({ "keep": null, "compress": "zstd" }));
+        assert!(some.says(RotationField::Keep) && !some.says(RotationField::Size));
+        assert_eq!(read(json!({})).over(below.clone()), below);
+        // As it was written when all members were always there.
+        assert_eq!(read(json!(Rotation::default())).over(below), Rotation::default());
+    }
 }

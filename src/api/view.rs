@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, Secret};
+use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, RotationView, Secret};
 
 /// A worker's state in PM2's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -98,8 +98,53 @@ pub struct WorkerView {
     pub out_file: Option<PathBuf>,
     /// File that takes standard error.
     pub error_file: Option<PathBuf>,
+    /// File that takes both, in addition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<PathBuf>,
+    /// What has become of its output.
+    #[serde(default)]
+    pub logs: LogView,
     /// File that holds the process id while it runs.
     pub pid_file: PathBuf,
+}
+
+/// What has become of a worker's output, all its processes together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogView {
+    /// Standard output.
+    pub out: StreamView,
+    /// Standard error.
+    pub error: StreamView,
+    /// Which of its files cannot be written now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trouble: Vec<LogTrouble>,
+}
+
+/// What has become of one stream, since the daemon was started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StreamView {
+    /// Bytes of output that are in its file, or with the sink in place of files.
+    pub written: u64,
+    /// Lines that were dropped because a file took nothing. A marker in that file tells of them too.
+    #[serde(default)]
+    pub lost_lines: u64,
+    /// The bytes of these lines, and of parts of lines.
+    #[serde(default)]
+    pub lost_bytes: u64,
+    /// Unix time in milliseconds when the first of them was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_since: Option<u64>,
+}
+
+/// A file that cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogTrouble {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub text: String,
+    /// Unix time in milliseconds.
+    pub since: u64,
 }
 
 /// One app with its declaration (`supctl describe`). Values of variables are left out.
@@ -112,6 +157,9 @@ pub struct AppView {
     /// Number of the version before it, to which `supctl rollback` returns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<u64>,
+    /// How its output is rotated.
+    #[serde(default)]
+    pub rotation: RotationView,
     /// How far a reload in progress has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Instances, Keep, Limit, Listen, LogFile,
+    Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit, Listen, LogFile,
     LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Text, Texts, Threshold, Variables, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
@@ -159,6 +159,10 @@ pub(super) struct AppFields {
     pub(super) compress: Option<Compress>,
     /// The date in their names, in the tokens of day.js. Default: `YYYY-MM-DD_HH-mm-ss`.
     pub(super) rotate_date_format: Option<Text>,
+    /// When the disk is full, say, and the pipe of a worker too: `block`: the worker waits until the file takes its output;
+    /// `drop_oldest`: it goes on, and the latest output is kept; `drop_newest`: it goes on, and the first output is kept.
+    /// Default: `drop_oldest`.
+    pub(super) on_full: Option<Full>,
     /// `true`: no output is kept. Default: `false`.
     pub(super) disable_logs: Option<Flag>,
     /// File that holds the pid of a worker while it runs; the worker's id goes before `.pid`. Default: in supd's home.

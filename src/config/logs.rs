@@ -2,13 +2,15 @@
 //!
 //! Question answered here: *where does output go, and what does it look like there?*
 
-use supd_api::{ExecMode, LogForm, LogPolicy, LogTarget, Rotation};
+use serde_json::Value;
+use supd_api::{DeclaredRotation, ExecMode, LogForm, LogPolicy, LogTarget, OnFull, RotationField};
 
 use super::paths::Places;
 use super::problem::{Place, Report, shown};
 use super::read::App;
 use super::resolve::flag;
-use super::value::{Compress, Keep, LogFile, LogType, Schedule, Sink, Size, Text};
+use super::validate::check_rotation;
+use super::value::{Compress, Full, Keep, LogFile, LogType, Schedule, Sink, Size, Text};
 
 /// What PM2 makes of `time: true`.
 const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
@@ -39,7 +41,9 @@ pub(super) fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy
         fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
     let merge_logs = flag(&fields.merge_logs, alone);
     let sink = fields.log_sink.as_ref().and_then(|Sink(sink)| *sink);
-    LogPolicy { out_file, error_file, log_file, merge_logs, form: form(app), rotation: rotation(app), sink }
+    let on_full = fields.on_full.as_ref().map_or_else(OnFull::default, |Full(on_full)| *on_full);
+    let (form, rotation) = (form(app), rotation(app));
+    LogPolicy { out_file, error_file, log_file, merge_logs, form, rotation, on_full, sink }
 }
 
 fn form(app: &App) -> LogForm {
@@ -54,24 +58,44 @@ fn form(app: &App) -> LogForm {
     }
 }
 
-fn rotation(app: &App) -> Rotation {
+fn rotation(app: &App) -> DeclaredRotation {
     let fields = &app.fields;
-    let default = Rotation::default();
-    Rotation {
-        size: fields.rotate_size.as_ref().map_or(default.size, |Size(size)| *size),
-        interval: fields
-            .rotate_interval
-            .as_ref()
-            .map_or(default.interval, |Schedule(interval)| interval.clone()),
-        keep: fields.keep.as_ref().map_or(default.keep, |Keep(keep)| *keep),
-        keep_days: fields.keep_days.as_ref().map_or(default.keep_days, |Keep(days)| *days),
-        max_total: fields.max_total.as_ref().map_or(default.max_total, |Size(size)| *size),
-        min_free: fields.min_free.as_ref().map_or(default.min_free, |Size(size)| *size),
-        compress: fields.compress.as_ref().map_or(default.compress, |Compress(compression)| *compression),
-        date_format: fields
-            .rotate_date_format
-            .as_ref()
-            .map_or(default.date_format, |Text(format)| format.clone()),
+    DeclaredRotation {
+        size: fields.rotate_size.as_ref().map(|Size(size)| *size),
+        interval: fields.rotate_interval.as_ref().map(|Schedule(interval)| interval.clone()),
+        keep: fields.keep.as_ref().map(|Keep(keep)| *keep),
+        keep_days: fields.keep_days.as_ref().map(|Keep(days)| *days),
+        max_total: fields.max_total.as_ref().map(|Size(size)| *size),
+        min_free: fields.min_free.as_ref().map(|Size(size)| *size),
+        compress: fields.compress.as_ref().map(|Compress(compression)| *compression),
+        date_format: fields.rotate_date_format.as_ref().map(|Text(format)| format.clone()),
+        time_zone: None,
+    }
+}
+
+/// One member from a text, as the field that stands for it takes it.
+pub(super) fn rotation_field(field: RotationField, text: &str) -> Result<DeclaredRotation, String> {
+    let (value, nothing) = (Value::from(text), DeclaredRotation::default());
+    let declared = match field {
+        RotationField::Size => DeclaredRotation { size: Some(Size::try_from(value)?.0), ..nothing },
+        RotationField::Interval => {
+            DeclaredRotation { interval: Some(Schedule::try_from(value)?.0), ..nothing }
+        }
+        RotationField::Keep => DeclaredRotation { keep: Some(Keep::try_from(value)?.0), ..nothing },
+        RotationField::KeepDays => DeclaredRotation { keep_days: Some(Keep::try_from(value)?.0), ..nothing },
+        RotationField::MaxTotal => DeclaredRotation { max_total: Some(Size::try_from(value)?.0), ..nothing },
+        RotationField::MinFree => DeclaredRotation { min_free: Some(Size::try_from(value)?.0), ..nothing },
+        RotationField::Compress => {
+            DeclaredRotation { compress: Some(Compress::try_from(value)?.0), ..nothing }
+        }
+        RotationField::DateFormat => {
+            DeclaredRotation { date_format: Some(Text::try_from(value)?.0), ..nothing }
+        }
+        RotationField::TimeZone => DeclaredRotation { time_zone: Some(Some(text.to_owned())), ..nothing },
+    };
+    match check_rotation(&declared).into_iter().next() {
+        Some((_, problem)) => Err(problem),
+        None => Ok(declared),
     }
 }
 

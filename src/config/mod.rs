@@ -1,14 +1,15 @@
 //! Declarations: from what users write to [`AppDeclaration`].
 //!
 //! Question answered here: *what did the user mean, and is it acceptable?* All problems are told at once, each with
-//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate()`] also runs in the daemon.
+//! its place and remedy. This runs in the CLI as the calling user; of it only [`validate()`] and
+//! [`rotation_field()`] also run in the daemon.
 //! It may not talk to the daemon, and it starts nothing but `node` for a declaration that is JavaScript.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use supd_api::{AppDeclaration, AppName, Millis, Secret};
+use supd_api::{AppDeclaration, AppName, DeclaredRotation, Millis, RotationField, Secret};
 
 mod advice;
 mod document;
@@ -26,6 +27,7 @@ mod program;
 mod read;
 mod resolve;
 mod schema;
+mod serve;
 mod typescript;
 mod validate;
 mod value;
@@ -36,6 +38,7 @@ mod words;
 mod tests;
 
 pub use problem::{Problem, Rejected};
+pub use serve::FILE_SERVER;
 
 use document::{Node, SyntaxError};
 use document_file::Kind;
@@ -55,6 +58,8 @@ pub struct Options {
     pub inherit_env: bool,
     /// `--env NAME`.
     pub env_name: Option<String>,
+    /// The program that serves files when it is told to: supctl itself. For `script: "serve"`.
+    pub supctl: PathBuf,
     /// `--only a,b`; empty: all.
     pub only: Vec<String>,
     /// Fields that lie over those of each app of a file, as some flags of PM2's do: `cwd`, `uid`, `gid`; and `namespace` where
@@ -125,6 +130,26 @@ pub fn load_file(file: &Path, options: &Options) -> Result<Loaded, Rejected> {
     load(&node, layout, &Ground { base, file: Some(absolute), options }, report)
 }
 
+/// The section `deploy` of a declaration file, if it has one. What it means is its reader's business.
+///
+/// # Errors
+/// [`Rejected`]: the file cannot be read, or is not in its format.
+pub fn deploy_section(file: &Path, options: &Options) -> Result<Option<Value>, Rejected> {
+    let mut report = Report::new(file.display().to_string());
+    match read_file(file, options) {
+        Ok(node) => {
+            let member = |entries: &[document::Entry]| {
+                entries.iter().find(|entry| entry.key == "deploy").map(|entry| entry.value.to_json())
+            };
+            Ok(node.entries().and_then(member))
+        }
+        Err((place, message, hint)) => {
+            report.problem(&place, message, hint);
+            report.finish().map(|_| None)
+        }
+    }
+}
+
 /// Reads a declaration that is not in a file. Relative paths in it begin at [`Options::cwd`].
 ///
 /// # Errors
@@ -172,6 +197,19 @@ pub fn span(text: &str) -> Result<Millis, String> {
 /// `text` as an absolute path below `base`, as paths in a declaration are meant; `.` and `..` are resolved by name.
 pub fn absolute(base: &Path, text: &str) -> PathBuf {
     paths::absolute(base, None, text)
+}
+
+/// What PM2 calls a server of files on this port.
+pub fn server_name(port: u16) -> String {
+    serve::default_name(&port.to_string())
+}
+
+/// One member of a rotation from a text, as the field of a declaration that stands for it takes it.
+///
+/// # Errors
+/// What was expected, and what was found.
+pub fn rotation_field(field: RotationField, text: &str) -> Result<DeclaredRotation, String> {
+    logs::rotation_field(field, text)
 }
 
 /// What the daemon checks again about a declaration that came over the socket; empty: nothing is wrong. The path of
@@ -241,7 +279,9 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
     let over = read::app(&over, Place { line: None, path: "flags".to_owned() }, &mut report);
     let mut names = BTreeMap::new();
     let mut apps = Vec::new();
-    for (place, node) in read::apps(node, layout, &mut report) {
+    let served = serve::from_section(node, &mut report);
+    let served = served.iter().map(|(place, node)| (place.clone(), node));
+    for (place, node) in read::apps(node, layout, &mut report).into_iter().chain(served) {
         if report.is_full() {
             break;
         }

@@ -14,7 +14,7 @@ use super::paths::{self, Places};
 use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Flag, Listen, Span, Text};
-use super::{Dialect, Options, advice, environment, fields, logs, probes, program, validate};
+use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
@@ -82,10 +82,15 @@ pub(super) fn app(
     if !app.is_sound(&["script", "interpreter"]) {
         return None;
     }
-    let program = program::resolve(app, &places, report)?;
-    environment.layers.insert(0, base(&program, ground.options));
     let fields = &app.fields;
-    let listen = fields.listen.as_ref().map(|Listen(listen)| listen.clone()).unwrap_or_default();
+    let (program, listen) = if serve::is_server(app) {
+        let server = serve::server(app, &places, &environment, ground.options, report)?;
+        (server.program, vec![server.listen])
+    } else {
+        let listen = fields.listen.as_ref().map(|Listen(listen)| listen.clone()).unwrap_or_default();
+        (program::resolve(app, &places, report)?, listen)
+    };
+    environment.layers.insert(0, base(&program, ground.options));
     let interpreter = program.interpreter.as_deref();
     let declaration = AppDeclaration {
         name: name?,
@@ -173,6 +178,7 @@ fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
     let shared_otherwise = app.fields.listen.as_ref().is_some_and(|listen| !listen.0.is_empty())
         || flag(&app.fields.reuse_port, false);
     match &app.fields.exec_mode {
+        Some(_) | None if serve::is_server(app) => ExecMode::Fork,
         Some(mode) => mode.0,
         None if several && !shared_otherwise && program::speaks_cluster(interpreter) => ExecMode::Cluster,
         None => ExecMode::Fork,

@@ -45,7 +45,9 @@ pub(super) fn schema() -> Value {
         "additionalProperties": false,
         "properties": {
             "$schema": { "type": "string" },
-            "apps": { "description": "The apps.", "type": "array", "minItems": 1, "items": { "$ref": "#/definitions/app" } }
+            "apps": { "description": "The apps.", "type": "array", "minItems": 1, "items": { "$ref": "#/definitions/app" } },
+            "static": { "description": "Directories to serve, as with `supctl serve`: path, port, host, spa, basic_auth, name.", "type": ["array", "object"] },
+            "deploy": { "description": "Environments of `supctl deploy`, by name.", "type": "object" }
         },
         "definitions": { "app": app }
     })

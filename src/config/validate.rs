@@ -15,6 +15,8 @@ use super::program::speaks_cluster;
 use super::value::{LONGEST, check_variable_name};
 
 mod logs;
+
+pub(super) use logs::check_rotation;
 mod probes;
 
 /// More sockets of one app are a mistake.

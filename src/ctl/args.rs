@@ -6,6 +6,9 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
+use super::commands::serve::{self, ServeArgs};
+use super::commands::settings;
+use super::deploy::{self, DeployArgs};
 use super::fields::FieldFlags;
 use super::log_args::LogArgs;
 use crate::config::{self, Format};
@@ -108,6 +111,12 @@ pub(crate) enum Command {
     /// Show what has happened to apps, and follow
     #[command(after_help = EVENT_EXAMPLES)]
     Events(EventArgs),
+    /// Open all log files anew, after logrotate or somebody else has renamed them
+    #[command(name = "reload-logs", visible_alias = "reloadLogs")]
+    #[command(
+        after_help = "Examples:\n  supctl reload-logs     as `postrotate` of logrotate\n  kill -USR2 $(cat ~/.supd/supd.pid)     the same"
+    )]
+    ReloadLogs,
     /// Empty log files
     #[command(after_help = "Examples:\n  supctl flush web\n  supctl flush           all apps")]
     Flush(OptionalTargets),
@@ -161,6 +170,18 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
     )]
     Doctor,
+    /// Show the files of a directory to browsers
+    #[command(visible_alias = "expose", after_help = serve::EXAMPLES)]
+    Serve(Box<ServeArgs>),
+    /// Bring a version to the hosts of an environment and reload it there, by ssh and git
+    #[command(after_help = deploy::EXAMPLES)]
+    Deploy(DeployArgs),
+    /// Settings of the daemon.
+    #[command(flatten)]
+    Settings(settings::Command),
+    /// Print what a bug report should hold: versions, daemon, workers, doctor's findings, the end of the daemon's log
+    #[command(after_help = "Examples:\n  supctl report > report.txt")]
+    Report,
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     #[command(

@@ -1,8 +1,9 @@
 //! How does one value read in a table? PM2's spellings where PM2 has one.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use supd_api::{ExecMode, Millis};
+use supd_api::{ExecMode, LogTrouble, Millis};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -17,6 +18,18 @@ pub(crate) fn span(span: Millis) -> String {
         .into_iter()
         .find(|(unit, _)| seconds >= 2 * unit)
         .map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
+}
+
+/// How long ago that was.
+pub(crate) fn since(unix_millis: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map(Millis::from).unwrap_or_default();
+    span(Millis(now.0.saturating_sub(unix_millis)))
+}
+
+/// Which file cannot be written, why, and for how long now.
+pub(crate) fn trouble(trouble: &LogTrouble) -> String {
+    let LogTrouble { path, text, since: begun } = trouble;
+    format!("{} cannot be written for {}: {text}", path.display(), since(*begun))
 }
 
 /// How long it has been up; `0` when it is not.

@@ -94,10 +94,11 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Fault> {
-        let mut answer = self.exchange(path, body).await?;
+        let mut answer = self.exchange(Method::POST, path, whole_body(body)?).await?;
         // A supervisor that makes way for another leaves the rest of the answer to that one.
         while let Some((mut known, requests)) = pending(&answer) {
-            let rest = self.exchange("/v1/requests", &PendingRequests { requests }).await?;
+            let rest = whole_body(&PendingRequests { requests })?;
+            let rest = self.exchange(Method::POST, "/v1/requests", rest).await?;
             let rest: Accepted = parse(&rest)?;
             known.workers.extend(rest.workers);
             known.workers.sort_by_key(|outcome| outcome.id);
@@ -108,10 +109,29 @@ impl Client {
         parse(&answer)
     }
 
-    async fn exchange(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Fault> {
-        let body = whole_body(body)?;
+    /// Adds to what is there.
+    ///
+    /// # Errors
+    /// As for [`Client::post`].
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Fault> {
+        parse(&self.exchange(Method::PUT, path, whole_body(body)?).await?)
+    }
+
+    /// Removes.
+    ///
+    /// # Errors
+    /// As for [`Client::post`].
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
+        parse(&self.exchange(Method::DELETE, path, Bytes::new()).await?)
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Fault> {
         let stream = self.connect().await?;
-        let exchange = async { settle(send(stream, Method::POST, path, body).await?).await };
+        let exchange = async { settle(send(stream, method, path, body).await?).await };
         match exchange.await {
             Ok(body) => Ok(body),
             Err(Trouble::Fault(fault)) => Err(fault),

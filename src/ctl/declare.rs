@@ -70,6 +70,7 @@ pub(crate) fn options(selection: &Selection, inherit_by_default: bool) -> Option
         caller: caller(),
         inherit_env: selection.inherits(inherit_by_default),
         env_name: selection.env.clone(),
+        supctl: own_program(),
         only: selection.only.clone(),
         over: Map::new(),
         dialect: Dialect::Supd,
@@ -125,6 +126,7 @@ pub(crate) fn load_again(app: &AppView, output: &mut Output) -> Result<Option<Lo
         caller: caller(),
         inherit_env: inherited,
         env_name: source.env_name.clone(),
+        supctl: own_program(),
         only: vec![name.to_owned()],
         over: Map::new(),
         dialect: dialect(source),
@@ -217,6 +219,11 @@ fn working_directory() -> PathBuf {
             && matches!((fs::metadata(shell), fs::metadata(&here)), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
     };
     env::var_os("PWD").map(PathBuf::from).filter(same).unwrap_or(here)
+}
+
+/// This program, wherever it was started from.
+pub(crate) fn own_program() -> PathBuf {
+    env::current_exe().unwrap_or_else(|_| PathBuf::from("supctl"))
 }
 
 /// The caller's environment. A declaration is text, so variables that are not UTF-8 are left out.

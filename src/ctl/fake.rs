@@ -20,7 +20,8 @@ use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 use supd_api::{
     AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Happening, Instances,
-    Layer, LogPolicy, Millis, Program, ReadyPolicy, RestartPolicy, Secret, Status, StopPolicy, WorkerView,
+    Layer, LogPolicy, LogView, Millis, Program, ReadyPolicy, RestartPolicy, RotationView, Secret, Status,
+    StopPolicy, WorkerView,
 };
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
@@ -234,6 +235,8 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         last_exit: None,
         out_file: Some(format!("/home/u/.supd/logs/{app}-out-{id}.log").into()),
         error_file: Some(format!("/home/u/.supd/logs/{app}-error-{id}.log").into()),
+        log_file: None,
+        logs: LogView::default(),
         pid_file: format!("/home/u/.supd/pids/{app}-{id}.pid").into(),
     }
 }
@@ -245,7 +248,14 @@ pub(crate) fn in_state(worker: WorkerView, status: Status, reason: &str) -> Work
 
 /// An app from the command line.
 pub(crate) fn app(name: &str, workers: Vec<WorkerView>) -> AppView {
-    AppView { declaration: declaration(name), revision: 1, previous_revision: None, progress: None, workers }
+    AppView {
+        declaration: declaration(name),
+        revision: 1,
+        previous_revision: None,
+        rotation: RotationView::default(),
+        progress: None,
+        workers,
+    }
 }
 
 /// A declaration of `/srv/NAME/app.js`.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use supd_api::{AppDeclaration, AppView, Exit, LogTarget, Secret, WorkerView};
+use supd_api::{AppDeclaration, AppView, Exit, Secret, WorkerView};
 
 use crate::resolve;
 
@@ -65,7 +65,7 @@ fn environment(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value
     put(json!({ "name": name, "filter_env": [], "namespace": worker.namespace, "env": env }));
     put(settings(app, worker));
     put(program(app));
-    put(files(app, worker));
+    put(files(worker));
     put(json!({ "km_link": false, "vizion_running": false }));
     put(json!({ app.environment.instance_var.as_str(): worker.instance, "unique_id": unique }));
     put(state(worker));
@@ -156,7 +156,7 @@ fn is_node(app: &AppDeclaration) -> bool {
     interpreter.is_some_and(|name| ["node", "nodejs", "bun"].iter().any(|known| name == *known))
 }
 
-fn files(app: &AppDeclaration, worker: &WorkerView) -> Value {
+fn files(worker: &WorkerView) -> Value {
     const NOWHERE: &str = "/dev/null";
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map_or(json!(NOWHERE), |path| json!(path));
     let mut fields = json!({
@@ -164,7 +164,7 @@ fn files(app: &AppDeclaration, worker: &WorkerView) -> Value {
         "pm_err_log_path": path(&worker.error_file),
         "pm_pid_path": worker.pid_file,
     });
-    if let LogTarget::File(combined) = &app.logs.log_file {
+    if let Some(combined) = &worker.log_file {
         fields["pm_log_path"] = json!(combined);
     }
     fields
@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn what_scripts_read_is_there() {
-        let mut view = app("web", vec![worker(1, "web"), worker(0, "web")]);
+        let combined = Some("/home/u/.supd/logs/web.log".into());
+        let first = WorkerView { log_file: combined, ..worker(0, "web") };
+        let mut view = app("web", vec![worker(1, "web"), first]);
         view.declaration.environment.layers = vec![
             secret_layer("TOKEN", "hunter2"),
             secret_layer("status", "broken"),
@@ -228,6 +230,7 @@ mod tests {
             ("/pm2_env/pm_exec_path", json!("/srv/web/app.js")),
             ("/pm2_env/pm_uptime", json!(1_700_000_100_000_u64)),
             ("/pm2_env/pm_out_log_path", json!("/home/u/.supd/logs/web-out-0.log")),
+            ("/pm2_env/pm_log_path", json!("/home/u/.supd/logs/web.log")),
             ("/pm2_env/NODE_APP_INSTANCE", json!(0)),
             ("/pm2_env/env/PORT", json!("80")),
             ("/pm2_env/PORT", json!("80")),

@@ -9,6 +9,7 @@ mod cells;
 mod client;
 mod commands;
 mod declare;
+mod deploy;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -35,9 +36,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use supd_api::{Fault, FaultCode};
 
+use crate::config::FILE_SERVER;
 use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
-use commands::{act, check, daemon, describe, env, ids, init, list, reload, start, upgrade};
+use commands::{
+    act, check, daemon, describe, env, ids, init, list, reload, report, serve, settings, start, upgrade,
+};
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
 use output::{Failure, Output, Style};
@@ -53,16 +57,26 @@ pub(crate) struct Session {
 ///
 /// A wrong command line ends the process with code 2, `--help` and `--version` with 0.
 pub fn run() -> ExitCode {
+    // What a worker of `serve` runs is no command for people.
+    if std::env::args_os().nth(1).is_some_and(|word| word == FILE_SERVER) {
+        return crate::serve::run();
+    }
     match Personality::of(std::env::args_os().next().as_deref()) {
         Personality::Supctl => {}
         Personality::Pm2 => return pm2::run(),
         Personality::Missing(name) => return pm2::missing(name),
     }
-    let Cli { global, command, .. } = Cli::parse();
+    carry_out(Cli::parse())
+}
+
+/// Does what a command line of supctl says.
+fn carry_out(cli: Cli) -> ExitCode {
+    let Cli { global, command, .. } = cli;
     let mut output = Output::process(Style::detect(&global));
     let done = match command {
         Command::Check(args) => check::check(&args, &mut output),
         Command::Init(args) => init::init(&args, &mut output),
+        Command::Deploy(args) => deploy::deploy(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
         command => return online(command, &global, output),
@@ -73,7 +87,7 @@ pub fn run() -> ExitCode {
 fn online(command: Command, global: &Global, mut output: Output) -> ExitCode {
     let launcher = match command {
         Command::Kill | Command::Version | Command::Daemon(_) => None,
-        Command::Startup(_) | Command::Unstartup(_) | Command::Doctor => None,
+        Command::Startup(_) | Command::Unstartup(_) | Command::Doctor | Command::Report => None,
         _ => Some(Launcher::new(!global.silent)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -108,6 +122,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Scale(args) => act::scale(&args, session).await,
         Command::Signal(args) => act::signal(args, session).await,
         Command::Flush(args) => act::flush(args, session).await,
+        Command::ReloadLogs => act::reload_logs(session).await,
         Command::List => list::list(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,
@@ -122,10 +137,14 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Kill => daemon::kill(session).await,
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,
+        Command::Serve(args) => serve::serve(*args, session).await,
+        Command::Settings(command) => settings::settings(command, session).await,
         Command::Startup(args) => boot::startup(&args, session).await,
         Command::Unstartup(args) => boot::unstartup(&args, session),
+        Command::Report => report::report(session).await,
         Command::Doctor => boot::doctor(session).await,
         Command::Check(args) => check::check(&args, &mut session.output),
+        Command::Deploy(args) => deploy::deploy(&args, &mut session.output),
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut session.output),

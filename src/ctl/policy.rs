@@ -1,8 +1,11 @@
-//! How do the rules of an app read in words? Readiness, liveness, stopping and reloads, for `describe`.
+//! How do the rules of an app read in words? Readiness, liveness, stopping, reloads and rotation, for `describe`.
 
-use supd_api::{AppDeclaration, Check, ExecMode, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+use supd_api::{
+    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ReadyPolicy,
+    ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
+};
 
-use super::cells::duration;
+use super::cells::{duration, memory};
 
 /// When a worker counts as up.
 pub(crate) fn readiness(app: &AppDeclaration) -> String {
@@ -51,6 +54,55 @@ pub(crate) fn reload(app: &AppDeclaration) -> String {
     };
     let parallel = max_parallel.map(|most| format!(", max_parallel {most}")).unwrap_or_default();
     format!("{pace}{parallel}, on probation for {}", duration(*rollback_window))
+}
+
+/// Where output goes beside its files, or in their place.
+pub(crate) fn sink(sink: LogSink) -> &'static str {
+    match sink {
+        LogSink::Journald => "journald",
+        LogSink::Syslog => "syslog",
+        LogSink::Stdout(StdoutForm::Raw) => "standard output of the daemon",
+        LogSink::Stdout(StdoutForm::Prefixed) => "standard output of the daemon, after `id|name | `",
+        LogSink::Stdout(StdoutForm::Json) => "standard output of the daemon, as JSON",
+    }
+}
+
+/// When files of output are put aside and which are kept; in brackets where that comes from, unless it is the default.
+pub(crate) fn rotation(app: &AppView) -> String {
+    let RotationView { policy, settings } = &app.rotation;
+    let Rotation { size, interval, keep, keep_days, max_total, min_free, compress, date_format, time_zone } =
+        policy;
+    let from = |field| match settings.get(&field) {
+        Some(key) => format!(" ({key})"),
+        None if app.declaration.logs.rotation.says(field) => " (declared)".to_owned(),
+        None => String::new(),
+    };
+    let compress = compress.map(|compression| match compression {
+        Compression::Gzip => "packed by gzip",
+        Compression::Zstd => "packed by zstd",
+    });
+    let all = || format!("all kept{}", from(RotationField::Keep));
+    let is_never = size.is_none() && interval.is_none();
+    let parts = [
+        is_never.then(|| format!("never{}", from(RotationField::Size))),
+        size.map(|size| format!("at {}{}", memory(size), from(RotationField::Size))),
+        interval.as_ref().map(|times| format!("at times {times}{}", from(RotationField::Interval))),
+        keep.map(|keep| format!("{keep} kept{}", from(RotationField::Keep))).or_else(|| Some(all())),
+        keep_days.map(|days| format!("for {days} days{}", from(RotationField::KeepDays))),
+        Some(match max_total {
+            Some(most) => format!("at most {} in all{}", memory(*most), from(RotationField::MaxTotal)),
+            None => format!("any amount in all{}", from(RotationField::MaxTotal)),
+        }),
+        Some(match min_free {
+            Some(least) => format!("{} left free{}", memory(*least), from(RotationField::MinFree)),
+            None => format!("nothing left free{}", from(RotationField::MinFree)),
+        }),
+        compress.map(|how| format!("{how}{}", from(RotationField::Compress))),
+        (*date_format != Rotation::default().date_format)
+            .then(|| format!("named by {date_format}{}", from(RotationField::DateFormat))),
+        time_zone.as_ref().map(|zone| format!("in {zone}{}", from(RotationField::TimeZone))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `http /health every 10 s, 3 failures`.

@@ -93,7 +93,9 @@ impl Archivist {
         let mut active = 0;
         let mut strictest: Option<&Rule> = None;
         for (path, (_, rule)) in self.files.iter().filter(|(_, (owner, _))| owner == app) {
-            active += std::fs::metadata(path).map_or(0, |file| file.len());
+            // It may grow to that before this is asked again.
+            let size = std::fs::metadata(path).map_or(0, |file| file.len());
+            active += size.max(rule.policy.size.unwrap_or_default());
             strictest = strictest.or(Some(rule));
             match rotated(path) {
                 Ok(files) => {

@@ -1,7 +1,8 @@
 //! One chunk on its way into its files.
 //!
 //! Question answered here: *how much of this may leave the pipe?* The first file decides that; a second one gets a copy, and what
-//! it does not take is missing there and told there. It may not take anything out of the pipe.
+//! it does not take is missing there and told there, unless nothing may be missing: then both must take it. It may not take anything
+//! out of the pipe.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -9,10 +10,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use supd_api::OnFull;
+
 use super::Notice;
-use super::file::{LogFile, Writer};
+use super::file::{Appended, LogFile, Writer};
 use super::form::{Form, Framed, MOST};
-use super::journal::{Journal, Part};
+use super::journal::{Journal, Origin, Part};
+use super::loss::Loss;
 use super::tap::Tap;
 
 /// What is in the files now.
@@ -30,11 +34,26 @@ impl Delivered<'_> {
     }
 }
 
+/// Why nothing is.
+enum Refusal {
+    /// The first file takes nothing.
+    Main(io::Error),
+    /// The copy takes nothing, and nothing may be missing there.
+    Copy,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Main(error)
+    }
+}
+
 /// Output, and where it goes.
 pub(super) struct Delivery<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) tell: &'a dyn Fn(Notice),
     pub(super) tap: &'a Tap,
+    pub(super) origin: Origin,
     pub(super) now: Instant,
 }
 
@@ -55,17 +74,23 @@ impl Delivery<'_> {
         if main.refuses(self.now) {
             return None;
         }
+        if self.needs_copy() && copy.as_ref().is_some_and(|copy| copy.refuses(self.now)) {
+            return None;
+        }
         match self.write(main, copy, bytes) {
             Ok(delivered) => {
                 main.succeed(self.tell);
                 Some(delivered)
             }
-            Err(error) => {
+            Err(refusal) => {
                 // Bytes that are dropped hereafter must not be taken for these.
                 if let Err(error) = self.journal.retract() {
                     tracing::error!("the journal of output cannot be written: {error}");
                 }
-                main.fail(error, self.now, self.tell);
+                match refusal {
+                    Refusal::Main(error) => main.fail(error, self.now, self.tell),
+                    Refusal::Copy => {}
+                }
                 None
             }
         }
@@ -76,7 +101,7 @@ impl Delivery<'_> {
         main: &mut LogFile,
         mut copy: Option<&mut LogFile>,
         bytes: &'a [u8],
-    ) -> io::Result<Delivered<'a>> {
+    ) -> Result<Delivered<'a>, Refusal> {
         let writer = self.tap.writer();
         if let Some(framed) = main.write_rest(writer)? {
             self.journal.retract()?;
@@ -84,15 +109,58 @@ impl Delivery<'_> {
         }
         let (before, framed) = self.fit(main, bytes, |file, before| file.room(before, self.now).min(MOST))?;
         let twin = copy.as_deref_mut().and_then(|copy| self.prepare(copy, &bytes[..framed.taken()]));
-        let parts =
-            [Some(part(&before, &framed)), twin.as_ref().map(|(before, framed)| part(before, framed))];
-        self.journal.intend(&self.tap.source, framed.taken(), &parts)?;
-        let (length, taken) = main.append(writer, &framed, framed.bytes.len(), &before)?;
-        let copied = copy.map_or(0, |copy| self.copy(copy, twin.as_ref(), taken));
+        if self.needs_copy() && copy.is_some() && twin.is_none() {
+            return Err(Refusal::Copy);
+        }
+        let parts = [
+            Some(self.part(&before, &framed)),
+            twin.as_ref().map(|(before, framed)| self.part(before, framed)),
+        ];
+        self.journal.intend(&self.tap.source, self.origin, framed.taken(), &parts)?;
+        let end = main.end();
+        let Appended { mut length, mut taken, .. } =
+            main.append(writer, &framed, framed.bytes.len(), &before)?;
+        let mut copied = 0;
+        if let Some(copy) = copy {
+            let there;
+            (copied, there) = self.copy(copy, twin.as_ref(), taken);
+            let wanted = if there < taken && self.needs_copy() { framed.length_of(there) } else { length };
+            if wanted < length && main.take_back(&framed.bytes[..length], wanted, &before, end, writer.key) {
+                (length, taken) = (wanted, there);
+            } else if there < taken {
+                self.lose(copy, &bytes[there..taken]);
+            }
+        }
+        if taken == 0 {
+            return Err(Refusal::Copy);
+        }
         if length < framed.bytes.len() || twin.is_some_and(|(_, twin)| copied < twin.bytes.len()) {
             self.journal.shrink(taken, [length, copied])?;
         }
         Ok(Delivered { taken, framed, length })
+    }
+
+    /// Whether nothing may be missing in the copy.
+    fn needs_copy(&self) -> bool {
+        match self.tap.on_full {
+            OnFull::Block => true,
+            OnFull::DropOldest | OnFull::DropNewest => false,
+        }
+    }
+
+    /// These bytes are in the first file and will not be in the copy.
+    fn lose(&self, copy: &mut LogFile, bytes: &[u8]) {
+        let loss = Loss::of(bytes);
+        if let Some(cause) = copy.cause().cloned() {
+            copy.lose(self.tap.key, loss, &cause);
+            self.tap.tally.lost(loss);
+        }
+    }
+
+    /// What comes from the shelf is not in the pipe any more.
+    fn part<'b>(&self, file: &'b Metadata, framed: &'b Framed<'_>) -> Part<'b> {
+        let framed_there = !framed.is_plain() || self.origin != Origin::Pipe;
+        Part { file, bytes: &framed.bytes, framed: framed_there }
     }
 
     fn prepare<'a>(&self, copy: &mut LogFile, bytes: &'a [u8]) -> Option<(Metadata, Framed<'a>)> {
@@ -121,33 +189,28 @@ impl Delivery<'_> {
         Ok((before, framed))
     }
 
-    /// So many bytes of output go into the copy too. How long they are there.
-    fn copy(&self, copy: &mut LogFile, twin: Option<&(Metadata, Framed<'_>)>, taken: usize) -> usize {
-        let Some((before, framed)) = twin else {
-            copy.lose(taken);
-            return 0;
-        };
+    /// So many bytes of output go into the copy too. How long they are there, and how many bytes of output they are.
+    fn copy(
+        &self,
+        copy: &mut LogFile,
+        twin: Option<&(Metadata, Framed<'_>)>,
+        taken: usize,
+    ) -> (usize, usize) {
+        let Some((before, framed)) = twin else { return (0, 0) };
         match copy.append(self.tap.writer(), framed, framed.length_of(taken), before) {
-            Ok((length, copied)) if copied == taken => {
-                copy.succeed(self.tell);
-                length
-            }
-            Ok((length, copied)) => {
-                copy.fail(io::ErrorKind::StorageFull.into(), self.now, self.tell);
-                copy.lose(taken - copied);
-                length
+            Ok(Appended { length, taken: copied, obstacle }) => {
+                match obstacle {
+                    Some(error) => copy.fail(error, self.now, self.tell),
+                    None => copy.succeed(self.tell),
+                }
+                (length, copied)
             }
             Err(error) => {
                 copy.fail(error, self.now, self.tell);
-                copy.lose(taken);
-                0
+                (0, 0)
             }
         }
     }
-}
-
-fn part<'a>(file: &'a Metadata, framed: &'a Framed<'_>) -> Part<'a> {
-    Part { file, bytes: &framed.bytes, framed: !framed.is_plain() }
 }
 
 impl Tap {

@@ -1,39 +1,44 @@
 //! One log file, shared by all who write into it.
 //!
-//! Question answered here: *did these bytes reach the file?* While they cannot, it counts what had to be dropped and
-//! writes one line about that when it can again. It may not decide what is dropped.
+//! Question answered here: *did these bytes reach the file?* When they can again after something had to be dropped, it writes one line
+//! about that first. It may not decide what is dropped.
 
-use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use nix::fcntl::OFlag;
 use supd_api::AppName;
 
 use super::Notice;
 use super::archive::Archive;
+use super::fault::{Cause, Health};
 use super::form::{After, Form, Framed};
 use super::live::Reached;
+use super::loss::{Loss, Losses};
 use super::place::{Bookmark, Place};
+use super::raw::{last_byte, open, write};
 use super::rotation::{Names, Rule};
 
-const RETRY: Duration = Duration::from_secs(1);
-const ROTATE_AGAIN: Duration = Duration::from_secs(60);
+/// The pipes of so many runs that are over wait for a file that takes nothing.
+const ENDED_WAIT: usize = 32;
 
 pub(super) struct LogFile {
-    path: PathBuf,
-    file: Option<File>,
+    pub(super) path: PathBuf,
+    pub(super) file: Option<File>,
     /// Whose pipes end here, and by which rule each of them wants it to be rotated.
     writers: BTreeMap<(AppName, u64), Arc<Rule>>,
-    rotation: Rotating,
-    archive: Archive,
-    end: End,
+    pub(super) rotation: Rotating,
+    pub(super) archive: Archive,
+    pub(super) end: End,
     rest: Option<Rest>,
-    fault: Option<Fault>,
+    health: Health,
+    /// Whose first output is on the shelf.
+    kept: BTreeSet<u64>,
+    /// Whose runs are over, while it takes nothing.
+    waiting: BTreeSet<u64>,
 }
 
 /// A piece of which a file that cannot be truncated took the beginning only. It stays in its pipe until the end is written too.
@@ -46,19 +51,19 @@ struct Rest {
 }
 
 #[derive(Default)]
-struct Rotating {
-    names: Names,
+pub(super) struct Rotating {
+    pub(super) names: Names,
     /// When it is put aside next, whatever its size.
-    due: Option<SystemTime>,
+    pub(super) due: Option<SystemTime>,
     /// It was time, but in the middle of a line.
-    overdue: bool,
+    pub(super) overdue: bool,
     /// It cannot be renamed; not to be tried before this.
-    not_before: Option<Instant>,
+    pub(super) not_before: Option<Instant>,
 }
 
 /// What was written last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// A newline, or nothing.
     Line,
     /// Less than a line, by this writer; `None`: by one before our time.
@@ -71,6 +76,16 @@ impl End {
     }
 }
 
+/// What is in the file.
+pub(super) struct Appended {
+    /// So many framed bytes.
+    pub(super) length: usize,
+    /// So many bytes of output.
+    pub(super) taken: usize,
+    /// Why it is not more.
+    pub(super) obstacle: Option<io::Error>,
+}
+
 /// Who writes.
 #[derive(Clone, Copy)]
 pub(super) struct Writer<'a> {
@@ -80,16 +95,10 @@ pub(super) struct Writer<'a> {
     pub(super) form: &'a Form,
 }
 
-struct Fault {
-    text: String,
-    retry_at: Instant,
-    lost_since: u64,
-    lost_unmarked: u64,
-}
-
 impl LogFile {
-    pub(super) fn new(path: PathBuf, archive: Archive) -> Self {
+    pub(super) fn new(path: PathBuf, archive: Archive, losses: Losses) -> Self {
         Self {
+            health: Health::new(&path, losses),
             path,
             file: None,
             writers: BTreeMap::new(),
@@ -97,7 +106,8 @@ impl LogFile {
             archive,
             end: End::Line,
             rest: None,
-            fault: None,
+            kept: BTreeSet::new(),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -115,16 +125,21 @@ impl LogFile {
     }
 
     /// One pipe less. `true`: nobody needs this any more.
-    pub(super) fn leave(&mut self, app: &AppName, key: u64) -> bool {
+    pub(super) fn leave(&mut self, app: &AppName, key: u64, tell: &dyn Fn(Notice)) -> bool {
         self.writers.remove(&(app.clone(), key));
         if self.rest.as_ref().is_some_and(|rest| rest.key == key) {
             self.give_up_rest();
         }
-        self.writers.is_empty() && self.fault.as_ref().is_none_or(|fault| fault.lost_unmarked == 0)
+        self.kept.remove(&key);
+        self.waiting.remove(&key);
+        if self.writers.is_empty() {
+            self.health.leave(tell);
+        }
+        self.writers.is_empty() && !self.health.has_untold()
     }
 
     /// Where several apps write into one file, the first one's rule counts, by its name; of an app's rules the latest.
-    fn rule(&self) -> Option<(&AppName, &Arc<Rule>)> {
+    pub(super) fn rule(&self) -> Option<(&AppName, &Arc<Rule>)> {
         let ((first, _), _) = self.writers.first_key_value()?;
         let rules = self.writers.iter().take_while(|((app, _), _)| app == first);
         rules.last().map(|((app, _), rule)| (app, rule))
@@ -132,7 +147,7 @@ impl LogFile {
 
     /// Whether it is too early to try again.
     pub(super) fn refuses(&self, now: Instant) -> bool {
-        self.fault.as_ref().is_some_and(|fault| now < fault.retry_at)
+        self.health.refuses(now)
     }
 
     /// Before a write: whatever else must be in the file first is written, and what the file is like is returned.
@@ -140,73 +155,6 @@ impl LogFile {
         self.open()?;
         self.mark_loss(writer.form)?;
         self.open()?.metadata()
-    }
-
-    /// How many bytes more it may get before it is put aside.
-    pub(super) fn room(&self, before: &Metadata, now: Instant) -> usize {
-        match self.rule() {
-            Some((_, rule)) if before.is_file() && self.may_rotate(now) => rule.room(before.len()),
-            Some(_) | None => usize::MAX,
-        }
-    }
-
-    /// Puts it aside if it is time to, before so many bytes more go into it. `true`: it has been.
-    pub(super) fn rotate_before(&mut self, before: &Metadata, coming: usize, now: Instant) -> bool {
-        if !before.is_file() || before.len() == 0 || !self.may_rotate(now) {
-            return false;
-        }
-        let Some((_, rule)) = self.rule() else { return false };
-        let time = match self.end {
-            End::Line => self.rotation.overdue || rule.room(before.len()) < coming,
-            End::Begun(_) => rule.is_overlong(before.len()),
-        };
-        time && self.rotate(before, now)
-    }
-
-    /// When it is to be put aside next, whatever its size.
-    pub(super) fn due(&self) -> Option<SystemTime> {
-        self.rotation.due
-    }
-
-    /// Puts it aside if its time has come, or else as soon as its line ends.
-    pub(super) fn tick(&mut self, now: SystemTime) {
-        let Some((_, rule)) = self.rule().filter(|_| self.rotation.due.is_some_and(|due| due <= now)) else {
-            return;
-        };
-        self.rotation.due = rule.due_after(now);
-        self.rotation.overdue = true;
-        if let Ok(before) = self.open().and_then(|file| file.metadata()) {
-            self.rotate_before(&before, 0, Instant::now());
-        }
-        self.rotation.overdue &= self.end != End::Line;
-    }
-
-    fn may_rotate(&self, now: Instant) -> bool {
-        self.rotation.not_before.is_none_or(|at| at <= now)
-    }
-
-    fn rotate(&mut self, before: &Metadata, now: Instant) -> bool {
-        let Some(rule) = self.rule().map(|(_, rule)| Arc::clone(rule)) else { return false };
-        let name = self.rotation.names.next(&self.path, &rule);
-        // A link, or a file that somebody has put in its place, is not ours to rename.
-        let there = std::fs::symlink_metadata(&self.path);
-        let is_there = there.is_ok_and(|there| (there.dev(), there.ino()) == (before.dev(), before.ino()));
-        let renamed = if is_there {
-            std::fs::rename(&self.path, name)
-        } else {
-            Err(io::Error::other("the path leads to another file"))
-        };
-        if let Err(error) = renamed {
-            tracing::warn!("{} is not rotated: {error}", self.path.display());
-            self.rotation.not_before = Some(now + ROTATE_AGAIN);
-            return false;
-        }
-        (self.file, self.end) = (None, End::Line);
-        (self.rotation.overdue, self.rotation.not_before) = (false, None);
-        self.archive.rotated(&self.path);
-        // Those who follow it by its name find it there. If it cannot be made, the next write tells.
-        let _ = self.open();
-        true
     }
 
     /// What this writer's next piece follows.
@@ -219,22 +167,24 @@ impl LogFile {
         }
     }
 
-    /// Writes the first `length` framed bytes, and takes back what is less than a piece. How many framed bytes are in the file, and
-    /// how many bytes of output they are. `before` is what the file was like.
+    /// Writes the first `length` framed bytes, and takes back what is less than a piece. `before` is what the file was like. An error:
+    /// nothing is there.
     pub(super) fn append(
         &mut self,
         writer: Writer<'_>,
         framed: &Framed<'_>,
         length: usize,
         before: &Metadata,
-    ) -> io::Result<(usize, usize)> {
+    ) -> io::Result<Appended> {
         let bytes = &framed.bytes[..length];
+        let end = self.end;
         let file = self.open()?;
-        let written = match file.write(bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => written,
+        let (written, obstacle) = write(file, bytes);
+        let (whole, taken) = match framed.is_plain() && written < length && before.is_file() {
+            // Full within a line: that stays in its pipe as a whole.
+            true => whole_lines(&bytes[..written], end),
+            false => framed.whole(written),
         };
-        let (whole, taken) = framed.whole(written);
         if whole < written && before.is_file() {
             // Unless others have written too.
             if file.metadata()?.len() == before.len() + written as u64 {
@@ -246,11 +196,40 @@ impl LogFile {
             let (key, written) = (writer.key, written - whole);
             self.rest = Some(Rest { key, piece, written, taken: through - taken });
         }
-        if whole == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
+        match obstacle {
+            Some(error) if whole == 0 => Err(error),
+            obstacle => {
+                self.end = End::after(&bytes[..whole], writer.key);
+                Ok(Appended { length: whole, taken, obstacle })
+            }
         }
-        self.end = End::after(&bytes[..whole], writer.key);
-        Ok((whole, taken))
+    }
+
+    /// Takes back what of these bytes is more than `length`, unless it is no regular file or others have written too. `end` is what
+    /// it ended with before them. `false`: they are there.
+    pub(super) fn take_back(
+        &mut self,
+        bytes: &[u8],
+        length: usize,
+        before: &Metadata,
+        end: End,
+        key: u64,
+    ) -> bool {
+        let taken_back = before.is_file()
+            && self.open().is_ok_and(|file| {
+                let whole = before.len() + bytes.len() as u64;
+                file.metadata().is_ok_and(|now| now.len() == whole)
+                    && file.set_len(before.len() + length as u64).is_ok()
+            });
+        if taken_back {
+            self.end = if length == 0 { end } else { End::after(&bytes[..length], key) };
+        }
+        taken_back
+    }
+
+    /// What it ends with.
+    pub(super) fn end(&self) -> End {
+        self.end
     }
 
     /// Writes the end of a piece that was begun. `None`: there is none. Otherwise the whole piece, and how many bytes of output
@@ -270,59 +249,71 @@ impl LogFile {
         Ok(self.rest.take().map(|rest| Framed::piece(rest.piece, rest.taken)))
     }
 
-    fn mark_loss(&mut self, form: &Form) -> io::Result<()> {
-        let Some(fault) = self.fault.as_ref().filter(|fault| fault.lost_unmarked > 0) else { return Ok(()) };
-        let text = format!("[supd] {} bytes of output were lost: {}\n", fault.lost_unmarked, fault.text);
+    /// Tells in it what is missing there, if anything is.
+    pub(super) fn mark_loss(&mut self, form: &Form) -> io::Result<()> {
+        // What came first stands before it.
+        if !self.health.has_untold() || !self.kept.is_empty() {
+            return Ok(());
+        }
         let after = if self.end == End::Line { After::Line } else { After::Foreign };
-        let mut marker = form.frame(text.as_bytes(), after, usize::MAX).bytes.into_owned();
+        let mut marker = form.frame(self.health.marker().as_bytes(), after, usize::MAX).bytes.into_owned();
         if after == After::Foreign && marker[0] != b'\n' {
             marker.insert(0, b'\n');
         }
-        let written = self.open()?.write(&marker)?;
-        if written < marker.len() {
-            self.end = End::Begun(None);
-            return Err(io::ErrorKind::StorageFull.into());
+        let before = self.open()?.metadata()?;
+        let file = self.open()?;
+        if let (written, Some(error)) = write(file, &marker) {
+            let torn = written > 0 && (!before.is_file() || file.set_len(before.len()).is_err());
+            if torn {
+                self.end = End::Begun(None);
+            }
+            return Err(error);
         }
         self.end = End::Line;
-        if let Some(fault) = &mut self.fault {
-            fault.lost_unmarked = 0;
-        }
+        self.health.told();
         Ok(())
     }
 
-    /// It has been written to. A change for the better is told.
+    /// It has been written to.
     pub(super) fn succeed(&mut self, tell: &dyn Fn(Notice)) {
-        if let Some(fault) = self.fault.take() {
-            tell(Notice::Recovered { path: self.path.clone(), lost: fault.lost_since });
-        }
+        self.health.succeed(tell);
     }
 
-    /// It cannot be written to. A change for the worse is told.
+    /// It cannot be written to.
     pub(super) fn fail(&mut self, error: io::Error, now: Instant, tell: &dyn Fn(Notice)) {
-        let retry_at = now + RETRY;
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             // What was put aside makes room.
             self.archive.rotated(&self.path);
         }
-        match &mut self.fault {
-            Some(fault) => fault.retry_at = retry_at,
-            None => {
-                self.fault =
-                    Some(Fault { text: error.to_string(), retry_at, lost_since: 0, lost_unmarked: 0 });
-                tell(Notice::Trouble { path: self.path.clone(), error });
-            }
-        }
+        self.health.fail(error, now, tell);
     }
 
-    /// So many bytes were dropped because they could not be written.
-    pub(super) fn lose(&mut self, count: usize) {
-        if count > 0 {
+    /// Why it cannot be written to; `None`: it can, as far as is known.
+    pub(super) fn cause(&self) -> Option<&Cause> {
+        self.health.cause()
+    }
+
+    /// This was dropped because it, or another file of its writer, could not be written.
+    pub(super) fn lose(&mut self, key: u64, loss: Loss, cause: &Cause) {
+        if self.rest.as_ref().is_some_and(|rest| rest.key == key) {
             self.give_up_rest();
         }
-        if let Some(fault) = &mut self.fault {
-            fault.lost_since += count as u64;
-            fault.lost_unmarked += count as u64;
-        }
+        self.health.lose(loss, cause);
+    }
+
+    /// What came first of this writer's output is on the shelf, or has left it.
+    pub(super) fn keeps(&mut self, key: u64, kept: bool) {
+        if kept {
+            self.kept.insert(key)
+        } else {
+            self.kept.remove(&key)
+        };
+    }
+
+    /// A writer whose run is over waits. `false`: so many wait that the oldest must not.
+    pub(super) fn may_wait(&mut self, key: u64) -> bool {
+        self.waiting.insert(key);
+        self.waiting.range(key..).count() <= ENDED_WAIT
     }
 
     fn give_up_rest(&mut self) {
@@ -343,7 +334,7 @@ impl LogFile {
         self.writers.len() == 1
     }
 
-    fn open(&mut self) -> io::Result<&mut File> {
+    pub(super) fn open(&mut self) -> io::Result<&mut File> {
         if self.file.is_none() {
             self.file = Some(open(&self.path)?);
             self.end = end(&self.path);
@@ -352,14 +343,14 @@ impl LogFile {
     }
 
     /// Opens the path anew. Until that works, the file opened before stays in use.
-    pub(super) fn reopen(&mut self, tell: &dyn Fn(Notice)) {
+    pub(super) fn reopen(&mut self) {
         match open(&self.path) {
             Ok(file) => {
                 self.file = Some(file);
                 self.end = end(&self.path);
                 self.rest = None;
             }
-            Err(error) => tell(Notice::Trouble { path: self.path.clone(), error }),
+            Err(error) => tracing::error!("{} cannot be opened anew: {error}", self.path.display()),
         }
     }
 
@@ -369,28 +360,15 @@ impl LogFile {
     }
 }
 
-/// Not blocking, because a path may name a FIFO (fifo(7)); without becoming a controlling terminal, because it may name one.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-    }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
-        .open(path)
+/// How much of what was written is whole lines, behind this end; all of it where it is a part of a line that was begun before.
+fn whole_lines(written: &[u8], end: End) -> (usize, usize) {
+    let lines = written.iter().rposition(|&byte| byte == b'\n').map(|newline| newline + 1);
+    let whole = lines.unwrap_or(if end == End::Line { 0 } else { written.len() });
+    (whole, whole)
 }
 
 fn end(path: &Path) -> End {
-    let last = || {
-        let metadata = path.metadata().ok()?;
-        let mut byte = [0];
-        let at = metadata.is_file().then(|| metadata.len().checked_sub(1))??;
-        File::open(path).ok()?.read_exact_at(&mut byte, at).ok()?;
-        Some(byte[0])
-    };
-    match last() {
+    match last_byte(path) {
         None | Some(b'\n') => End::Line,
         Some(_) => End::Begun(None),
     }

@@ -17,25 +17,37 @@
 //! consumes the chunk before it carries anything else. What remains: when others truncate, replace or extend the file in that very
 //! moment too, or it is no regular file, one chunk (at most 64 KiB) may be in it twice. None is ever lost.
 //!
+//! # When a file takes nothing
+//! Output stays in its pipe. When that is full, the app's `on_full` decides: the worker waits, or the oldest bytes are dropped, or what
+//! came first goes to the `shelf` in the journal's memory and later output is dropped. A pipe gives its oldest bytes first, so those that are
+//! to be kept while the worker goes on cannot stay in it; a second pipe would have to be given to the keeper, which knows
+//! the journal already. What is dropped is counted there first (`loss`).
+//!
 //! A FIFO or terminal that takes only half of a framed line cannot be truncated: the line then stays in the pipe until it has taken
 //! the other half.
 
 mod archive;
+mod aside;
 mod carry;
 mod chapter;
 mod deliver;
+mod fault;
 mod file;
 mod form;
 mod join;
 mod journal;
 mod live;
+mod loss;
 mod pipe;
 mod place;
+mod raw;
 mod rotated;
 mod rotation;
 mod schedule;
 mod selection;
+mod shelf;
 mod sink;
+mod spill;
 mod stamp;
 mod subscription;
 mod tail;
@@ -50,11 +62,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use supd_api::{AppName, LogForm, Rotation, StdoutForm, Stream};
+use supd_api::{AppName, LogForm, OnFull, Rotation, StdoutForm, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
 pub use live::{Filter, Streams, Workers};
+pub use loss::{Count, Loss, Tally};
 pub use place::{Bookmark, Extent, Mark, Place};
 pub use selection::Selection;
 pub use subscription::{Request, Subscription, TailFile, Wanted};
@@ -83,6 +96,10 @@ pub struct Output {
     /// When they are put aside. Where several apps write into one file, that of the first one counts, by its name; of an app's
     /// the latest.
     pub rotation: Rotation,
+    /// What becomes of it while the file takes nothing.
+    pub on_full: OnFull,
+    /// Where it is counted.
+    pub tally: Arc<Tally>,
     /// Where it goes beside them, or in their place.
     pub sink: Option<Sink>,
     /// Another supervisor carried this pipe before, so that its next bytes may be the end of a line that was begun.
@@ -147,8 +164,18 @@ pub enum Notice {
     Recovered {
         /// The file.
         path: PathBuf,
-        /// So many bytes were dropped meanwhile because their pipe was full; a marker line in the file says so too.
-        lost: u64,
+        /// What was dropped meanwhile because its pipe was full; a line in the file says so too.
+        lost: Loss,
+    },
+    /// More output for it was dropped. Told once a second at most.
+    Losing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It could not be written to the last, and nobody writes into it any more.
+    Left {
+        /// The file.
+        path: PathBuf,
     },
     /// A sink takes nothing, or less than it gets. Told when it begins.
     SinkTrouble {
@@ -182,6 +209,7 @@ enum Command {
     Attach { source: Source, pipe: OwnedFd, output: Output },
     Begin,
     Release { run: RunId },
+    RotateBy { run: RunId, rotation: Rotation },
     Flush { paths: Vec<PathBuf> },
     Reopen,
     Subscribe(subscription::Opening),
@@ -218,6 +246,11 @@ impl Logs {
     /// even if some escaped process still has a write end. Every attached run must be released once.
     pub fn release(&self, run: RunId) {
         self.line.send(Command::Release { run });
+    }
+
+    /// The files of this run are put aside by another rule from now on.
+    pub fn rotate_by(&self, run: RunId, rotation: Rotation) {
+        self.line.send(Command::RotateBy { run, rotation });
     }
 
     /// Empties these files.

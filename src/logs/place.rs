@@ -32,6 +32,11 @@ fn fnv(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// The name of a log in memory that outlives this process.
+pub(super) fn path_hash(path: &Path) -> u64 {
+    fnv(FNV, path.as_os_str().as_bytes())
+}
+
 const FNV: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// So many bytes into a file. Written as two hexadecimal numbers, `file.offset`.
@@ -101,12 +106,12 @@ pub struct Bookmark {
 impl Bookmark {
     /// At this place in the log of this path; `file` is what is known of the file.
     pub(super) fn new(path: &Path, place: Place, file: &Metadata) -> Self {
-        Self { place, modified: nanos(file), log: fnv(FNV, path.as_os_str().as_bytes()) }
+        Self { place, modified: nanos(file), log: path_hash(path) }
     }
 
     /// Whether it is one in the log of this path.
     pub(super) fn is_in(&self, path: &Path) -> bool {
-        self.log == fnv(FNV, path.as_os_str().as_bytes())
+        self.log == path_hash(path)
     }
 }
 

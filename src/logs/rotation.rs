@@ -20,12 +20,19 @@ pub(super) struct Rule {
     pub(super) policy: Rotation,
     interval: Option<Cron>,
     date: DateFormat,
+    zone: TimeZone,
 }
 
 impl Rule {
     pub(super) fn new(policy: &Rotation) -> Self {
         let interval = policy.interval.as_deref().and_then(|interval| Cron::from_str(interval).ok());
-        Self { policy: policy.clone(), interval, date: DateFormat::new(&policy.date_format) }
+        let zone = policy.time_zone.as_deref().and_then(|zone| TimeZone::get(zone).ok());
+        Self {
+            policy: policy.clone(),
+            interval,
+            date: DateFormat::new(&policy.date_format),
+            zone: zone.unwrap_or_else(TimeZone::system),
+        }
     }
 
     /// The first of its times after this moment.
@@ -57,7 +64,7 @@ pub(super) struct Names {
 impl Names {
     /// A free one.
     pub(super) fn next(&mut self, path: &Path, rule: &Rule) -> PathBuf {
-        let date = rule.date.at(&Zoned::now());
+        let date = rule.date.at(&Zoned::now().with_time_zone(rule.zone.clone()));
         if date != self.date {
             *self = Self { date, used: 0 };
         }

@@ -4,12 +4,16 @@
 //! clock is set.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use supd_api::Rotation;
+use supd_keeper::protocol::RunId;
 
 use super::file::LogFile;
+use super::rotation::Rule;
 use super::thread::LogThread;
 
 /// A clock of the time of day, without an alarm.
@@ -18,6 +22,20 @@ pub(super) fn clock() -> io::Result<TimerFd> {
 }
 
 impl LogThread {
+    /// Another rule for the files of a run.
+    pub(super) fn rotate_by(&mut self, run: RunId, rotation: &Rotation) {
+        let rule = Arc::new(Rule::new(rotation));
+        for tap in self.taps.values_mut().filter(|tap| tap.source.run == run) {
+            tap.rule = Arc::clone(&rule);
+            for path in &tap.files {
+                if let Some(file) = self.files.get_mut(path) {
+                    file.join(&tap.source.app, tap.key, Arc::clone(&rule), &self.tell);
+                }
+            }
+        }
+        self.rotate_what_is_due();
+    }
+
     /// Also after the clock was set, which ends its alarm too (timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`).
     pub(super) fn rotate_what_is_due(&mut self) {
         // Empties it; what it says is known otherwise.

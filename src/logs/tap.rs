@@ -9,10 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use supd_api::OnFull;
+
 use super::form::{Form, whole_characters};
 use super::live::Framing;
+use super::loss::Tally;
 use super::pipe::{CHUNK, capacity};
 use super::rotation::Rule;
+use super::shelf::Slot;
 use super::sink::Branch;
 use super::{Output, Source};
 
@@ -29,6 +33,10 @@ pub(super) struct Tap {
     /// Where its output goes beside its files, or in their place.
     pub(super) branch: Option<Branch>,
     pub(super) rule: Arc<Rule>,
+    pub(super) on_full: OnFull,
+    pub(super) tally: Arc<Tally>,
+    /// What came first while the file took nothing.
+    pub(super) kept: Option<Slot>,
     /// Another supervisor carried its output before.
     pub(super) resumed: bool,
     /// Every write end is closed: nothing will be added.
@@ -60,6 +68,17 @@ pub(super) enum Next {
     End,
 }
 
+/// What becomes of what a pipe holds while its file takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spill {
+    /// It stays where it is.
+    Leave,
+    /// So many of the oldest bytes are dropped.
+    Drop(usize),
+    /// So many of them are put on the shelf.
+    Keep(usize),
+}
+
 impl Tap {
     pub(super) fn new(key: u64, source: Source, pipe: OwnedFd, output: Output) -> Self {
         let capacity = capacity(&pipe);
@@ -69,6 +88,9 @@ impl Tap {
             branch: Branch::new(&output, &source),
             rule: Arc::new(Rule::new(&output.rotation)),
             files: output.files,
+            on_full: output.on_full,
+            tally: output.tally,
+            kept: None,
             resumed: output.resumed,
             source,
             pipe,
@@ -121,24 +143,47 @@ impl Tap {
         0
     }
 
-    /// The file takes nothing now. How many of the oldest bytes are dropped so that the writer is not blocked; whole lines
-    /// where there are any.
-    pub(super) fn spill(&mut self, bytes: &[u8]) -> usize {
-        if self.rest.is_some() && self.looks >= LOOKS {
-            return bytes.len();
+    /// The file takes nothing now. What becomes of these bytes, so that the writer is not blocked unless that is wished; whole
+    /// lines where there are any.
+    pub(super) fn spill(&mut self, bytes: &[u8]) -> Spill {
+        if self.is_given_up() {
+            return Spill::Drop(bytes.len());
         }
-        if !self.may_be_full(bytes.len()) {
-            self.note(bytes.len());
-            return 0;
+        let crowded = self.may_be_full(bytes.len());
+        let lines =
+            || bytes.iter().rposition(|&byte| byte == b'\n').map_or(bytes.len(), |newline| newline + 1);
+        match self.on_full {
+            OnFull::DropOldest if crowded => {
+                let least = bytes.len() - (self.capacity / 8).min(bytes.len() / 2);
+                let newline = bytes[least..].iter().position(|&byte| byte == b'\n');
+                Spill::Drop(newline.map_or(least, |newline| least + newline + 1))
+            }
+            OnFull::DropNewest if crowded && self.kept.is_none() => Spill::Keep(lines()),
+            OnFull::DropNewest if crowded => Spill::Drop(lines()),
+            OnFull::Block | OnFull::DropOldest | OnFull::DropNewest => {
+                self.note(bytes.len());
+                Spill::Leave
+            }
         }
-        let least = bytes.len() - self.capacity / 8;
-        bytes[least..].iter().position(|&byte| byte == b'\n').map_or(least, |newline| least + newline + 1)
+    }
+
+    /// Its run is over, and its file has taken nothing for a while.
+    pub(super) fn is_given_up(&self) -> bool {
+        match self.on_full {
+            OnFull::Block => false,
+            OnFull::DropOldest | OnFull::DropNewest => self.rest.is_some() && self.looks >= LOOKS,
+        }
+    }
+
+    /// Its run is over.
+    pub(super) fn is_released(&self) -> bool {
+        self.rest.is_some()
     }
 
     /// A pipe has room for a number of pages, some of which hold less than a page; two neighbours
-    /// always hold more than one page, so a full pipe is at least almost half full.
+    /// always hold more than one page, so a full pipe is at least almost half full. Of a larger pipe only a chunk is seen.
     fn may_be_full(&self, held: usize) -> bool {
-        held >= self.capacity * 3 / 8
+        held >= (self.capacity * 3 / 8).min(CHUNK)
     }
 
     fn note(&mut self, held: usize) {

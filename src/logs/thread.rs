@@ -20,11 +20,13 @@ use supd_keeper::protocol::RunId;
 
 use super::archive::Archive;
 use super::file::LogFile;
-use super::journal::Journal;
+use super::journal::{Journal, Origin};
 use super::live::{Audience, Reached};
+use super::loss::Losses;
 use super::pipe::{Lens, Peek};
 use super::place::Mark;
 use super::schedule::clock;
+use super::shelf::{Shelf, Slot};
 use super::sink::Sinks;
 use super::tap::{Next, Tap};
 use super::{Command, Notice, Output, Source};
@@ -40,6 +42,8 @@ pub(super) struct LogThread {
     inbox: mpsc::Receiver<Command>,
     pub(super) tell: Box<dyn Fn(Notice) + Send>,
     pub(super) journal: Journal,
+    pub(super) shelf: Shelf,
+    losses: Losses,
     archive: Archive,
     pub(super) clock: TimerFd,
     /// An interrupted chunk must come first.
@@ -110,6 +114,8 @@ impl LogThread {
             wake,
             inbox,
             tell,
+            shelf: Shelf::new(journal.memory()),
+            losses: Losses::new(journal.memory()),
             journal,
             lens: Lens::new()?,
             void: File::options().write(true).open("/dev/null")?,
@@ -237,10 +243,11 @@ impl LogThread {
         while let Ok(command) = self.inbox.try_recv() {
             match command {
                 Command::Attach { source, pipe, output } => self.attach(source, pipe, output),
-                Command::Begin => self.held = false,
+                Command::Begin => self.begin(),
                 Command::Release { run } => self.release(run),
+                Command::RotateBy { run, rotation } => self.rotate_by(run, &rotation),
                 Command::Flush { paths } => self.flush(paths),
-                Command::Reopen => self.files.values_mut().for_each(|file| file.reopen(&self.tell)),
+                Command::Reopen => self.files.values_mut().for_each(LogFile::reopen),
                 Command::Subscribe(opening) => self.subscribe(opening),
                 Command::End => return false,
             }
@@ -257,15 +264,16 @@ impl LogThread {
             tracing::error!("cannot watch the {:?} pipe of {}: {error}", source.stream, source.app);
             return self.ended(&source);
         }
-        let tap = Tap::new(key, source, pipe, output);
-        self.settle(&tap);
+        let mut tap = Tap::new(key, source, pipe, output);
+        self.settle(&mut tap);
         if let Some(branch) = &tap.branch {
             self.sinks.join(branch);
         }
         for path in &tap.files {
-            let new = || LogFile::new(path.clone(), self.archive.clone());
+            let new = || LogFile::new(path.clone(), self.archive.clone(), self.losses.clone());
             let file = self.files.entry(path.clone()).or_insert_with(new);
             file.join(&tap.source.app, key, Arc::clone(&tap.rule), &self.tell);
+            file.keeps(key, tap.kept.is_some());
             // From now on an incomplete line of another one need not be the end of this file.
             let others = self.taps.values_mut().filter(|tap| tap.files.first() == Some(path));
             others.for_each(|tap| tap.framing.interleaved());
@@ -282,22 +290,51 @@ impl LogThread {
         self.files.get(tap.files.first()?)?.place()
     }
 
-    /// Brings an interrupted write of this source to its end.
-    fn settle(&mut self, tap: &Tap) {
-        if !self.journal.concerns(&tap.source) {
-            return;
-        }
-        let Ok(Peek::Bytes(count)) = self.lens.peek(&tap.pipe) else { return };
-        let paths: Vec<&Path> = tap.files.iter().map(PathBuf::as_path).collect();
-        let settled = self
-            .journal
-            .complete(&paths, self.lens.bytes(count))
-            .and_then(|count| self.journal.consume(&tap.pipe, count));
+    /// Brings an interrupted write of this source to its end, and finds what was kept of it.
+    fn settle(&mut self, tap: &mut Tap) {
+        let interrupted = self.journal.concerns(&tap.source);
+        let settled = self.shelf.find(&tap.source, interrupted == Some(Origin::Pipe)).and_then(|kept| {
+            tap.kept = kept;
+            match (interrupted, kept) {
+                (Some(Origin::Pipe), _) => self.settle_chunk(tap),
+                (Some(Origin::Shelf(start)), Some(slot)) => self.settle_kept(tap, slot, start),
+                (Some(Origin::Shelf(_)), None) | (None, _) => Ok(()),
+            }
+        });
         if let Err(error) = settled {
             let Source { app, worker, .. } = &tap.source;
             tracing::warn!(
                 "the last output of {app} worker {worker} before the restart may be in its files twice: {error}"
             );
+        }
+    }
+
+    fn settle_chunk(&mut self, tap: &Tap) -> io::Result<()> {
+        let Ok(Peek::Bytes(count)) = self.lens.peek(&tap.pipe) else { return Ok(()) };
+        let paths: Vec<&Path> = tap.files.iter().map(PathBuf::as_path).collect();
+        let count = self.journal.complete(&paths, self.lens.bytes(count))?;
+        self.journal.consume(&tap.pipe, count)
+    }
+
+    /// `start`: what had left the shelf when the chunk was begun.
+    fn settle_kept(&mut self, tap: &mut Tap, slot: Slot, start: u64) -> io::Result<()> {
+        let (bytes, now) = self.shelf.bytes(slot)?;
+        if now == start {
+            let paths: Vec<&Path> = tap.files.iter().map(PathBuf::as_path).collect();
+            let count = self.journal.complete(&paths, &bytes)?;
+            if self.shelf.take(slot, count)? {
+                tap.kept = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// All pipes of a predecessor are attached.
+    fn begin(&mut self) {
+        self.held = false;
+        let kept: Vec<Slot> = self.taps.values().filter_map(|tap| tap.kept).collect();
+        if let Err(error) = self.shelf.retain(&kept) {
+            tracing::error!("the journal of output cannot be tidied up: {error}");
         }
     }
 
@@ -322,7 +359,7 @@ impl LogThread {
             };
             match truncated {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    (self.tell)(Notice::Trouble { path, error });
+                    tracing::error!("{} cannot be emptied: {error}", path.display());
                 }
                 Ok(()) | Err(_) => {}
             }

@@ -27,7 +27,13 @@ impl Shell {
             Call::Crashes(targets, reply) => drop(reply.send(self.wreckage(&targets))),
             Call::Logs { query, reply } => drop(reply.send(self.subscribe(&query))),
             Call::Flush(targets, reply) => drop(reply.send(self.flush(&targets))),
+            Call::Reopen(reply) => {
+                self.logs.reopen();
+                drop(reply.send(Ok(Accepted::default())));
+            }
             Call::Reset(targets, reply) => drop(reply.send(self.reset(&targets))),
+            Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
+            Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
             Call::Signal { targets, signal, reply } => {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }

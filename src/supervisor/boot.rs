@@ -14,6 +14,7 @@ use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, 
 use tokio::sync::watch;
 
 use super::accept::accept_again;
+use super::carried::Carried;
 use super::crashes::{Awaited, Crashes};
 use super::events::Events;
 use super::extents::Extents;
@@ -24,6 +25,7 @@ use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
 use super::requests::Requests;
 use super::revision::Revision;
+use super::settings::Store;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::upgrade::Stage;
@@ -55,6 +57,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let mut shell = Shell {
         events: Events::default(),
         extents: Extents::default(),
+        carried: Carried::default(),
         crashes: Crashes::taken_over(Awaited::new()),
         checks: BTreeMap::new(),
         preload: preload(&home),
@@ -70,6 +73,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
         requests: Requests::default(),
+        settings: Store::open(home.settings(), outlets.settings.clone()),
         ledger: Writer::new(home.ledger(), outlets.saved.clone()),
         figures: Figures::new(),
         outlets: outlets.clone(),
@@ -196,6 +200,7 @@ impl Shell {
         }
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.extents = snapshot.extents;
+        self.carried = Carried::from(snapshot.carried);
         self.crashes = Crashes::taken_over(snapshot.crashes);
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);

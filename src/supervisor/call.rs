@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Stream, UpgradeBegun, WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Settings, Stream, UpgradeBegun,
+    WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use super::crashes::Wreckage;
 use super::events::Follower;
 use super::revision::Revision;
+use super::settings::Change;
 use crate::logs::{Subscription, Wanted};
 
 /// Where the answer goes. The client may be gone by then.
@@ -70,6 +72,9 @@ pub(super) enum Call {
         reply: Reply<Accepted>,
     },
     Flush(Vec<String>, Reply<Accepted>),
+    Reopen(Reply<Accepted>),
+    Settings(Reply<Settings>),
+    ChangeSettings(Change, Reply<Accepted>),
     Events {
         query: EventQuery,
         reply: Reply<Follower>,

@@ -169,7 +169,7 @@ impl Shell {
             run: protocol::RunId(run.run.0),
             role,
             reach: self.reach(run.run, app),
-            environment: environment(&self.home, revision, &place),
+            environment: environment(&self.home, &self.settings, revision, &place),
             cwd: revision.cwd().to_string_lossy().into_owned(),
             user: app.user.clone(),
             group: app.group.clone(),

@@ -9,6 +9,7 @@ use supd_core::{RunId, RunView, SeatView, Wall};
 use super::launch::channel_number;
 use super::paths;
 use super::revision::Revision;
+use super::settings::Store;
 use crate::cluster::preload;
 use crate::home::Home;
 
@@ -75,7 +76,12 @@ fn loads(app: &AppDeclaration) -> bool {
 }
 
 /// All variables with the layer that set each, sorted by name. `LISTEN_PID` is missing: the keeper adds it.
-pub(super) fn environment(home: &Home, revision: &Revision, place: &Place) -> Vec<VariableView> {
+pub(super) fn environment(
+    home: &Home,
+    settings: &Store,
+    revision: &Revision,
+    place: &Place,
+) -> Vec<VariableView> {
     let app = &revision.declaration;
     let mut all: BTreeMap<String, (Secret, Layer)> = BTreeMap::new();
     let base = std::iter::once(&revision.base).chain(&app.environment.layers);
@@ -83,6 +89,9 @@ pub(super) fn environment(home: &Home, revision: &Revision, place: &Place) -> Ve
         for (name, value) in &layer.variables {
             all.insert(name.clone(), (value.clone(), layer.layer.clone()));
         }
+    }
+    for (name, value) in settings.variables(&app.name) {
+        all.insert(name.to_owned(), (value.clone(), Layer::Setting));
     }
     // PM2 injects words such as `name` and `status` too; they are there unless the app has its own.
     for (name, value) in told_as_pm2(home, app, place) {

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::ledger::Saved;
+use super::settings::Written;
 use super::upgrade::Step;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
@@ -19,6 +20,7 @@ pub(super) struct Inbox {
     pub(super) deliveries: mpsc::UnboundedReceiver<Delivery>,
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
     pub(super) saved: mpsc::UnboundedReceiver<Saved>,
+    pub(super) settings: mpsc::UnboundedReceiver<Written>,
     pub(super) notes: mpsc::UnboundedReceiver<notify::Delivery>,
     pub(super) answers: mpsc::UnboundedReceiver<probe::Outgoing>,
     pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
@@ -33,6 +35,7 @@ pub(super) struct Outlets {
     pub(super) deliveries: mpsc::UnboundedSender<Delivery>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     pub(super) saved: mpsc::UnboundedSender<Saved>,
+    pub(super) settings: mpsc::UnboundedSender<Written>,
     pub(super) notes: mpsc::UnboundedSender<notify::Delivery>,
     pub(super) answers: mpsc::UnboundedSender<probe::Outgoing>,
     /// Runs to look at again.
@@ -47,6 +50,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (deliveries, deliveries_in) = mpsc::unbounded_channel();
     let (notices, notices_in) = mpsc::unbounded_channel();
     let (saved, saved_in) = mpsc::unbounded_channel();
+    let (settings, settings_in) = mpsc::unbounded_channel();
     let (notes, notes_in) = mpsc::unbounded_channel();
     let (answers, answers_in) = mpsc::unbounded_channel();
     let (doubts, doubts_in) = mpsc::unbounded_channel();
@@ -57,11 +61,12 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         deliveries: deliveries_in,
         notices: notices_in,
         saved: saved_in,
+        settings: settings_in,
         notes: notes_in,
         answers: answers_in,
         doubts: doubts_in,
         steps: steps_in,
         reported: reported_in,
     };
-    (Outlets { calls, deliveries, notices, saved, notes, answers, doubts, steps, reported }, inbox)
+    (Outlets { calls, deliveries, notices, saved, settings, notes, answers, doubts, steps, reported }, inbox)
 }

@@ -9,6 +9,7 @@ mod accept;
 mod answer;
 mod boot;
 mod call;
+mod carried;
 mod channels;
 mod checks;
 mod control;
@@ -31,6 +32,7 @@ mod pin;
 mod reload;
 mod requests;
 mod revision;
+mod settings;
 #[cfg(test)]
 mod skew;
 mod snapshot;
@@ -45,8 +47,10 @@ mod view;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use supd_core::{Event, Mono, Now, Wall};
 use supd_keeper::monotonic_ns;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::home::Home;
 pub use successor::check_state;
@@ -70,6 +74,8 @@ pub fn run(home: Home) -> ExitCode {
 
 /// The loop: take one event, decide, carry out, again.
 async fn serve(home: Home) -> std::io::Result<()> {
+    // A file that is as long as the limit of whoever started us allows gives an error then, instead of our end (setrlimit(2)).
+    let _too_long = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32))?;
     let keeper = keeper::Keeper::connect()?;
     let last_words = keeper.last_words()?;
     let booted = boot::boot(home, keeper).await;
@@ -91,6 +97,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
+            Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),

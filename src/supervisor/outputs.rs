@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use nix::sys::stat::{FileStat, SFlag, fstat, makedev};
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Stream};
+use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Rotation, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
 use super::paths;
+use super::settings::Store;
 use super::turn::Shell;
 use crate::home::Home;
-use crate::logs::{self, Sink, Source};
+use crate::logs::{self, Sink, Source, Tally};
 
 /// Where the output of a run goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,15 +60,21 @@ impl Output {
         }
     }
 
-    fn of(&self, stream: Stream, resumed: bool) -> logs::Output {
+    /// How it is rotated.
+    pub(super) fn rotation(&self, settings: &Store) -> Rotation {
+        settings.rotation(&self.policy.rotation)
+    }
+
+    fn of(&self, stream: Stream, settings: &Store, tally: Arc<Tally>, resumed: bool) -> logs::Output {
         let own = match stream {
             Stream::Out => &self.out_file,
             Stream::Err => &self.error_file,
         };
         let mut files: Vec<PathBuf> = own.iter().chain(&self.log_file).cloned().collect();
         files.dedup();
-        let LogPolicy { form, rotation, sink, .. } = self.policy.clone();
-        logs::Output { files, form, rotation, sink: sink.map(to_sink), resumed }
+        let LogPolicy { form, on_full, sink, .. } = self.policy.clone();
+        let (rotation, sink) = (self.rotation(settings), sink.map(to_sink));
+        logs::Output { files, form, rotation, on_full, tally, sink, resumed }
     }
 }
 
@@ -116,7 +123,10 @@ impl Shell {
                 stream,
             };
             match pipe.try_clone() {
-                Ok(pipe) => self.logs.attach(source, pipe, output.of(stream, resumed)),
+                Ok(pipe) => {
+                    let tally = self.carried.tally(output.worker, stream);
+                    self.logs.attach(source, pipe, output.of(stream, &self.settings, tally, resumed));
+                }
                 Err(error) => tracing::error!("run {run}: its output cannot be followed: {error}"),
             }
         }

@@ -78,7 +78,7 @@ impl Shell {
         let (name, notify) = notify::open(protocol::RunId(start.run.0)).map_err(|error| no_ends(&error))?;
         let place = Place { notify: Some(name), ..place };
         let channel = place.channel;
-        let variables = environment(&self.home, &revision, &place);
+        let variables = environment(&self.home, &self.settings, &revision, &place);
         let run = protocol::RunId(start.run.0);
         let made =
             launch(run, &revision, variables, sockets, channel, notify).map_err(|error| no_ends(&error))?;

@@ -10,6 +10,7 @@ use supd_core::{AppName, RequestId, RevisionId, RunId, SNAPSHOT_VERSION, Spec, S
 use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
+use super::carried::Figures;
 use super::checks::Words;
 use super::crashes::Awaited;
 use super::extents::Extents;
@@ -35,6 +36,8 @@ pub(super) struct Snapshot {
     pub(super) words: Vec<(RunId, Words)>,
     #[serde(default)]
     pub(super) extents: Extents,
+    #[serde(default)]
+    pub(super) carried: Figures,
     #[serde(default)]
     pub(super) crashes: Awaited,
     #[serde(default)]
@@ -119,6 +122,7 @@ impl Shell {
             ports: self.ports.clone(),
             words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
             extents: self.extents.clone(),
+            carried: self.carried.figures(),
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             next_revision: self.next_revision,

@@ -10,6 +10,7 @@ use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 use tokio::sync::watch;
 
+use super::carried::Carried;
 use super::checks::Checks;
 use super::crashes::Crashes;
 use super::events::Events;
@@ -21,6 +22,7 @@ use super::ledger::{Saved, Writer};
 use super::now;
 use super::outputs::Output;
 use super::requests::Requests;
+use super::settings::Store;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
 use crate::cluster::{self, Channel, PortKey, Ports};
@@ -64,6 +66,8 @@ pub(super) struct Shell {
     pub(super) requests: Requests,
     pub(super) events: Events,
     pub(super) extents: Extents,
+    pub(super) settings: Store,
+    pub(super) carried: Carried,
     pub(super) crashes: Crashes,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
@@ -152,6 +156,7 @@ impl Shell {
             Notice::Begun { source, mark } => {
                 let workers: BTreeSet<u32> = self.core.view(now().mono).map(|seat| seat.worker.0).collect();
                 self.extents.retain(|worker| workers.contains(&worker));
+                self.carried.retain(|worker| workers.contains(&worker));
                 self.unsaved |= self.extents.begun(&source, mark);
             }
             Notice::Ended { source, mark } => {
@@ -160,10 +165,19 @@ impl Shell {
             }
             Notice::Drained { run } => self.on_drained(RunId(run.0)),
             Notice::Trouble { path, error } => {
-                tracing::error!("{} cannot be written: {error}", path.display())
+                tracing::error!("{} cannot be written: {error}", path.display());
+                self.carried.trouble(path, error.to_string(), now().wall.0);
+                self.unsaved = true;
             }
+            Notice::Losing { .. } => self.unsaved = true,
             Notice::Recovered { path, lost } => {
-                tracing::warn!("{} can be written again; {lost} bytes of output were lost", path.display());
+                tracing::warn!("{} can be written again; {lost} of output were lost", path.display());
+                self.carried.relief(&path);
+                self.unsaved = true;
+            }
+            Notice::Left { path } => {
+                self.carried.relief(&path);
+                self.unsaved = true;
             }
             Notice::SinkTrouble { sink, error } => tracing::error!("output for {sink} is not taken: {error}"),
             Notice::SinkRecovered { sink, lost } => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, Millis, Progress, Status,
-    Stream, UpgradeView, WorkerView,
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis, Progress,
+    Status, Stream, UpgradeView, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -56,6 +56,7 @@ impl Shell {
                 .map(|(run, pid)| figures.look(run.run, pid, run.started.mono, now.mono));
             let usage = usage.unwrap_or_default();
             let view = worker(&self.home, revision, &seat, now);
+            let files = [&view.out_file, &view.error_file, &view.log_file].map(Option::as_deref);
             let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
             let checks = seat.run.and_then(|run| self.checks.get(&run.run));
             let state =
@@ -65,6 +66,7 @@ impl Shell {
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
+                logs: self.carried.view(view.id, files),
                 ..view
             });
         }
@@ -84,11 +86,13 @@ impl Shell {
                     let declaration = &revision.declaration;
                     let declaration = if values { declaration.clone() } else { without_values(declaration) };
                     let previous_revision = self.core.previous(&name).map(|id| id.0);
+                    let rotation = self.settings.rotation_view(&declaration.logs.rotation);
                     let progress = self.core.progress(&name).map(|(done, of)| Progress { done, of });
                     apps.push(AppView {
                         declaration,
                         revision: id.0,
                         previous_revision,
+                        rotation,
                         progress,
                         workers: vec![worker],
                     });
@@ -109,7 +113,10 @@ impl Shell {
         let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
         let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
         let place = Place { notify, ..place };
-        Ok(EnvironmentView { worker: seat.worker.0, variables: environment(&self.home, &revision, &place) })
+        Ok(EnvironmentView {
+            worker: seat.worker.0,
+            variables: environment(&self.home, &self.settings, &revision, &place),
+        })
     }
 
     pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
@@ -166,6 +173,8 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         last_exit: seat.last_exit.map(|(exit, at, uptime)| exit_view(exit, at, uptime)),
         out_file: log(Stream::Out),
         error_file: log(Stream::Err),
+        log_file: paths::combined_log_file(home, app, id),
+        logs: LogView::default(),
         pid_file: paths::pid_file(home, app, id),
     }
 }

@@ -78,12 +78,17 @@ impl Daemon {
 
     /// A home in which no daemon runs yet.
     pub fn empty() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(1);
         // The path of a socket is short (unix(7)), so it is not below a long TMPDIR.
+        Self::empty_in(Path::new("/tmp"))
+    }
+
+    /// One in this directory.
+    pub fn empty_in(directory: &Path) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(1);
         let home = tempfile::Builder::new()
             .prefix("supd-")
             .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in("/tmp")
+            .tempdir_in(directory)
             .expect("a home");
         let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let loopback = format!("127.{}.{}.{next}", 1 + pid / 250 % 250, 1 + pid % 250);

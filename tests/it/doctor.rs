@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, sleeper, with};
 
 /// The findings of one kind about one subject, as `outcome: message`.
 fn found(daemon: &Daemon, check: &str, subject: &str) -> Vec<String> {
@@ -47,4 +47,21 @@ fn what_runs_is_well_and_what_vanished_is_named() {
     assert!(found(&daemon, "program", "named")[0].starts_with("failure: "));
     daemon.ok(&["stop", "web"]);
     assert!(found(&daemon, "program", "web").is_empty(), "a stopped app stays stopped");
+}
+
+#[test]
+fn a_report_tells_everything_but_secrets() {
+    let daemon = Daemon::empty();
+    assert!(daemon.ok(&["report"]).out.contains("no supd answers in"));
+    daemon.ok(&["ping"]);
+    let app = with(sleeper("app"), json!({ "env": { "TOKEN": "hunter6" } }));
+    daemon.run(&json!([app]));
+    daemon.ok(&["set", "web:TOKEN", "hunter6"]);
+    let report = daemon.ok(&["report"]).out;
+    for part in ["supctl ", "Linux ", "## list", "app 0: ", "## doctor", "supd.log", "supervisor started"] {
+        assert!(report.contains(part), "{part} is not in {report}");
+    }
+    let document = daemon.json(&["report"]);
+    assert_eq!(document["daemon"]["apps"], 1);
+    assert!(!report.contains("hunter6") && !document.to_string().contains("hunter6"));
 }

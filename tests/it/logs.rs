@@ -137,6 +137,27 @@ fn flush_empties_the_files_and_nothing_else() {
 }
 
 #[test]
+fn logrotate_may_rename_files_and_have_them_opened_anew() {
+    let daemon = Daemon::start();
+    daemon.run(&json!([with(parrot(&daemon), json!({ "cwd": daemon.home() }))]));
+    let log = "logs/parrot-out.log";
+    until_true("the first line", || daemon.read(log) == "begin\n");
+    let rename = |to: &str| std::fs::rename(daemon.file(log), daemon.file(to)).expect("renamed");
+    rename("first");
+    say(&daemon, "still there");
+    until_true("a line in the renamed file", || daemon.read("first") == "begin\nstill there\n");
+    daemon.ok(&["reload-logs"]);
+    until_true("a new file", || daemon.file(log).exists());
+    say(&daemon, "here");
+    until_true("a line in the new file", || daemon.read(log) == "here\n");
+    rename("second");
+    let (keeper, _) = daemon.heads();
+    process::signal(keeper, nix::sys::signal::Signal::SIGUSR2);
+    until_true("another new file", || daemon.file(log).exists());
+    assert_eq!(daemon.read("first") + &daemon.read("second"), "begin\nstill there\nhere\n");
+}
+
+#[test]
 fn files_are_where_the_declaration_says() {
     let daemon = Daemon::start();
     let talker = |name| shell(name, "echo $NODE_APP_INSTANCE; echo bad >&2; exec sleep 1000");

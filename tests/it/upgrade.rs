@@ -13,7 +13,7 @@ use crate::process;
 use crate::wait::{until, until_true};
 
 /// Another file with the same program. Made by another process, as [`Daemon::script`] is.
-fn copy(daemon: &Daemon, name: &str) -> String {
+pub fn copy(daemon: &Daemon, name: &str) -> String {
     let file = daemon.file(name);
     let made = Command::new("cp").arg(env!("CARGO_BIN_EXE_supd")).arg(&file).status().expect("cp");
     assert!(made.success());

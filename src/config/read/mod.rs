@@ -94,7 +94,8 @@ pub(super) fn apps<'a>(root: &'a Node, layout: Layout, report: &mut Report) -> V
             return Vec::new();
         }
     };
-    if apps.is_empty() && report.is_clean() {
+    let serves = root.entries().is_some_and(|entries| member(entries, "static").is_some());
+    if apps.is_empty() && !serves && report.is_clean() {
         report.problem(&Place::default(), "the document declares no app", Some(EXAMPLE.to_owned()));
     }
     apps
@@ -102,9 +103,8 @@ pub(super) fn apps<'a>(root: &'a Node, layout: Layout, report: &mut Report) -> V
 
 const EXAMPLE: &str = "`supctl init` writes an example";
 
-/// Top-level members of PM2 files that describe no app.
-const BESIDE_APPS: [(&str, &str); 2] =
-    [("deploy", "supd does not deploy"), ("static", "supd does not serve files")];
+/// Top-level members of PM2 files beside `apps`; `supctl deploy` and `serve.rs` read them.
+const BESIDE_APPS: [&str; 2] = ["deploy", "static"];
 
 const TOP_LEVEL: [&str; 3] = ["apps", "deploy", "static"];
 
@@ -113,7 +113,7 @@ fn member<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
 }
 
 fn top_level_only(entries: &[Entry]) -> bool {
-    !entries.is_empty() && entries.iter().all(|entry| BESIDE_APPS.iter().any(|(key, _)| *key == entry.key))
+    !entries.is_empty() && entries.iter().all(|entry| BESIDE_APPS.contains(&entry.key.as_str()))
 }
 
 fn under_apps<'a>(entries: &'a [Entry], top: &Place, report: &mut Report) -> Vec<(Place, &'a Node)> {
@@ -122,10 +122,8 @@ fn under_apps<'a>(entries: &'a [Entry], top: &Place, report: &mut Report) -> Vec
         let at = top.key(&entry.key, entry.line);
         if entry.key == "apps" {
             apps = one_or_many(&entry.value, &at);
-        } else if entry.key == "$schema" {
-            // It tells editors, not supd, what the file may hold.
-        } else if let Some((_, why)) = BESIDE_APPS.iter().find(|(key, _)| *key == entry.key) {
-            report.warning(&at, format!("`{}` has no effect: {why}", entry.key), None);
+        } else if entry.key == "$schema" || BESIDE_APPS.contains(&entry.key.as_str()) {
+            // The former tells editors what the file may hold, the latter are read elsewhere.
         } else {
             let hint = match nearest(&entry.key, TOP_LEVEL) {
                 Some(key) => Some(format!("did you mean `{key}`?")),

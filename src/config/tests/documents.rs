@@ -73,10 +73,7 @@ fn shapes_that_are_refused() {
         assert!(bad.contains(part), "{text:?}: {bad}");
     }
     let deploy = site.text("{apps: [{script: 'app.js'}], deploy: {production: {}}}", Format::Json).unwrap();
-    assert_eq!(
-        deploy.warnings[0].to_string(),
-        "input:1: deploy: `deploy` has no effect: supd does not deploy"
-    );
+    assert_eq!((deploy.apps.len(), deploy.warnings.len()), (1, 0));
 }
 
 #[test]

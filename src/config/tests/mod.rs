@@ -16,6 +16,7 @@ mod javascript;
 mod probes;
 mod programs;
 mod random;
+mod serve;
 mod together;
 
 /// A directory with programs that need only exist, and a caller who stands in it.
@@ -34,10 +35,11 @@ impl Site {
             ("TOKEN", "hunter2".to_owned()),
         ];
         let options = Options {
-            cwd: root,
+            cwd: root.clone(),
             caller: variables.map(|(name, value)| (name.to_owned(), Secret::from(value))).into(),
             inherit_env: false,
             env_name: None,
+            supctl: root.join("bin/supctl"),
             only: Vec::new(),
             over: Map::new(),
             dialect: Dialect::Supd,
@@ -134,11 +136,8 @@ fn defaults() {
             "reload": {"max_surge": 1, "max_parallel": null, "rollback_window": 30000, "reuse_port": false},
             "logs": {
                 "out_file": "default", "error_file": "default", "log_file": "discard", "merge_logs": true,
-                "form": "plain",
-                "rotation": {
-                    "size": 10 << 20, "interval": null, "keep": 30, "keep_days": null, "max_total": 1 << 30,
-                    "min_free": 256 << 20, "compress": null, "date_format": "YYYY-MM-DD_HH-mm-ss"
-                }
+                "form": "plain", "on_full": "drop_oldest",
+                "rotation": {}
             }
         })
     );
@@ -211,6 +210,8 @@ fn each_field_arrives() {
         ("compress", json!(true), "/logs/rotation/compress", json!("gzip")),
         ("compress", json!("zstd"), "/logs/rotation/compress", json!("zstd")),
         ("logType", json!("json"), "/logs/form", json!({"json": null})),
+        ("onFull", json!("block"), "/logs/on_full", json!("block")),
+        ("on_full", json!("drop_newest"), "/logs/on_full", json!("drop_newest")),
         ("log_sink", json!("journald"), "/logs/sink", json!("journald")),
         ("log_sink", json!("stdout-json"), "/logs/sink", json!({ "stdout": "json" })),
         ("pid", json!("/run/x.pid"), "/pid_file", json!("/run/x.pid")),

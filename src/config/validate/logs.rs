@@ -1,8 +1,10 @@
 //! Where output goes, in which form, and what is kept of it.
 
 use jiff::Zoned;
-use supd_api::{LogForm, LogTarget};
+use jiff::tz::TimeZone;
+use supd_api::{DeclaredRotation, LogForm, LogTarget};
 
+use super::super::problem::shown;
 use super::super::value::check_schedule;
 use super::Check;
 use crate::dates::DateFormat;
@@ -32,33 +34,44 @@ impl Check<'_> {
         if format.is_some_and(|format| format.len() > LONGEST_DATE || format.chars().any(char::is_control)) {
             self.fail("log_date_format", "a format of dates has at most 128 bytes and no control characters");
         }
-        self.rotation();
+        for (field, problem) in check_rotation(&logs.rotation) {
+            self.fail(field, problem);
+        }
     }
+}
 
-    fn rotation(&mut self) {
-        let rotation = &self.app.logs.rotation;
-        if let Some(Err(problem)) = rotation.interval.as_deref().map(check_schedule) {
-            self.fail("rotate_interval", problem);
-        }
-        if rotation.size.is_some_and(|size| size < SMALLEST_FILE) {
-            self.fail("rotate_size", format!("expected at least {SMALLEST_FILE} bytes; a number means bytes, and \"10M\" is ten million"));
-        }
-        let format = &rotation.date_format;
-        if format.len() > LONGEST_DATE
-            || format.chars().any(|c| c.is_control() || c == '/')
-            || format.contains("__")
-        {
-            self.fail(
-                "rotate_date_format",
-                "a format of dates in names has at most 128 bytes, no `/` and no `__`",
-            );
-        } else if DateFormat::new(format).at(&Zoned::default()).bytes().filter(u8::is_ascii_digit).count()
-            < DIGITS
-        {
-            self.fail(
-                "rotate_date_format",
-                "a date in names has at least four digits, so that it is known for a date",
-            );
-        }
+/// What is wrong with it, by field.
+pub(in crate::config) fn check_rotation(rotation: &DeclaredRotation) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    if let Some(Some(Err(problem))) = rotation.interval.as_ref().map(|it| it.as_deref().map(check_schedule)) {
+        problems.push(("rotate_interval", problem));
     }
+    if rotation.size.flatten().is_some_and(|size| size < SMALLEST_FILE) {
+        let text = format!(
+            "expected at least {SMALLEST_FILE} bytes; a number means bytes, and \"10M\" is ten million"
+        );
+        problems.push(("rotate_size", text));
+    }
+    if let Some(Err(problem)) = rotation.date_format.as_deref().map(check_date_format) {
+        problems.push(("rotate_date_format", problem.to_owned()));
+    }
+    if let Some(Some(zone)) = &rotation.time_zone
+        && TimeZone::get(zone).is_err()
+    {
+        let text = format!("{} is no time zone of this machine, such as Europe/Berlin or UTC", shown(zone));
+        problems.push(("rotate_time_zone", text));
+    }
+    problems
+}
+
+fn check_date_format(format: &str) -> Result<(), &'static str> {
+    let unfit = |c: char| c.is_control() || c == '/';
+    if format.len() > LONGEST_DATE || format.chars().any(unfit) || format.contains("__") {
+        return Err("a format of dates in names has at most 128 bytes, no `/` and no `__`");
+    }
+    let digits = DateFormat::new(format).at(&Zoned::default()).bytes().filter(u8::is_ascii_digit).count();
+    if digits < DIGITS {
+        return Err("a date in names has at least four digits, so that it is known for a date");
+    }
+    Ok(())
 }

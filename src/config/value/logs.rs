@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use serde_json::Value;
-use supd_api::{Compression, LogSink, StdoutForm};
+use supd_api::{Compression, LogSink, OnFull, StdoutForm};
 
 use super::{Count, expected, whole};
 
@@ -40,6 +40,25 @@ impl TryFrom<Value> for LogType {
             Some("json") => Ok(Self(true)),
             Some("raw" | "") => Ok(Self(false)),
             _ => expected("\"json\" or \"raw\"", &value),
+        }
+    }
+}
+
+field_type!(
+    /// `block`, `drop_oldest` or `drop_newest`.
+    Full(OnFull),
+    { "enum": ["block", "drop_oldest", "drop_newest"] }
+);
+
+impl TryFrom<Value> for Full {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("block") => Ok(Self(OnFull::Block)),
+            Some("drop_oldest") => Ok(Self(OnFull::DropOldest)),
+            Some("drop_newest") => Ok(Self(OnFull::DropNewest)),
+            _ => expected("\"block\", \"drop_oldest\" or \"drop_newest\"", &value),
         }
     }
 }

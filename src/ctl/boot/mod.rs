@@ -14,7 +14,7 @@ mod units;
 mod unstartup;
 
 use crate::home::Home;
-pub(crate) use doctor::doctor;
+pub(crate) use doctor::{doctor, findings};
 pub(crate) use place::home;
 pub(crate) use startup::startup;
 pub(crate) use unstartup::unstartup;

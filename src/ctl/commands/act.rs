@@ -1,7 +1,7 @@
 //! stop, restart, delete, scale, signal, flush: orders to apps that exist.
 
 use serde_json::json;
-use supd_api::{AppDeclaration, Fault, FaultCode, ScaleTo, SignalRequest, TargetRequest};
+use supd_api::{Accepted, AppDeclaration, Fault, FaultCode, ScaleTo, SignalRequest, TargetRequest};
 
 use crate::ctl::args::{ActArgs, OptionalTargets, ScaleArgs, Selection, SignalArgs};
 use crate::ctl::client::escape;
@@ -109,6 +109,15 @@ pub(crate) async fn signal(args: SignalArgs, session: &mut Session) -> Result<()
     let done = format!("sent {signal} to");
     let order = Order::plain("/v1/workers/signal", json!(SignalRequest { targets, signal }));
     submit(&done, vec![order], session).await
+}
+
+/// `reload-logs`.
+pub(crate) async fn reload_logs(session: &mut Session) -> Result<(), Failure> {
+    let accepted = session.client.post::<Accepted>("/v1/logs/reopen", &json!({})).await?;
+    if session.output.style.json {
+        return Ok(session.output.json(&accepted)?);
+    }
+    Ok(session.output.say("all log files are opened anew")?)
 }
 
 /// `flush`.

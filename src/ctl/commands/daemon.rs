@@ -11,7 +11,8 @@ use crate::ctl::client::{Dialled, dial};
 use crate::ctl::output::Failure;
 use crate::ctl::{Session, cells};
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Of this program.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The daemon answers only when all workers are gone; what it has left to do then is short.
 const END_TIME: Duration = Duration::from_secs(10);

@@ -1,9 +1,8 @@
 //! describe: everything about a worker, in PM2's order.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use supd_api::{AppDeclaration, AppView, CrashReport, Millis, Program, WorkerView};
+use supd_api::{AppDeclaration, AppView, CrashReport, LogView, Program, StreamView, WorkerView};
 
 use crate::ctl::client::query;
 use crate::ctl::output::Failure;
@@ -47,9 +46,11 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     }
     block.extend(program(&declared.program));
     block.extend(files(worker));
+    block.extend(declared.logs.sink.map(|sink| ("log sink", policy::sink(sink).to_owned())));
+    block.push(("rotation", policy::rotation(app)));
     block.extend(setting(declared, worker));
     block.extend(revisions(app, worker));
-    block.push(("created", format!("{} ago", since(worker.created_at))));
+    block.push(("created", format!("{} ago", cells::since(worker.created_at))));
     block
 }
 
@@ -71,10 +72,10 @@ fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
         ("uptime", cells::uptime(worker.uptime)),
         (
             "last exit",
-            worker
-                .last_exit
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), |exit| format!("{}, {} ago", exit.text, since(exit.at))),
+            worker.last_exit.as_ref().map_or_else(
+                || "none".to_owned(),
+                |exit| format!("{}, {} ago", exit.text, cells::since(exit.at)),
+            ),
         ),
         ("cpu", cells::cpu(worker.cpu)),
         ("memory", cells::memory(worker.memory)),
@@ -113,11 +114,35 @@ fn program(program: &Program) -> Vec<(&'static str, String)> {
 }
 
 fn files(worker: &WorkerView) -> Vec<(&'static str, String)> {
-    vec![
+    let mut rows = vec![
         ("error log path", cells::path(worker.error_file.as_deref())),
         ("out log path", cells::path(worker.out_file.as_deref())),
-        ("pid path", cells::path(Some(&worker.pid_file))),
-    ]
+    ];
+    rows.extend(worker.log_file.iter().map(|path| ("entire log path", cells::path(Some(path)))));
+    rows.push(("pid path", cells::path(Some(&worker.pid_file))));
+    rows.extend(output(&worker.logs));
+    rows
+}
+
+/// What has become of its output: PM2 has no such rows.
+fn output(logs: &LogView) -> Vec<(&'static str, String)> {
+    let written = [("out", &logs.out), ("error", &logs.error)]
+        .map(|(name, stream)| format!("{} {name}", cells::memory(stream.written)));
+    let mut rows = vec![("log written", written.join(", "))];
+    rows.extend(logs.trouble.iter().map(|trouble| ("log trouble", cells::trouble(trouble))));
+    let dropped = [("out", &logs.out), ("error", &logs.error)].into_iter().filter_map(|(name, stream)| {
+        let lost_since = stream.lost_since?;
+        let StreamView { lost_lines: lines, lost_bytes: bytes, .. } = stream;
+        Some((
+            "log lost",
+            format!(
+                "{lines} lines ({bytes} bytes) of {name} dropped, the first {} ago",
+                cells::since(lost_since)
+            ),
+        ))
+    });
+    rows.extend(dropped);
+    rows
 }
 
 fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)> {
@@ -157,9 +182,4 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-fn since(unix_millis: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map(Millis::from).unwrap_or_default();
-    cells::span(Millis(now.0.saturating_sub(unix_millis)))
 }

@@ -36,6 +36,7 @@ fn layer(layer: &Layer) -> String {
         Layer::EnvFile(file) => cells::harmless(&file.display().to_string()),
         Layer::Env => "env".to_owned(),
         Layer::EnvNamed(name) => format!("env_{}", cells::harmless(name)),
+        Layer::Setting => "supctl set".to_owned(),
         Layer::Supd => "supd".to_owned(),
     }
 }

@@ -3,11 +3,11 @@
 use std::env;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use supd_api::{AppDeclaration, AppView, Fault, FaultCode, TargetRequest, WorkerView};
 
 use super::act::refuse_selection;
-use crate::config;
+use crate::config::{self, Options};
 use crate::ctl::args::StartArgs;
 use crate::ctl::order::{Order, submit};
 use crate::ctl::output::Failure;
@@ -122,8 +122,17 @@ async fn declared(
     if !args.args.is_empty() {
         fields.insert("args".to_owned(), json!(args.args));
     }
-    let options = declare::options(&args.selection, true);
-    let apps = declare::accept(config::from_fields(fields, &options), &mut session.output)?.apps;
+    new_apps(fields, &declare::options(&args.selection, true), known, session).await
+}
+
+/// The declaration of a new app of these fields.
+pub(super) async fn new_apps(
+    fields: Map<String, Value>,
+    options: &Options,
+    known: &[WorkerView],
+    session: &mut Session,
+) -> Result<Vec<AppDeclaration>, Fault> {
+    let apps = declare::accept(config::from_fields(fields, options), &mut session.output)?.apps;
     for app in &apps {
         if known.iter().any(|worker| worker.app == app.name) {
             let present = session.client.apps(&[app.name.to_string()]).await?;

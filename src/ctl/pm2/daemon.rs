@@ -1,9 +1,7 @@
 //! kill, update, flush, reloadLogs, sendSignal: the daemon itself, and files and signals.
 
-use nix::sys::signal::{Signal, kill as send};
-use nix::unistd::Pid;
 use serde_json::json;
-use supd_api::{Accepted, AppView, DaemonView, Fault, FaultCode, SignalRequest, TargetRequest};
+use supd_api::{Accepted, AppView, Fault, FaultCode, SignalRequest, TargetRequest};
 
 use crate::ctl::Session;
 use crate::ctl::args::UpgradeArgs;
@@ -70,13 +68,7 @@ pub(super) async fn flush(line: &Line, session: &mut Session) -> Result<(), Fail
 /// `reloadLogs`: the daemon opens its files anew, as after SIGUSR2.
 pub(super) async fn reload_logs(session: &mut Session) -> Result<(), Failure> {
     session.output.say("Reloading all logs...")?;
-    let daemon: DaemonView = session.client.get("/v1/daemon").await?;
-    send(Pid::from_raw(daemon.keeper_pid), Signal::SIGUSR2).map_err(|error| {
-        Fault::new(
-            FaultCode::Failed,
-            format!("cannot signal the daemon, process {}: {error}", daemon.keeper_pid),
-        )
-    })?;
+    session.client.post::<Accepted>("/v1/logs/reopen", &json!({})).await?;
     Ok(session.output.say("All logs reloaded")?)
 }
 

@@ -16,13 +16,14 @@ mod list;
 mod logs;
 mod names;
 mod query;
+mod same;
 mod start;
 mod targets;
 mod voice;
 mod words;
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -66,6 +67,10 @@ impl Personality {
 /// Runs `pm2` with the arguments, streams and environment of this process. It fails with code 1.
 pub(crate) fn run() -> ExitCode {
     let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<String> = arguments.collect();
+    if let Some(words) = same::in_our_words(&arguments) {
+        return same::run(words);
+    }
     let parsed = line::parse(arguments);
     let mut output = Output::process(style(parsed.as_ref().ok()));
     match parsed {
@@ -113,14 +118,18 @@ fn carry_out(line: &Line, mut output: Output) -> u8 {
     voice::end(done, &mut output)
 }
 
+/// The daemon that a script means by `PM2_HOME` is one of its own.
+fn pm2_home() -> Option<OsString> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    set("PM2_HOME").filter(|_| set("SUPD_HOME").is_none())
+}
+
 fn online(verb: Verb, line: &Line, mut output: Output) -> u8 {
     for (flag, why) in line.without() {
         output.warn(&format!("--{flag} has no effect: {why}"));
     }
     let launcher = Launcher::new(!output.style.silent);
-    // The daemon that a script means by PM2_HOME is one of its own.
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let given = set("PM2_HOME").filter(|_| set("SUPD_HOME").is_none());
+    let given = pm2_home();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(FaultCode::Internal, format!("no event loop: {error}")));
     match home::find(given.as_deref().map(Path::new)).and_then(|home| Ok((home, runtime?))) {

@@ -11,6 +11,7 @@ use crate::ctl::output::{Failure, Output};
 use super::commands::{COMMANDS, Command, Verb};
 use super::flags::{EVERYWHERE, Flag, Opt, Takes};
 use super::line::{Line, Wrong};
+use super::same::SAME;
 
 const EXAMPLE: &str = include_str!("ecosystem.config.js");
 const FILE: &str = "ecosystem.config.js";
@@ -64,7 +65,9 @@ pub(super) fn help(line: &Line) -> String {
         }
         None => {
             let here = COMMANDS.iter().filter(|command| !matches!(command.verb, Verb::Missing(_)));
-            let commands: Vec<String> = here.map(|command| format!("  {}", synopsis(command))).collect();
+            let ours = SAME.iter().map(|(name, _)| format!("  {name} …"));
+            let commands: Vec<String> =
+                here.map(|command| format!("  {}", synopsis(command))).chain(ours).collect();
             let flags: Vec<String> = EVERYWHERE.iter().map(|flag| format!("  {}", spelled(flag))).collect();
             format!("{}\n\ncommands:\n{}\n\noptions:\n{}", usage(), commands.join("\n"), flags.join("\n"))
         }

@@ -1,6 +1,6 @@
 //! What is to be said below the table? One line for each thing, however many workers of an app it concerns.
 
-use supd_api::{AppName, Millis, Status, WorkerView};
+use supd_api::{AppName, LogTrouble, Millis, Status, WorkerView};
 
 use crate::ctl::cells;
 
@@ -14,6 +14,8 @@ enum Remark<'a> {
     Notice(&'a str),
     /// Why they are not plainly online, or what is wrong with them although they are.
     Reason(Status, &'a str),
+    /// A file that takes nothing of their output.
+    Log(&'a LogTrouble),
     /// What they say about themselves.
     Message(&'a str),
 }
@@ -34,7 +36,8 @@ pub(super) fn remarks(workers: &[WorkerView]) -> Vec<String> {
     let rank = |remark: &Remark<'_>| match remark {
         Remark::Notice(_) => 0,
         Remark::Reason(..) => 1,
-        Remark::Message(_) => 2,
+        Remark::Log(_) => 2,
+        Remark::Message(_) => 3,
     };
     found.sort_by_key(|(app, remark, _)| (place(app), rank(remark)));
     found.iter().map(|(app, remark, alike)| line(app, remark, alike)).collect()
@@ -46,7 +49,8 @@ fn about(worker: &WorkerView) -> impl Iterator<Item = Remark<'_>> {
     let notice = worker.notice.as_deref().map(Remark::Notice);
     let reason = (!plain).then_some(Remark::Reason(worker.status, &worker.reason));
     let message = worker.message.as_deref().filter(|text| !text.is_empty()).map(Remark::Message);
-    notice.into_iter().chain(reason).chain(message)
+    let logs = worker.logs.trouble.iter().map(Remark::Log);
+    notice.into_iter().chain(reason).chain(logs).chain(message)
 }
 
 fn line(app: &AppName, remark: &Remark<'_>, alike: &[&WorkerView]) -> String {
@@ -57,6 +61,7 @@ fn line(app: &AppName, remark: &Remark<'_>, alike: &[&WorkerView]) -> String {
             let left = left(alike.iter().filter_map(|worker| worker.remaining).min());
             format!("{app} ({ids}) {}: {}{left}", status.as_str(), cells::harmless(text))
         }
+        Remark::Log(trouble) => format!("{app} ({ids}): {}", cells::harmless(&cells::trouble(trouble))),
         Remark::Message(text) => format!("{app} ({ids}) says: {}", cells::harmless(text)),
     }
 }
@@ -99,6 +104,17 @@ mod tests {
                 "api (3) waiting restart: exited with code 1 (9s left)",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_is_named_once() {
+        let trouble =
+            LogTrouble { path: "/l/web.log".into(), text: "No space left".to_owned(), since: u64::MAX };
+        let mut crew = [worker(0, "web"), worker(1, "web")];
+        for worker in &mut crew {
+            worker.logs.trouble.push(trouble.clone());
+        }
+        assert_eq!(remarks(&crew), ["web (0, 1): /l/web.log cannot be written for 0s: No space left"]);
     }
 
     #[test]

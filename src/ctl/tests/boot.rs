@@ -61,13 +61,15 @@ async fn doctor_tells_what_is_missing_and_how_to_mend_it() {
         "remedy: `supctl startup` writes and enables one\n",
         "ok       supd: home: ",
         "FAILURE  web: ledger: what runs of it is not what the ledger says",
-        "failures: 2, ",
     ] {
         assert!(ran.out.contains(words), "{words}: {}", ran.out);
     }
     let ran = fake.run("doctor --json").await;
     let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((ran.code, &told["failures"]), (1, &json!(2)));
+    // How much room the disk of this machine has is not for a test to say.
+    let failed = told["checks"].as_array().unwrap().iter().filter(|check| check["outcome"] == "failure");
+    let failed: Vec<&Value> = failed.map(|check| &check["check"]).filter(|check| *check != "space").collect();
+    assert_eq!((ran.code, failed), (1, vec![&json!("unit"), &json!("ledger")]));
     let unit = told["checks"].as_array().unwrap().iter().find(|check| check["check"] == "unit").unwrap();
     assert_eq!((&unit["outcome"], &unit["subject"]), (&json!("failure"), &json!("supd")));
     assert!(unit["remedy"].as_str().unwrap().contains("supctl startup"));

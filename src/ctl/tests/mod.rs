@@ -8,6 +8,7 @@ mod launching;
 mod orders;
 mod queries;
 mod reloads;
+mod settings;
 mod upgrading;
 
 use super::fake::Answers;

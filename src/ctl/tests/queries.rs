@@ -1,5 +1,8 @@
 use serde_json::{Value, json};
-use supd_api::{DaemonView, EnvironmentView, Layer, Millis, Progress, Secret, Source, Status, VariableView};
+use supd_api::{
+    DaemonView, EnvironmentView, Layer, LogTrouble, Millis, Progress, Secret, Source, Status, StreamView,
+    VariableView,
+};
 
 use super::{ok, refusing};
 use crate::ctl::fake::{Fake, app, in_state, secret_layer, worker};
@@ -84,47 +87,72 @@ async fn describe_shows_a_block_for_each_worker() {
     let steady: Vec<&str> = ran.out.lines().filter(|line| !line.contains(" created ")).collect();
     insta::assert_snapshot!(steady.join("\n"), @r"
     Worker 1 of web
-    ┌────────────────────┬───────────────────────────────────────────────────────────┐
-    │ status             │ errored                                                   │
-    │ reason             │ gave up after 16 short lives                              │
-    │ message            │ shutting down                                             │
-    │ notice             │ rolled back to revision 1                                 │
-    │ name               │ web                                                       │
-    │ namespace          │ default                                                   │
-    │ version            │ 1.2.3                                                     │
-    │ instance           │ 1                                                         │
-    │ pid                │ N/A                                                       │
-    │ restarts           │ 0                                                         │
-    │ unstable restarts  │ 0                                                         │
-    │ uptime             │ 0                                                         │
-    │ last exit          │ none                                                      │
-    │ cpu                │ 0%                                                        │
-    │ memory             │ 0b                                                        │
-    │ command line       │ node /srv/web/app.js --greeting 'it'\''s me'              │
-    │ script path        │ /srv/web/app.js                                           │
-    │ script args        │ --greeting 'it'\''s me'                                   │
-    │ interpreter        │ node                                                      │
-    │ interpreter args   │ none                                                      │
-    │ error log path     │ /home/u/.supd/logs/web-error-1.log                        │
-    │ out log path       │ /home/u/.supd/logs/web-out-1.log                          │
-    │ pid path           │ /home/u/.supd/pids/web-1.pid                              │
-    │ exec cwd           │ /srv/web                                                  │
-    │ exec mode          │ cluster                                                   │
-    │ user               │ deploy                                                    │
-    │ readiness          │ it listens, or after 3 s (in a reload 1 min)              │
-    │ liveness           │ its process exists                                        │
-    │ stop               │ drains for 30 s at most, then SIGINT, SIGKILL after 1.6 s │
-    │ reload             │ new before old, max_surge 1, on probation for 30 s        │
-    │ listen             │ 127.0.0.1:8175                                            │
-    │ environment        │ 1 declared variables, see `supctl env 1`                  │
-    │ declared in        │ /srv/ecosystem.toml                                       │
-    │ revision           │ 1, the app's is 2                                         │
-    │ previous revision  │ 1, see `supctl rollback web`                              │
-    │ reload in progress │ 1 of 2 workers moved                                      │
-    └────────────────────┴───────────────────────────────────────────────────────────┘
+    ┌────────────────────┬─────────────────────────────────────────────────────────────┐
+    │ status             │ errored                                                     │
+    │ reason             │ gave up after 16 short lives                                │
+    │ message            │ shutting down                                               │
+    │ notice             │ rolled back to revision 1                                   │
+    │ name               │ web                                                         │
+    │ namespace          │ default                                                     │
+    │ version            │ 1.2.3                                                       │
+    │ instance           │ 1                                                           │
+    │ pid                │ N/A                                                         │
+    │ restarts           │ 0                                                           │
+    │ unstable restarts  │ 0                                                           │
+    │ uptime             │ 0                                                           │
+    │ last exit          │ none                                                        │
+    │ cpu                │ 0%                                                          │
+    │ memory             │ 0b                                                          │
+    │ command line       │ node /srv/web/app.js --greeting 'it'\''s me'                │
+    │ script path        │ /srv/web/app.js                                             │
+    │ script args        │ --greeting 'it'\''s me'                                     │
+    │ interpreter        │ node                                                        │
+    │ interpreter args   │ none                                                        │
+    │ error log path     │ /home/u/.supd/logs/web-error-1.log                          │
+    │ out log path       │ /home/u/.supd/logs/web-out-1.log                            │
+    │ pid path           │ /home/u/.supd/pids/web-1.pid                                │
+    │ log written        │ 0b out, 0b error                                            │
+    │ rotation           │ at 10.0mb, 30 kept, at most 1.0gb in all, 256.0mb left free │
+    │ exec cwd           │ /srv/web                                                    │
+    │ exec mode          │ cluster                                                     │
+    │ user               │ deploy                                                      │
+    │ readiness          │ it listens, or after 3 s (in a reload 1 min)                │
+    │ liveness           │ its process exists                                          │
+    │ stop               │ drains for 30 s at most, then SIGINT, SIGKILL after 1.6 s   │
+    │ reload             │ new before old, max_surge 1, on probation for 30 s          │
+    │ listen             │ 127.0.0.1:8175                                              │
+    │ environment        │ 1 declared variables, see `supctl env 1`                    │
+    │ declared in        │ /srv/ecosystem.toml                                         │
+    │ revision           │ 1, the app's is 2                                           │
+    │ previous revision  │ 1, see `supctl rollback web`                                │
+    │ reload in progress │ 1 of 2 workers moved                                        │
+    └────────────────────┴─────────────────────────────────────────────────────────────┘
     ");
     let json = fake.run("show 1 --json").await;
     assert_eq!(serde_json::from_str::<Value>(&json.out).unwrap()[0]["workers"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn describe_tells_where_output_goes_and_what_became_of_it() {
+    let mut view = worker(0, "web");
+    view.log_file = Some("/home/u/.supd/logs/web.log".into());
+    // After any day on which this runs: no time has passed since.
+    let now = u64::MAX;
+    view.logs.out = StreamView { written: 2048, lost_lines: 3, lost_bytes: 200, lost_since: Some(now) };
+    let (path, text) = ("/home/u/.supd/logs/web.log".into(), "No space left on device".to_owned());
+    view.logs.trouble = vec![LogTrouble { path, text, since: now }];
+    let apps = json!([app("web", vec![view.clone()])]);
+    let fake = Fake::serving(ok([("GET /v1/workers", json!([view])), ("GET /v1/apps", apps)]));
+    let ran = fake.run("describe 0").await;
+    let rows: Vec<&str> = ran.out.lines().filter(|line| line.contains("log ")).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    │ error log path    │ /home/u/.supd/logs/web-error-0.log                                           │
+    │ out log path      │ /home/u/.supd/logs/web-out-0.log                                             │
+    │ entire log path   │ /home/u/.supd/logs/web.log                                                   │
+    │ log written       │ 2.0kb out, 0b error                                                          │
+    │ log trouble       │ /home/u/.supd/logs/web.log cannot be written for 0s: No space left on device │
+    │ log lost          │ 3 lines (200 bytes) of out dropped, the first 0s ago                         │
+    ");
 }
 
 #[tokio::test]

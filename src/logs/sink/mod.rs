@@ -210,7 +210,7 @@ impl Sinks {
         while sent < bytes.len() {
             let rest = &bytes[sent..];
             if outlet.refuses(now) {
-                return outlet.lose(rest, now, &branch.address, tell);
+                return outlet.lose(lines(rest), now, &branch.address, tell);
             }
             match outlet.send(branch, tap, None, rest) {
                 Ok(count) => {
@@ -219,7 +219,7 @@ impl Sinks {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let line = piece(rest, usize::MAX);
-                    outlet.lose(line, now, &branch.address, tell);
+                    outlet.lose(lines(line), now, &branch.address, tell);
                     sent += line.len();
                 }
                 Err(error) => outlet.fail(error, now, &branch.address, tell),
@@ -227,10 +227,10 @@ impl Sinks {
         }
     }
 
-    /// These bytes of a pipe that has no file had to make room.
-    pub(super) fn lose(&mut self, tap: &Tap, bytes: &[u8], tell: &dyn Fn(Notice)) {
-        if let Some((branch, outlet)) = self.of(tap).filter(|_| !bytes.is_empty()) {
-            outlet.lose(bytes, Instant::now(), &branch.address, tell);
+    /// So many lines of a pipe that has no file had to make room.
+    pub(super) fn lose(&mut self, tap: &Tap, lines: u64, tell: &dyn Fn(Notice)) {
+        if let Some((branch, outlet)) = self.of(tap) {
+            outlet.lose(lines, Instant::now(), &branch.address, tell);
         }
     }
 
@@ -271,13 +271,13 @@ impl Outlet {
         self.fault = Some(Fault { retry_at: Some(now + RETRY), lost, latest: now });
     }
 
-    fn lose(&mut self, bytes: &[u8], now: Instant, address: &Address, tell: &dyn Fn(Notice)) {
+    fn lose(&mut self, lines: u64, now: Instant, address: &Address, tell: &dyn Fn(Notice)) {
         let fault = self.fault.get_or_insert_with(|| {
             let error = io::Error::other("it is slower than what is written; lines are dropped");
             tell(Notice::SinkTrouble { sink: address.to_string(), error });
             Fault { retry_at: None, lost: 0, latest: now }
         });
-        fault.lost += bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
+        fault.lost += lines;
         fault.latest = now;
     }
 
@@ -315,6 +315,11 @@ impl std::fmt::Display for Address {
             Self::Standard => out.write_str("standard output"),
         }
     }
+}
+
+/// How many there are, the last one perhaps in part.
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.split_inclusive(|byte| *byte == b'\n').count() as u64
 }
 
 /// The first line with its newline, or the part of it that fits.

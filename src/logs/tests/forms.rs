@@ -110,6 +110,7 @@ fn a_copy_that_cannot_be_written_holds_nobody_and_tells_what_it_misses() {
     let (path, copy) = (bench.path("app.log"), bench.path("all.log"));
     symlink("/dev/full", &copy).unwrap();
     let output = Output { files: vec![path.clone(), copy.clone()], ..dated(&path) };
+    let tally = Arc::clone(&output.tally);
     let mut writer = bench.attach_as(1, output);
     bench.finish(1);
     writer.write_all(b"one\n").unwrap();
@@ -129,10 +130,11 @@ fn a_copy_that_cannot_be_written_holds_nobody_and_tells_what_it_misses() {
     bench.drained(1);
     let (whole, copied) = (fs::read_to_string(&path).unwrap(), fs::read_to_string(&copy).unwrap());
     let (marker, rest) = copied.split_once('\n').unwrap();
-    assert!(marker.starts_with(&format!("t: [supd] {lost} bytes of output were lost: ")), "{marker}");
+    assert!(marker.starts_with(&format!("t: [supd] lost {lost} of output: ")), "{marker}");
     assert!(whole.ends_with(rest));
     let missing = &whole[..whole.len() - rest.len()];
-    assert_eq!(missing.replace("t: ", "").len() as u64, lost);
+    assert_eq!(missing.replace("t: ", "").len() as u64, lost.bytes);
+    assert_eq!(tally.count().lost, lost);
 }
 
 #[test]

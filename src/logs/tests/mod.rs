@@ -4,6 +4,7 @@ mod carry;
 mod follow;
 mod forms;
 mod kill;
+mod pressure;
 mod read;
 mod rotate;
 mod sinks;
@@ -54,7 +55,8 @@ impl Bench {
     fn notice(&self) -> Notice {
         loop {
             match self.notices.recv_timeout(LIMIT).expect("a notice") {
-                Notice::Begun { .. } | Notice::Ended { .. } => {}
+                Notice::Begun { .. } | Notice::Ended { .. } | Notice::Losing { .. } | Notice::Left { .. } => {
+                }
                 notice => return notice,
             }
         }

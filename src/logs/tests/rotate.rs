@@ -49,6 +49,29 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
+fn another_rule_counts_at_once() {
+    let bench = Bench::new();
+    let path = bench.path("app.log");
+    let mut writer = bench.attach_as(1, rotating(&path, Rotation::never()));
+    writer.write_all(&b"before\n".repeat(1000)).unwrap();
+    until("written", || fs::metadata(&path).is_ok_and(|file| file.len() == 7000));
+    assert_eq!(rotated(&path).unwrap(), []);
+    let zone = Some("Pacific/Kiritimati".to_owned());
+    let rotation = Rotation { date_format: "ZZ_YYYYMMDD".to_owned(), time_zone: zone, ..all(2000) };
+    bench.logs.rotate_by(RunId(1), rotation);
+    writer.write_all(b"after\n").unwrap();
+    until("put aside", || fs::read(&path).is_ok_and(|text| text == b"after\n"));
+    let name = rotated(&path).unwrap()[0].path.display().to_string();
+    assert!(name.contains("__+1400_"), "{name}");
+    bench.logs.rotate_by(RunId(1), Rotation::never());
+    writer.write_all(&b"more\n".repeat(1000)).unwrap();
+    drop(writer);
+    bench.finish(1);
+    bench.drained(1);
+    assert_eq!(rotated(&path).unwrap().len(), 1);
+}
+
+#[test]
 fn no_file_is_larger_than_it_may_be_and_no_line_is_cut() {
     let bench = Bench::new();
     let path = bench.path("app.log");
@@ -179,4 +202,67 @@ fn what_is_not_there_any_more_is_not_put_aside_and_writing_goes_on() {
     assert_eq!(length(&moved), 10_006);
     assert_eq!(fs::read(&path).unwrap(), b"of somebody else\n");
     assert_eq!(rotated(&path).unwrap(), []);
+}
+
+/// A rotated file of this log, written so many days ago.
+fn put_aside(path: &Path, date: &str, days: u64, content: &str) -> PathBuf {
+    let name = path.with_file_name(format!("app__{date}.log"));
+    fs::write(&name, content).unwrap();
+    let then = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60 + 60);
+    File::options().append(true).open(&name).unwrap().set_modified(then).unwrap();
+    name
+}
+
+#[test]
+fn files_are_kept_for_so_many_days() {
+    let bench = Bench::new();
+    let path = bench.path("app.log");
+    let old = put_aside(&path, "2001-01-01", 3, "old\n");
+    let young = put_aside(&path, "2001-01-02", 1, "young\n");
+    let _writer = bench.attach_as(1, rotating(&path, Rotation { keep_days: Some(2), ..all(1000) }));
+    until("the old one is gone", || !old.exists());
+    bench.settle();
+    assert_eq!(whole(&path), b"young\n");
+    assert!(young.exists());
+}
+
+#[test]
+fn what_was_put_aside_goes_when_the_disk_gets_full() {
+    let bench = Bench::new();
+    let path = bench.path("app.log");
+    let files = ["2001-01-01", "2001-01-02"].map(|date| put_aside(&path, date, 1, "older\n"));
+    // More than any disk has.
+    let rotation = Rotation { min_free: Some(u64::MAX), ..all(1000) };
+    let mut writer = bench.attach_as(1, rotating(&path, rotation));
+    bench.finish(1);
+    until("both are gone", || files.iter().all(|file| !file.exists()));
+    writer.write_all(b"present\n").unwrap();
+    drop(writer);
+    bench.drained(1);
+    assert_eq!(whole(&path), b"present\n", "what is being written stays");
+}
+
+#[test]
+fn packing_goes_on_where_a_kill_has_ended_it() {
+    let bench = Bench::new();
+    let path = bench.path("app.log");
+    // Packed, but the plain one was not removed any more; half packed; not begun.
+    let files = ["2001-01-01", "2001-01-02", "2001-01-03"]
+        .map(|date| put_aside(&path, date, 1, &format!("{date}\n")));
+    let packed = |file: &Path, end: &str| PathBuf::from(format!("{}{end}", file.display()));
+    let mut encoder = flate2::write::GzEncoder::new(
+        File::create(packed(&files[0], ".gz")).unwrap(),
+        flate2::Compression::default(),
+    );
+    encoder.write_all(b"2001-01-01\n").unwrap();
+    encoder.finish().unwrap();
+    fs::write(packed(&files[1], ".gz.tmp"), "half").unwrap();
+    let rotation = Rotation { compress: Some(Compression::Gzip), ..all(1000) };
+    let _writer = bench.attach_as(1, rotating(&path, rotation));
+    until("all packed", || files.iter().all(|file| !file.exists() && packed(file, ".gz").exists()));
+    let mut lines: Vec<String> =
+        String::from_utf8(whole(&path)).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["2001-01-01", "2001-01-02", "2001-01-03"]);
+    assert!(!packed(&files[1], ".gz.tmp").exists());
 }

@@ -156,6 +156,39 @@ fn a_worker_is_not_stopped_for_ever_by_a_sink_that_is_not_there() {
 }
 
 #[test]
+fn what_came_first_is_kept_for_a_sink_too() {
+    let bench = Bench::new();
+    let socket = bench.path("socket");
+    let output = Output { on_full: OnFull::DropNewest, ..journald(&socket, None) };
+    let tally = Arc::clone(&output.tally);
+    let mut out = bench.attach_as(1, output);
+    bench.finish(1);
+    (0..5000).for_each(|number| out.write_all(format!("{number:099}\n").as_bytes()).unwrap());
+    assert!(matches!(bench.notice(), Notice::SinkTrouble { .. }));
+    let receiver = receiver(&socket);
+    drop(out);
+    // The next message comes, or the end is told.
+    receiver.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    let (mut numbers, mut lost, mut bytes): (Vec<u64>, _, _) = (Vec::new(), 0, [0; 4096]);
+    loop {
+        match receiver.recv(&mut bytes) {
+            Ok(_) => numbers.push(std::str::from_utf8(&bytes[8..107]).unwrap().parse().unwrap()),
+            Err(_) => match bench.notices.try_recv() {
+                Ok(Notice::SinkRecovered { lost: missing, .. }) => lost = missing,
+                Ok(Notice::Drained { .. }) => break,
+                Ok(_) | Err(_) => {}
+            },
+        }
+    }
+    let first = numbers.iter().zip(0..).take_while(|(number, index)| *number == index).count();
+    assert!(first > 200, "the first ones: {first}");
+    assert!(numbers[first..].iter().rev().zip((0..5000).rev()).all(|(number, index)| *number == index));
+    let count = tally.count();
+    assert_eq!((numbers.len() as u64 + lost, count.lost.lines), (5000, lost));
+    assert_eq!(count.written, numbers.len() as u64 * 100);
+}
+
+#[test]
 fn syslog_gets_lines_and_long_ones_in_parts() {
     let bench = Bench::new();
     let socket = bench.path("log");

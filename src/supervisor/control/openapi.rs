@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
     Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
-    PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
+    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
     UpgradeRequest, WorkerView,
 };
 
@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 22] = [
+const OPERATIONS: [Operation; 26] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -92,6 +92,23 @@ const OPERATIONS: [Operation; 22] = [
     ),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask("/v1/settings", "Settings of the daemon", &[], of::<Settings>),
+    Operation {
+        method: "put",
+        path: "/v1/settings",
+        summary: "Add or change settings, all of these or none",
+        query: &[],
+        request: Some(of::<Settings>),
+        reply: of::<Accepted>,
+    },
+    Operation {
+        method: "delete",
+        path: "/v1/settings",
+        summary: "Remove the settings with these keys; without a key, all",
+        query: &["key"],
+        request: None,
+        reply: of::<Accepted>,
+    },
     ask(
         "/v1/crashes",
         "Ends that nobody asked for, the latest first; at most `limit` an app",
@@ -106,6 +123,7 @@ const OPERATIONS: [Operation; 22] = [
     ),
     ask("/v1/logs", "Lines of output, one JSON document a line", &super::log_query::NAMES, of::<LogLine>),
     wish("/v1/logs/flush", "Empty log files", Some(of::<TargetRequest>)),
+    wish("/v1/logs/reopen", "Open log files anew, after they were renamed", None),
 ];
 
 /// The whole document.

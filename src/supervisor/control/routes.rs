@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
     Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening,
-    LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest,
-    UpgradeBegun, UpgradeRequest, WorkerView,
+    LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps,
+    TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +25,7 @@ use crate::supervisor::accept::accept;
 use crate::supervisor::call::{Call, EventQuery, Pace, Reply, Verb};
 use crate::supervisor::events::Follower;
 use crate::supervisor::requests::internal;
+use crate::supervisor::settings::Change;
 
 /// So many blocks of a stream may wait for a slow client.
 const BLOCKS: usize = 16;
@@ -53,10 +54,12 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}/scale", post(scale))
+        .route("/v1/settings", get(settings).put(set).delete(unset))
         .route("/v1/crashes", get(crashes))
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
         .route("/v1/logs/flush", post(flush))
+        .route("/v1/logs/reopen", post(reopen))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(calls)
@@ -145,10 +148,29 @@ async fn reset(State(calls): Calls, body: Body) -> Answer<Accepted> {
     Ok(Json(ask(&calls, |reply| Call::Reset(targets, reply)).await?))
 }
 
+async fn reopen(State(calls): Calls) -> Answer<Accepted> {
+    Ok(Json(ask(&calls, Call::Reopen).await?))
+}
+
 async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let SignalRequest { targets, signal } = read(body).await?;
     let signal = signal_number(&signal)?;
     Ok(Json(ask(&calls, |reply| Call::Signal { targets, signal, reply }).await?))
+}
+
+async fn settings(State(calls): Calls) -> Answer<Settings> {
+    Ok(Json(ask(&calls, Call::Settings).await?))
+}
+
+async fn set(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let Settings { settings } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::ChangeSettings(Change::Set(settings), reply)).await?))
+}
+
+async fn unset(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Accepted> {
+    let keys = values_of("key", query.as_deref())?;
+    let change = if keys.is_empty() { Change::Clear } else { Change::Unset(keys) };
+    Ok(Json(ask(&calls, |reply| Call::ChangeSettings(change, reply)).await?))
 }
 
 async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Answer<Accepted> {
@@ -238,12 +260,15 @@ pub(super) fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, S
 }
 
 fn targets(query: Option<&str>) -> Result<Vec<String>, Fault> {
-    parameters(query)
-        .map(|(name, value)| match name.as_str() {
-            "target" => Ok(value),
-            _ => Err(unknown_parameter(&name, "target")),
-        })
-        .collect()
+    values_of("target", query)
+}
+
+/// All values of the only parameter there is.
+fn values_of(known: &str, query: Option<&str>) -> Result<Vec<String>, Fault> {
+    let value = |(name, value): (String, String)| {
+        if name == known { Ok(value) } else { Err(unknown_parameter(&name, known)) }
+    };
+    parameters(query).map(value).collect()
 }
 
 fn app_query(query: Option<&str>) -> Result<(Vec<String>, bool), Fault> {

@@ -208,7 +208,7 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
     let name = app.name.as_str();
     let mut missing = app.environment.layers.iter().filter_map(|layer| match &layer.layer {
         Layer::EnvFile(file) => Who::of(around.owner).cannot(Wish::Read, file),
-        Layer::Base | Layer::Caller | Layer::Env | Layer::EnvNamed(_) | Layer::Supd => None,
+        Layer::Base | Layer::Caller | Layer::Env | Layer::EnvNamed(_) | Layer::Setting | Layer::Supd => None,
     });
     if let Some(why) = missing.next() {
         let text = format!("its env_file: {why}; the next boot uses the values it had");
@@ -223,6 +223,7 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
         caller: variables.collect(),
         inherit_env: false,
         env_name: source.env_name.clone(),
+        supctl: declare::own_program(),
         only: vec![name.to_owned()],
         over: serde_json::Map::new(),
         dialect: declare::dialect(source),

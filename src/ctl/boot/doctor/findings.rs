@@ -1,7 +1,7 @@
 //! What was found, and how it is told.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ctl::cells::harmless;
 use crate::ctl::output::{Failure, Output};
@@ -79,15 +79,20 @@ impl Findings {
         self.0.iter().filter(|finding| finding.outcome == outcome).count()
     }
 
+    /// All of it, for programs.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "checks": self.0, "failures": self.failures(), "warnings": self.count(Outcome::Warning) })
+    }
+
     /// Tells all of it; when silent, only what is not well.
     ///
     /// # Errors
     /// Those of standard output.
     pub(crate) fn tell(&self, output: &mut Output) -> Result<(), Failure> {
-        let (failures, warnings) = (self.failures(), self.count(Outcome::Warning));
         if output.style.json {
-            return Ok(output.json(&json!({ "checks": self.0, "failures": failures, "warnings": warnings }))?);
+            return Ok(output.json(&self.json())?);
         }
+        let (failures, warnings) = (self.failures(), self.count(Outcome::Warning));
         for finding in &self.0 {
             let Finding { check, subject, outcome, message, remedy } = finding;
             let word = match outcome {

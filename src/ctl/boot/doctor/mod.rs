@@ -22,7 +22,7 @@ use crate::ctl::Session;
 use crate::ctl::client::{Client, Dialled, dial};
 use crate::ctl::output::Failure;
 use crate::processes::descendants;
-use findings::Findings;
+pub(crate) use findings::Findings;
 use ledger::Ledger;
 
 /// Looks at everything, and tells.
@@ -30,7 +30,13 @@ use ledger::Ledger;
 /// # Errors
 /// `Failed` when a check failed; `Told`, since all of it has been said.
 pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
-    let Session { client, output } = session;
+    let findings = findings(&session.client).await;
+    findings.tell(&mut session.output)?;
+    if findings.failures() == 0 { Ok(()) } else { Err(Failure::Told(FaultCode::Failed)) }
+}
+
+/// Looks at everything.
+pub(crate) async fn findings(client: &Client) -> Findings {
     let mut findings = Findings::default();
     let running = running(client, &mut findings).await;
     let home = client.home();
@@ -59,8 +65,7 @@ pub(crate) async fn doctor(session: &mut Session) -> Result<(), Failure> {
         }
         directories.iter().for_each(|directory| space::check(directory, &owner, &mut findings));
     }
-    findings.tell(output)?;
-    if findings.failures() == 0 { Ok(()) } else { Err(Failure::Told(FaultCode::Failed)) }
+    findings
 }
 
 /// The daemon and its apps, if it answers.
