@@ -149,6 +149,9 @@ pub struct AppDeclaration {
     pub reload: ReloadPolicy,
     /// Where output goes.
     pub logs: LogPolicy,
+    /// File that holds the pid of a worker while it runs, absolute; its id goes before `.pid`. `None`: one in the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_file: Option<PathBuf>,
 }
 
 /// The declaration file of an app, so that `reload` can read it again.

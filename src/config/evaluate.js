@@ -1,11 +1,12 @@
 // Evaluates one declaration file and writes what it exports, as JSON, to descriptor 3.
-// Arguments: the absolute path, and the milliseconds after which nobody waits for the answer any more.
+// Arguments: the absolute path, the milliseconds after which nobody waits for the answer any more, and `module`, or
+// `expression` for what PM2 takes as one: a `.json`, and standard input.
 const fs = require('fs');
 const Module = require('module');
 const vm = require('vm');
 const { pathToFileURL } = require('url');
 
-const [file, limit] = process.argv.slice(1);
+const [file, limit, kind] = process.argv.slice(1);
 // The caller ends this process, unless it was killed itself.
 setTimeout(() => process.exit(1), Number(limit)).unref();
 
@@ -26,8 +27,7 @@ function failure(error) {
 
 // Not `require(file)`: that would resolve symbolic links, and `__dirname` in `current/` would be frozen to a release.
 async function load() {
-  // PM2 takes a `.json` as an expression.
-  if (/\.json[^/]*$/.test(file)) return vm.runInThisContext('(' + fs.readFileSync(file, 'utf8') + '\n)', { filename: file });
+  if (kind === 'expression') return vm.runInThisContext('(' + fs.readFileSync(file, 'utf8') + '\n)', { filename: file });
   const loaded = new Module(file);
   try {
     loaded.load(file);

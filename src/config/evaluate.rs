@@ -3,8 +3,9 @@
 //! Question answered here: *what does the file export?* It is evaluated by `node`, as a child of the caller with the
 //! caller's rights, within limits of time and size. The daemon never does this.
 
-use std::io::{self, PipeReader, Read};
-use std::os::fd::AsFd;
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -63,12 +65,37 @@ impl From<Unreadable> for Failure {
     }
 }
 
-/// What `file`, an absolute path, exports, as JSON carries it.
-pub(super) fn evaluate(file: &Path, options: &Options) -> Result<Value, Failure> {
-    evaluate_within(LIMIT, file, options)
+/// How a file is JavaScript.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Code {
+    /// It exports something.
+    Module,
+    /// It is something: to PM2 a `.json`, and standard input.
+    Expression,
 }
 
-pub(super) fn evaluate_within(limit: Duration, file: &Path, options: &Options) -> Result<Value, Failure> {
+/// What `file`, an absolute path, exports or is, as JSON carries it.
+pub(super) fn evaluate(file: &Path, code: Code, options: &Options) -> Result<Value, Failure> {
+    evaluate_within(LIMIT, file, code, options)
+}
+
+/// What a text is as an expression. `node` reads it from a file without a name.
+pub(super) fn evaluate_text(text: &str, options: &Options) -> Result<Value, Failure> {
+    let cannot = |error: io::Error| Failure::new(format!("cannot hand it to `node`: {error}"), None);
+    let descriptor =
+        memfd_create(c"declaration", MFdFlags::MFD_CLOEXEC).map_err(|error| cannot(error.into()))?;
+    let mut file = File::from(descriptor);
+    file.write_all(text.as_bytes()).map_err(cannot)?;
+    let name = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    evaluate(Path::new(&name), Code::Expression, options)
+}
+
+pub(super) fn evaluate_within(
+    limit: Duration,
+    file: &Path,
+    code: Code,
+    options: &Options,
+) -> Result<Value, Failure> {
     document_file::open(file)?;
     let node = find_node(options)?;
     let cannot = |error: io::Error| {
@@ -77,7 +104,10 @@ pub(super) fn evaluate_within(limit: Duration, file: &Path, options: &Options) -
     let (answers, theirs) = io::pipe().map_err(cannot)?;
     let mut command = Command::new("/bin/sh");
     command.args(["-c", LAUNCHER, "sh"]).arg(&node).args(["-e", EVALUATOR, "--"]).arg(file);
-    command.arg((2 * limit).as_millis().to_string());
+    command.arg((2 * limit).as_millis().to_string()).arg(match code {
+        Code::Module => "module",
+        Code::Expression => "expression",
+    });
     command.env_clear().envs(options.caller.iter().map(|(name, value)| (name, value.reveal())));
     // Those of a supervised app around the caller; `node` would take a descriptor of ours for its channel.
     command.env_remove("NODE_CHANNEL_FD").env_remove("NODE_UNIQUE_ID");

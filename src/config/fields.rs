@@ -165,6 +165,21 @@ pub(super) struct AppFields {
     pub(super) on_full: Option<Full>,
     /// `true`: no output is kept. Default: `false`.
     pub(super) disable_logs: Option<Flag>,
+    /// File that holds the pid of a worker while it runs; the worker's id goes before `.pid`. Default: in supd's home.
+    pub(super) pid_file: Option<Text>,
+    /// `true`: with `--env NAME` the app is called `name-NAME`. Default: `false`.
+    pub(super) append_env_to_name: Option<Flag>,
+}
+
+impl AppFields {
+    /// Takes over what was said on top of it, by PM2's rules ([`super::Options::over`]).
+    pub(super) fn lie_under(&mut self, over: Option<&Self>) {
+        let Some(over) = over else { return };
+        self.cwd = over.cwd.clone().or(self.cwd.take());
+        self.uid = over.uid.clone().or(self.uid.take());
+        self.gid = over.gid.clone().or(self.gid.take());
+        self.namespace = self.namespace.take().or(over.namespace.clone());
+    }
 }
 
 /// The field that holds every `env_NAME` by its `NAME`.
@@ -187,6 +202,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("err_log", "error_file"),
     ("log", "log_file"),
     ("combine_logs", "merge_logs"),
+    ("pid", "pid_file"),
 ];
 
 const LATER: &str = "this version of supd does not have that feature yet";
@@ -204,13 +220,10 @@ const INERT: &[(&str, &str)] = &[
     ("cron", LATER),
     ("post_update", "supd does not pull from git"),
     ("vizion", "supd does not look into git"),
-    ("pid_file", "supd keeps its own record of processes"),
-    ("pid", "supd keeps its own record of processes"),
     ("kill_retry_time", "supd is told of exits and does not poll for them"),
     ("force", "it belongs to the command line"),
     ("write", "it belongs to the command line"),
     ("execute_command", "write `exec_mode` with the value `fork`"),
-    ("append_env_to_name", "write the full `name`"),
     ("name_prefix", "write the full `name`"),
     ("username", INTERNAL),
     ("install_url", INTERNAL),

@@ -28,6 +28,7 @@ mod read;
 mod resolve;
 mod schema;
 mod serve;
+mod typescript;
 mod validate;
 mod value;
 mod vocabulary;
@@ -41,6 +42,7 @@ pub use serve::FILE_SERVER;
 
 use document::{Node, SyntaxError};
 use document_file::Kind;
+use evaluate::Code;
 use problem::{Place, Report};
 use read::Layout;
 use resolve::Ground;
@@ -60,6 +62,9 @@ pub struct Options {
     pub supctl: PathBuf,
     /// `--only a,b`; empty: all.
     pub only: Vec<String>,
+    /// Fields that lie over those of each app of a file, as some flags of PM2's do: `cwd`, `uid`, `gid`; and `namespace` where
+    /// an app has none.
+    pub over: Map<String, Value>,
     /// What the document may take for granted.
     pub dialect: Dialect,
 }
@@ -152,7 +157,13 @@ pub fn deploy_section(file: &Path, options: &Options) -> Result<Option<Value>, R
 pub fn load_text(text: &str, format: Format, origin: &str, options: &Options) -> Result<Loaded, Rejected> {
     let mut report = Report::for_dialect(origin, options.dialect);
     let checked = document_file::check_str(text).map_err(|bad| (bad.line, bad.message));
-    match checked.and_then(|()| parse(text, format).map_err(|bad| (bad.line, bad.message))) {
+    let parsed = checked.and_then(|()| parse(text, format).map_err(|bad| (bad.line, bad.message)));
+    let parsed = match (options.dialect, format) {
+        (Dialect::Pm2, Format::Json) => parsed
+            .or_else(|wrong| evaluate::evaluate_text(text, options).map(Node::from_json).map_err(|_| wrong)),
+        (Dialect::Pm2 | Dialect::Supd, _) => parsed,
+    };
+    match parsed {
         Ok(node) => {
             let layout = if format == Format::Toml { Layout::Strict } else { Layout::Pm2 };
             let ground = Ground { base: options.cwd.clone(), file: None, options };
@@ -249,7 +260,7 @@ fn read_file(file: &Path, options: &Options) -> Result<Node, Fault> {
             ))
         }
         Some(Kind::JavaScript) => {
-            let exported = evaluate::evaluate(&absolute, options);
+            let exported = evaluate::evaluate(&absolute, Code::Module, options);
             exported.map(Node::from_json).map_err(|failure| (at(failure.line), failure.message, failure.hint))
         }
         Some(Kind::Text(format)) => {
@@ -260,7 +271,8 @@ fn read_file(file: &Path, options: &Options) -> Result<Node, Fault> {
                 return parsed;
             }
             // To PM2 it is an expression of JavaScript. When it is none of these either, its faults as JSON are told.
-            evaluate::evaluate(&absolute, options).map_or(parsed, |exported| Ok(Node::from_json(exported)))
+            evaluate::evaluate(&absolute, Code::Expression, options)
+                .map_or(parsed, |exported| Ok(Node::from_json(exported)))
         }
     }
 }
@@ -271,6 +283,8 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
         report.problem(&Place::default(), "the path of its directory is not UTF-8 text", None);
     }
     node.report_duplicates(&Place::default(), &mut report);
+    let over = Node::from_json(Value::Object(options.over.clone()));
+    let over = read::app(&over, Place { line: None, path: "flags".to_owned() }, &mut report);
     let mut names = BTreeMap::new();
     let mut apps = Vec::new();
     let served = serve::from_section(node, &mut report);
@@ -279,8 +293,9 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
         if report.is_full() {
             break;
         }
-        let Some(app) = read::app(node, place, &mut report) else { continue };
-        let name = resolve::name(&app, &mut report);
+        let Some(mut app) = read::app(node, place, &mut report) else { continue };
+        app.fields.lie_under(over.as_ref().map(|over| &over.fields));
+        let name = resolve::name(&app, options, &mut report);
         if let Some(name) = &name
             && let Some(first) = names.insert(name.clone(), app.place().clone())
         {

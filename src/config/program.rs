@@ -12,13 +12,13 @@ use supd_api::Program;
 use super::paths::{Places, is_executable};
 use super::problem::{Report, shown};
 use super::read::App;
+use super::typescript;
 use super::value::Text;
 use crate::resolve::shebang;
 
 /// The interpreter for each extension of a script.
-const BY_EXTENSION: [(&[&str], &[&str]); 7] = [
+const BY_EXTENSION: [(&[&str], &[&str]); 6] = [
     (&["js", "cjs", "mjs"], &["node"]),
-    (&["ts", "tsx", "mts", "cts"], &["bun", "node"]),
     (&["py"], &["python3", "python"]),
     (&["rb"], &["ruby"]),
     (&["sh"], &["bash", "sh"]),
@@ -26,14 +26,40 @@ const BY_EXTENSION: [(&[&str], &[&str]); 7] = [
     (&["php"], &["php"]),
 ];
 
+/// See [`typescript`].
+const TYPESCRIPT: [&str; 4] = ["ts", "tsx", "mts", "cts"];
+
 /// Whether workers under that interpreter speak Node's cluster protocol.
 pub(super) fn speaks_cluster(interpreter: Option<&str>) -> bool {
     matches!(interpreter.map(base_name), Some("node" | "nodejs" | "bun"))
 }
 
-/// Whether PM2's stop signal, SIGINT, is what apps under that interpreter expect.
-pub(super) fn expects_sigint(interpreter: Option<&str>) -> bool {
-    speaks_cluster(interpreter) || interpreter.map(base_name) == Some("deno")
+/// Whether that interpreter is Bun, whose cluster workers do not heed Node's `disconnect`: 1.4.5 goes on accepting.
+pub(super) fn is_bun(interpreter: Option<&str>) -> bool {
+    interpreter.map(base_name) == Some("bun")
+}
+
+/// Programs of Node that start an app of Node: the stop signal goes to both.
+const STARTERS: [&str; 8] = ["npm", "npx", "yarn", "pnpm", "corepack", "tsx", "ts-node", "bunx"];
+
+/// Whether PM2's stop signal, SIGINT, is what such an app expects.
+pub(super) fn expects_sigint(program: &Program) -> bool {
+    let of_javascript = |name: &str| {
+        speaks_cluster(Some(name)) || base_name(name) == "deno" || STARTERS.contains(&base_name(name))
+    };
+    let shell_line = || match program.args.as_slice() {
+        [flag, line] if flag == "-c" => line.split_whitespace().find(|word| !is_prefix(word)),
+        _ => None,
+    };
+    match &program.interpreter {
+        Some(interpreter) => of_javascript(interpreter),
+        None => of_javascript(&program.script) || shell_line().is_some_and(of_javascript),
+    }
+}
+
+/// Whether the word only stands before the program of a shell line: `PORT=80 exec node app.js`.
+fn is_prefix(word: &str) -> bool {
+    word.contains('=') || word == "exec" || word == "env"
 }
 
 /// Whether that interpreter is a Python, whose output would stay in its buffer.
@@ -203,6 +229,9 @@ fn by_file(file: &str, app: &App, places: &Places, report: &mut Report) -> Optio
     if let Some((_, names)) = BY_EXTENSION.iter().find(|(extensions, _)| extensions.contains(&extension)) {
         return first_of(names, app, places, report);
     }
+    if TYPESCRIPT.contains(&extension) {
+        return typescript(app, places, report);
+    }
     let head = match head(Path::new(file)) {
         Ok(head) => head,
         Err(error) => {
@@ -229,6 +258,20 @@ fn first_of(names: &[&str], app: &App, places: &Places, report: &mut Report) -> 
             let hint =
                 "install it, or write `interpreter` with its path, or `none` if the script runs by itself";
             report.problem(&app.at("script"), message, Some(hint.to_owned()));
+            None
+        }
+    }
+}
+
+fn typescript(app: &App, places: &Places, report: &mut Report) -> Option<Runner> {
+    match typescript::runner(places) {
+        Ok((name, args)) => {
+            let args = args.iter().map(|argument| (*argument).to_owned()).collect();
+            Some(Runner::Interpreter { name: name.to_owned(), args })
+        }
+        Err(why) => {
+            let hint = "install tsx, Bun or a Node from 22.6 on, or write `interpreter`";
+            report.problem(&app.at("script"), why, Some(hint.to_owned()));
             None
         }
     }
@@ -271,10 +314,30 @@ mod tests {
     }
 
     #[test]
+    fn who_expects_the_stop_signal_of_pm2() {
+        let program = |interpreter: Option<&str>, script: &str, args: &[&str]| Program {
+            script: script.to_owned(),
+            interpreter: interpreter.map(str::to_owned),
+            interpreter_args: Vec::new(),
+            args: args.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        for (expected, program) in [
+            (true, program(Some("node"), "/app.js", &[])),
+            (true, program(Some("/opt/deno"), "/app.ts", &[])),
+            (true, program(None, "npm", &["start"])),
+            (true, program(None, "bash", &["-c", "PORT=80 exec node app.js --watch"])),
+            (false, program(None, "bash", &["-c", "./serve node"])),
+            (false, program(None, "/srv/native", &[])),
+            (false, program(Some("python3"), "/app.py", &[])),
+        ] {
+            assert_eq!(expects_sigint(&program), expected, "{program:?}");
+        }
+    }
+
+    #[test]
     fn families_of_interpreters() {
         assert!(speaks_cluster(Some("/opt/v20/bin/node")) && speaks_cluster(Some("bun")));
         assert!(!speaks_cluster(Some("deno")) && !speaks_cluster(Some("python3")) && !speaks_cluster(None));
-        assert!(expects_sigint(Some("deno")) && !expects_sigint(None));
         assert!(is_python(Some("/usr/bin/python3.11")) && !is_python(Some("bash")));
     }
 }

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, ReloadPolicy,
-    RestartPolicy, Secret, Source, StopPolicy,
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, Program,
+    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
 };
 
 use super::paths::{self, Places};
@@ -32,8 +32,8 @@ pub(super) struct Ground<'a> {
     pub(super) options: &'a Options,
 }
 
-/// The name of the app: its own, or PM2's default.
-pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
+/// The name of the app: its own, or PM2's default; with `append_env_to_name` that of the chosen environment at its end.
+pub(super) fn name(app: &App, options: &Options, report: &mut Report) -> Option<AppName> {
     let (field, name) = match (&app.fields.name, &app.fields.script) {
         (Some(Text(name)), _) => ("name", name.as_str()),
         (None, Some(Text(script))) if app.is_sound(&["name"]) && !script.trim().is_empty() => {
@@ -41,6 +41,8 @@ pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
         }
         (None, _) => return None,
     };
+    let env_name = options.env_name.as_ref().filter(|_| flag(&app.fields.append_env_to_name, false));
+    let name = env_name.map_or_else(|| name.to_owned(), |env_name| format!("{name}-{env_name}"));
     match AppName::new(name) {
         Ok(name) => Some(name),
         Err(error) => {
@@ -53,7 +55,7 @@ pub(super) fn name(app: &App, report: &mut Report) -> Option<AppName> {
 
 /// What is found by the caller's `PATH` now must be found at each start, also by a daemon that boots with another one
 /// (a version manager's `node`).
-fn base(program: &supd_api::Program, options: &Options) -> EnvironmentLayer {
+fn base(program: &Program, options: &Options) -> EnvironmentLayer {
     let path = options.caller.get("PATH").map(|path| ("PATH".to_owned(), path.clone()));
     // As PM2 does: otherwise output appears only once a buffer of Python's has filled.
     let unbuffered = program::is_python(program.interpreter.as_deref())
@@ -94,7 +96,7 @@ pub(super) fn app(
         name: name?,
         namespace: text(&fields.namespace).unwrap_or_else(|| "default".to_owned()),
         source: source(ground),
-        cwd: places.cwd,
+        cwd: places.cwd.clone(),
         user: fields.uid.as_ref().map(|account| account.0.clone()),
         group: fields.gid.as_ref().map(|account| account.0.clone()),
         exec_mode: exec_mode(app, interpreter),
@@ -104,11 +106,12 @@ pub(super) fn app(
         balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
         autostart: flag(&fields.autostart, true),
         restart: restart(app),
-        stop: stop(app, interpreter),
+        stop: stop(app, &program),
         ready,
         live,
         reload: reload(app),
         logs,
+        pid_file: fields.pid_file.as_ref().map(|Text(path)| places.absolute(path)),
         program,
     };
     if !check(&declaration, app, report) {
@@ -194,15 +197,18 @@ fn restart(app: &App) -> RestartPolicy {
     }
 }
 
-fn stop(app: &App, interpreter: Option<&str>) -> StopPolicy {
+fn stop(app: &App, program: &Program) -> StopPolicy {
     let fields = &app.fields;
-    let default = if program::expects_sigint(interpreter) { "SIGINT" } else { "SIGTERM" };
+    // A worker that does not understand the word would only be waited for.
+    let drains = !program::is_bun(program.interpreter.as_deref());
+    let drain_timeout = if drains { StopPolicy::default_drain_timeout() } else { Millis(0) };
+    let default = if program::expects_sigint(program) { "SIGINT" } else { "SIGTERM" };
     StopPolicy {
         kill_signal: fields.kill_signal.as_ref().map_or(default, |signal| &signal.0).to_owned(),
         kill_timeout: span(&fields.kill_timeout).unwrap_or(KILL_TIMEOUT),
         treekill: flag(&fields.treekill, true),
         shutdown_with_message: flag(&fields.shutdown_with_message, false),
-        drain_timeout: span(&fields.drain_timeout).unwrap_or(StopPolicy::default_drain_timeout()),
+        drain_timeout: span(&fields.drain_timeout).unwrap_or(drain_timeout),
         node_preload: flag(&fields.node_preload, true),
     }
 }

@@ -76,6 +76,9 @@ impl Check<'_> {
         if let Some(source) = &self.app.source {
             self.path("source", &source.file);
         }
+        if let Some(file) = &self.app.pid_file {
+            self.path("pid_file", file);
+        }
     }
 
     fn program(&mut self) {

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Map;
 use supd_api::{AppView, Fault, FaultCode, Layer, Secret, Source};
 
 use super::args::Selection;
@@ -71,6 +72,7 @@ pub(crate) fn options(selection: &Selection, inherit_by_default: bool) -> Option
         env_name: selection.env.clone(),
         supctl: own_program(),
         only: selection.only.clone(),
+        over: Map::new(),
         dialect: Dialect::Supd,
     }
 }
@@ -95,7 +97,10 @@ pub(crate) fn load_with(target: &str, options: &Options, format: Option<Format>)
         let origin = "standard input".to_owned();
         Rejected { problems: vec![Problem { origin, line: None, path: String::new(), message, hint: None }] }
     })?;
-    let format = format.unwrap_or_else(|| guess(&text));
+    let format = format.unwrap_or_else(|| match options.dialect {
+        Dialect::Supd => guess(&text),
+        Dialect::Pm2 => Format::Json,
+    });
     config::load_text(&text, format, "standard input", options)
 }
 
@@ -123,6 +128,7 @@ pub(crate) fn load_again(app: &AppView, output: &mut Output) -> Result<Option<Lo
         env_name: source.env_name.clone(),
         supctl: own_program(),
         only: vec![name.to_owned()],
+        over: Map::new(),
         dialect: dialect(source),
     };
     let loaded = accept(config::load_file(&source.file, &options), output)?;

@@ -283,6 +283,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         listen: Vec::new(),
         balance: Balance::Shared,
         autostart: true,
+        pid_file: None,
         restart: RestartPolicy {
             autorestart: true,
             stop_exit_codes: Vec::new(),

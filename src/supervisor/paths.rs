@@ -26,12 +26,15 @@ fn path(home: &Home, app: &AppDeclaration, worker: u32, target: &LogTarget, suff
         LogTarget::File(path) => path.clone(),
         LogTarget::Default => home.logs().join(format!("{}{suffix}.log", file_name(app.name.as_str()))),
     };
-    Some(if app.logs.merge_logs { path } else { numbered(&path, worker) })
+    Some(if app.logs.merge_logs { path } else { numbered(&path, worker, ".log") })
 }
 
 /// File that holds the pid of a worker while it runs.
 pub(super) fn pid_file(home: &Home, app: &AppDeclaration, worker: u32) -> PathBuf {
-    home.pids().join(format!("{}-{worker}.pid", file_name(app.name.as_str())))
+    match &app.pid_file {
+        Some(path) => numbered(path, worker, ".pid"),
+        None => home.pids().join(format!("{}-{worker}.pid", file_name(app.name.as_str()))),
+    }
 }
 
 /// PM2: every character outside `[A-Za-z0-9.-]` becomes `-`.
@@ -39,10 +42,10 @@ fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' }).collect()
 }
 
-/// PM2: `-<id>` goes before `.log`; a path with another ending stays as it is, and is shared.
-fn numbered(path: &Path, worker: u32) -> PathBuf {
-    match path.to_str().and_then(|text| text.strip_suffix(".log")) {
-        Some(stem) => format!("{stem}-{worker}.log").into(),
+/// PM2: `-<id>` goes before `.log` or `.pid`; a path with another ending stays as it is, and is shared.
+fn numbered(path: &Path, worker: u32, ending: &str) -> PathBuf {
+    match path.to_str().and_then(|text| text.strip_suffix(ending)) {
+        Some(stem) => format!("{stem}-{worker}{ending}").into(),
         None => path.to_owned(),
     }
 }
@@ -54,7 +57,8 @@ mod tests {
     #[test]
     fn names_of_files() {
         assert_eq!(file_name("my app/x:y"), "my-app-x-y");
-        assert_eq!(numbered(Path::new("/l/web-out.log"), 3), Path::new("/l/web-out-3.log"));
-        assert_eq!(numbered(Path::new("/dev/stdout"), 3), Path::new("/dev/stdout"));
+        assert_eq!(numbered(Path::new("/l/web-out.log"), 3, ".log"), Path::new("/l/web-out-3.log"));
+        assert_eq!(numbered(Path::new("/run/web.pid"), 0, ".pid"), Path::new("/run/web-0.pid"));
+        assert_eq!(numbered(Path::new("/dev/stdout"), 3, ".log"), Path::new("/dev/stdout"));
     }
 }

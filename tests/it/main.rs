@@ -32,6 +32,7 @@ mod pace;
 mod pm2;
 mod pm2_env;
 mod pm2_files;
+mod pm2_traps;
 mod proof;
 mod python;
 mod races;

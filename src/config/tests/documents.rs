@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use serde_json::json;
 
 use super::{Dialect, Format, Site, load_file};
 
@@ -157,4 +158,29 @@ fn pm2_reads_more_leniently_and_from_where_one_stands() {
     let warned: Vec<&str> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
     assert_eq!(warned, ["mine", "apps[0].mine", "apps[0].max_restart"]);
     assert_eq!(loaded.warnings[2].hint.as_deref(), Some("did you mean `max_restarts`?"));
+}
+
+#[test]
+fn some_fields_lie_over_a_file_and_an_environment_may_be_part_of_the_name() {
+    let mut site = Site::new();
+    std::fs::create_dir(site.path("there")).unwrap();
+    site.write("there/app.js", "");
+    let apps = "[{ name: 'one', script: 'app.js', cwd: '/', uid: 'root', append_env_to_name: true, env_prod: {} }, \
+        { name: 'two', namespace: 'own', script: 'app.js' }]";
+    site.write("eco.yaml", apps);
+    site.options.dialect = Dialect::Pm2;
+    site.options.env_name = Some("prod".to_owned());
+    let over = json!({ "cwd": "there", "uid": "nobody", "gid": 33, "namespace": "given" });
+    site.options.over = over.as_object().unwrap().clone();
+    let loaded = site.file("eco.yaml").unwrap();
+    let [one, two] = &loaded.apps[..] else { panic!("{loaded:?}") };
+    assert_eq!((one.name.as_str(), two.name.as_str()), ("one-prod", "two"));
+    assert_eq!((one.namespace.as_str(), two.namespace.as_str()), ("given", "own"));
+    for app in [one, two] {
+        assert_eq!(
+            (&app.cwd, app.user.as_deref(), app.group.as_deref()),
+            (&site.path("there"), Some("nobody"), Some("33"))
+        );
+        assert_eq!(app.program.script, site.path("there/app.js").display().to_string());
+    }
 }

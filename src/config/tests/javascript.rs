@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use supd_api::Secret;
 
-use super::{Dialect, Site};
-use crate::config::evaluate::evaluate_within;
+use super::{Dialect, Format, Site, load_text};
+use crate::config::evaluate::{Code, evaluate_within};
 
 /// A site whose caller has the PATH of this test, so that `node` is the real one.
 fn site() -> Site {
@@ -140,7 +140,8 @@ fn a_file_that_never_ends_is_ended() {
         ("wait.config.mjs", "await new Promise(() => setTimeout(() => {}, 1e9))"),
     ] {
         let file = site.write(name, text);
-        let failure = evaluate_within(Duration::from_secs(1), &file, &site.options).unwrap_err();
+        let failure =
+            evaluate_within(Duration::from_secs(1), &file, Code::Module, &site.options).unwrap_err();
         assert!(failure.message.contains("took longer than 1s"), "{name}: {}", failure.message);
     }
 }
@@ -192,4 +193,9 @@ fn a_json_is_an_expression_to_pm2() {
     assert_eq!(names(&site, "a.json"), ["x"]);
     let bad = site.file("b.json").unwrap_err().to_string();
     assert!(bad.contains("b.json:1: not valid JSON"), "{bad}");
+    // So is what comes from a pipe.
+    let piped = |text: &str| load_text(text, Format::Json, "standard input", &site.options);
+    let loaded = piped("// ours\n[{ name: 'y', script: ['app', 'js'].join('.') }]").unwrap();
+    assert_eq!(loaded.apps[0].name.as_str(), "y");
+    assert!(piped("[{").unwrap_err().to_string().contains("standard input:1: not valid JSON"));
 }

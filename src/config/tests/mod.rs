@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use supd_api::{AppDeclaration, Secret};
 use tempfile::TempDir;
 
@@ -41,6 +41,7 @@ impl Site {
             env_name: None,
             supctl: root.join("bin/supctl"),
             only: Vec::new(),
+            over: Map::new(),
             dialect: Dialect::Supd,
         };
         let site = Self { directory, options };
@@ -213,6 +214,8 @@ fn each_field_arrives() {
         ("on_full", json!("drop_newest"), "/logs/on_full", json!("drop_newest")),
         ("log_sink", json!("journald"), "/logs/sink", json!("journald")),
         ("log_sink", json!("stdout-json"), "/logs/sink", json!({ "stdout": "json" })),
+        ("pid", json!("/run/x.pid"), "/pid_file", json!("/run/x.pid")),
+        ("append_env_to_name", json!(true), "/name", json!("app")),
         ("disable_logs", json!(true), "/logs/error_file", json!("discard")),
         ("kill_timeout", json!(null), "/stop/kill_timeout", json!(10000)),
     ] {

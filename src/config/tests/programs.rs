@@ -139,7 +139,8 @@ fn what_follows_from_the_interpreter() {
         (json!({"script": "app.js"}), "SIGINT"),
         (json!({"script": "app.js", "interpreter": "deno"}), "SIGINT"),
         (json!({"script": "a.py"}), "SIGTERM"),
-        (json!({"script": "node", "name": "x"}), "SIGTERM"),
+        (json!({"script": "node", "name": "x"}), "SIGINT"),
+        (json!({"script": "bash", "name": "x"}), "SIGTERM"),
     ] {
         assert_eq!(site.app(fields).unwrap().stop.kill_signal, signal);
     }

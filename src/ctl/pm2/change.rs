@@ -106,8 +106,9 @@ fn take(
         // PM2 keeps the number of processes; `scale` changes it.
         "instances" => session.output.warn("--instances has no effect here: use `pm2 scale`"),
         "autostart" => after.autostart = wanted.autostart,
+        "pid_file" => after.pid_file = wanted.pid_file.clone(),
         // Those that supd has no use for were warned of when they were read.
-        "watch" | "ignore_watch" | "watch_delay" | "max_memory_restart" | "cron_restart" | "pid_file"
+        "watch" | "ignore_watch" | "watch_delay" | "max_memory_restart" | "cron_restart"
         | "source_map_support" => {}
         "disable_logs" | "filter_env" => {
             let flag = field.replace('_', "-");

@@ -1,5 +1,6 @@
 //! Declaration files as PM2 reads them: paths begin where one stands, the caller's environment lies below the file's.
 
+use serde_json::Map;
 use supd_api::{Accepted, AppDeclaration, AppView, Layer, StartApps};
 
 use crate::config::{Dialect, Loaded, Options};
@@ -23,14 +24,18 @@ pub(super) fn options(line: &Line) -> Options {
     Options { dialect: Dialect::Pm2, ..declare::options(&selection, true) }
 }
 
+/// What PM2 takes from the command line where there is a file, too.
+const OVER: [&str; 4] = ["cwd", "gid", "namespace", "uid"];
+
 /// Reads a file, or standard input for `-`. What has no effect is warned of.
 pub(super) fn load(target: &str, line: &Line, session: &mut Session) -> Result<Loaded, Failure> {
-    let fields = line.fields();
-    if !fields.is_empty() {
-        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+    let (over, idle): (Map<_, _>, Map<_, _>) =
+        line.fields().into_iter().partition(|(name, _)| OVER.contains(&name.as_str()));
+    if !idle.is_empty() {
+        let names: Vec<&str> = idle.keys().map(String::as_str).collect();
         session.output.warn(&format!("{} not applied: {target} says it all", names.join(", ")));
     }
-    accept(declare::load_with(target, &options(line), None), session)
+    accept(declare::load_with(target, &Options { over, ..options(line) }, None), session)
 }
 
 /// Warnings are told, problems become a failure.

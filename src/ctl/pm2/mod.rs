@@ -14,6 +14,7 @@ mod line;
 pub(crate) mod link;
 mod list;
 mod logs;
+mod names;
 mod query;
 mod same;
 mod start;
@@ -135,6 +136,7 @@ fn online(verb: Verb, line: &Line, mut output: Output) -> u8 {
         Ok((home, runtime)) => {
             let mut session = Session { client: Client::new(home, Some(launcher)), output };
             let done = runtime.block_on(dispatch(verb, line, &mut session));
+            names::link(session.client.home(), given.is_some(), &mut session.output);
             voice::end(done, &mut session.output)
         }
         Err(fault) => voice::end(Err(fault.into()), &mut output),
@@ -160,7 +162,7 @@ async fn dispatch(verb: Verb, line: &Line, session: &mut Session) -> Result<(), 
         Verb::ClearDump => dump::clear(session),
         Verb::Resurrect => dump::resurrect(line, session).await,
         Verb::Ping => query::ping(session).await,
-        Verb::List => query::show_list(line, session).await,
+        Verb::List => query::list(line, session).await,
         Verb::Jlist => query::jlist(line, session).await,
         Verb::Prettylist => query::prettylist(line, session).await,
         Verb::Id => query::ids(line, session).await,

@@ -1,5 +1,7 @@
 //! list, jlist, prettylist, id, pid, env, ping, report: what is there, in PM2's shapes.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use supd_api::{AppView, DaemonView, EnvironmentView, Fault, FaultCode, Layer, WorkerView};
 
@@ -14,6 +16,23 @@ use super::list;
 
 /// The variable that asks for secrets as `--show-env` does, for scripts that cannot be changed.
 const SHOW: &str = "SUPD_SHOW_ENV";
+
+/// How often `list --watch` draws anew. PM2's.
+const REDRAWN: Duration = Duration::from_millis(900);
+/// Clears the screen and goes to its beginning (ECMA-48).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// `list`; with `--watch` again and again, until somebody interrupts it.
+pub(super) async fn list(line: &Line, session: &mut Session) -> Result<(), Failure> {
+    if !line.fields().contains_key("watch") || !session.output.speaks() {
+        return show_list(line, session).await;
+    }
+    loop {
+        session.output.bytes(CLEAR.as_bytes())?;
+        show_list(line, session).await?;
+        tokio::time::sleep(REDRAWN).await;
+    }
+}
 
 /// The table, after an order and for itself. Silence leaves it out.
 pub(super) async fn show_list(line: &Line, session: &mut Session) -> Result<(), Failure> {

@@ -56,14 +56,16 @@ pub(super) async fn start(line: &Line, session: &mut Session) -> Result<(), Fail
 }
 
 /// What a word means that is no path: an app, a namespace or an id that is there. With `--name` a file of that name here is
-/// meant, where PM2 would restart and rename the app.
+/// meant, or the program again that the app of that name runs (`npm`), where PM2 would restart and rename the app.
 fn known(word: &str, line: &Line, apps: &[AppView]) -> Result<Option<Meant>, Fault> {
     let path = word.contains('/') || Path::new(word).extension().is_some();
     if word == "all" || declare::is_pattern(word) {
         return meant(word, apps).map(Some);
     }
-    let named = apps.iter().any(|app| app.declaration.name.as_str() == word);
-    if (path && !named) || (line.fields().contains_key("name") && Path::new(word).is_file()) {
+    let mut named = apps.iter().filter(|app| app.declaration.name.as_str() == word).peekable();
+    let other_name = line.fields().get("name").is_some_and(|name| name != word);
+    let again = |app: &AppView| app.declaration.program.script == word;
+    if (path && named.peek().is_none()) || (other_name && (Path::new(word).is_file() || named.any(again))) {
         return Ok(None);
     }
     match meant(word, apps) {

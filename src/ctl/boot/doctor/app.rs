@@ -225,6 +225,7 @@ fn files(app: &AppDeclaration, around: &Surroundings<'_>, findings: &mut Finding
         env_name: source.env_name.clone(),
         supctl: declare::own_program(),
         only: vec![name.to_owned()],
+        over: serde_json::Map::new(),
         dialect: declare::dialect(source),
     };
     let shown = source.file.display();
