@@ -248,7 +248,7 @@ fn a_file_truncated_by_others_gets_no_hole() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_pieces_from_two_writers_keep_their_bytes(
         pieces in proptest::collection::vec((0..2_usize, proptest::collection::vec(any::<u8>(), 0..5000)), 0..40),
