@@ -151,6 +151,18 @@ fn a_rejection_that_nobody_handles_ends_a_node_app() {
     }
 }
 
+/// 30: PM2 writes a file for `-w`, and lines into the script that follows `-l`.
+#[test]
+fn flags_neither_write_declarations_nor_into_scripts() {
+    let pm2 = Pm2::new();
+    for script in ["app.js", "other.js"] {
+        fs::write(pm2.daemon.file(script), "setInterval(() => {}, 1000)").expect("a script");
+    }
+    pm2.run(&["start", "-w", "app.js"]).expect(1).says(&["--write"]);
+    pm2.run(&["start", "-l", "app.js", "other.js"]).expect(1).says(&["app.js is no file for a log"]);
+    assert!(!pm2.daemon.file("app-pm2.json").exists());
+}
+
 /// 31: PM2 reloads one target, starts no pattern, and takes `-1` for an option.
 #[test]
 fn every_command_takes_every_kind_of_target() {
