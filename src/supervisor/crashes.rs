@@ -21,6 +21,9 @@ use super::view::{ended, exit_shown};
 use super::{crash_files, now, paths};
 use crate::logs::{Filter, Request, Streams, Subscription, TailFile, Wanted, Workers};
 
+/// So many reports may be on their way. They are part of every snapshot, so in a storm of crashes that outruns the disk some are
+/// left out: the loop must not become slower with each.
+const UNDER_WAY: usize = 8;
 /// So many of the last lines of each stream belong to a report.
 const LINES: usize = 30;
 /// Among so many of the last ones is what tells the cause.
@@ -109,6 +112,9 @@ impl Shell {
 
     /// A run has ended unasked.
     pub(super) fn on_death(&mut self, worker: WorkerId, app: &supd_core::AppName, death: &Death) {
+        if self.crashes.awaited.len() >= UNDER_WAY {
+            return;
+        }
         let Ok(name) = AppName::new(app.0.clone()) else { return };
         let Death { run, revision, pid, exit, uptime } = death;
         let now = now();

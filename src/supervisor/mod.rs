@@ -81,6 +81,11 @@ async fn serve(home: Home) -> std::io::Result<()> {
     let booted = boot::boot(home, keeper).await;
     let (mut shell, mut inbox) = booted.inspect_err(|error| last_words.say(&error.to_string()))?;
     loop {
+        // In a storm of reports clients have their turns too.
+        tokio::task::yield_now().await;
+        if let Ok(call) = inbox.calls.try_recv() {
+            shell.on_call(call);
+        }
         if shell.has_left() {
             return shell.keeper.deliver().await;
         }
@@ -94,12 +99,12 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivery) = inbox.deliveries.recv() => shell.on_delivery(delivery),
             Some(notice) = inbox.notices.recv() => shell.on_notice(notice),
             Some(saved) = inbox.saved.recv() => shell.on_saved(saved),
+            Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
-            Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),
