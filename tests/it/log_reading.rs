@@ -22,7 +22,7 @@ fn counter(name: &str) -> Value {
 /// A line every few milliseconds, numbered over all runs. It leaves only between two of them, for what it remembers is empty
 /// while it is written.
 fn ticker(name: &str) -> Value {
-    let script = "trap 'stop=1' INT; n=$(cat count 2>/dev/null || echo 0); \
+    let script = "trap 'stop=1' TERM; n=$(cat count 2>/dev/null || echo 0); \
         until [ \"$stop\" ]; do n=$((n+1)); echo $n > count; echo line $n; sleep 0.002; done";
     shell(name, script)
 }
@@ -36,7 +36,7 @@ fn a_follower_misses_nothing_and_sees_nothing_twice_when_supervisor_and_worker_d
     let daemon = Daemon::start();
     daemon.run(&json!([with(ticker("ticker"), json!({ "cwd": daemon.home() }))]));
     until_true("the first line", || daemon.read("logs/ticker-out.log").contains("line 1\n"));
-    let follower = Follower::start(&daemon, &["logs", "ticker", "--raw", "--lines", "1"]);
+    let follower = Follower::start(&daemon, &["logs", "ticker", "--raw", "--out", "--lines", "1"]);
     let mut last = number(&follower.next());
     let mut goes_on = |lines: u64| {
         for _ in 0..lines {
