@@ -289,6 +289,9 @@ pub struct RestartPolicy {
     pub restart_delay: Option<Millis>,
     /// First delay of a series that grows by half up to 15 s.
     pub exp_backoff_restart_delay: Option<Millis>,
+    /// A worker that uses more memory than so many bytes, all its processes together, is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_memory_restart: Option<u64>,
 }
 
 #[cfg(test)]

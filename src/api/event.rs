@@ -45,6 +45,8 @@ pub enum HappeningKind {
     Failed,
     /// It is broken (liveness) and will be replaced.
     Unfit,
+    /// It uses more memory than it may and will be replaced.
+    Oversize,
     /// It was told to accept nothing more.
     Draining,
     /// It was asked to go.

@@ -37,6 +37,6 @@ pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy
 pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, Status, StreamView,
-    UpgradeView, VariableView, WorkerView,
+    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, OversizeView, Status,
+    StreamView, UpgradeView, VariableView, WorkerView,
 };

@@ -72,7 +72,7 @@ pub struct WorkerView {
     /// Number of the version it runs, or is to run.
     #[serde(default)]
     pub revision: u64,
-    /// While waiting or stopping: time left until the restart or the kill.
+    /// While waiting, stopping or too large: time left until the restart, the kill or the replacement.
     pub remaining: Option<Millis>,
     /// How long the present process has been up.
     pub uptime: Option<Millis>,
@@ -80,9 +80,9 @@ pub struct WorkerView {
     pub restarts: u32,
     /// Short lives in a row.
     pub unstable_restarts: u32,
-    /// Share of one processor since the previous look, in percent; may exceed 100.
+    /// Share of one processor that all its processes had since the previous look, in percent; may exceed 100.
     pub cpu: f64,
-    /// Resident memory of the main process in bytes.
+    /// Memory of all its processes in bytes; what they share counts once.
     pub memory: u64,
     /// Name of the user it runs as.
     pub user: String,
@@ -94,6 +94,9 @@ pub struct WorkerView {
     pub started_at: Option<u64>,
     /// How the last process ended.
     pub last_exit: Option<ExitView>,
+    /// That one of its processes used more memory than it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_oversize: Option<OversizeView>,
     /// File that takes standard output.
     pub out_file: Option<PathBuf>,
     /// File that takes standard error.
@@ -187,6 +190,15 @@ pub struct ExitView {
     /// How.
     pub exit: Exit,
     /// In words, e.g. `killed by SIGKILL after 3 s`.
+    pub text: String,
+    /// Unix time in milliseconds.
+    pub at: u64,
+}
+
+/// That a worker was found to use more memory than it may, and when. It was replaced, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OversizeView {
+    /// In words, with both figures.
     pub text: String,
     /// Unix time in milliseconds.
     pub at: u64,

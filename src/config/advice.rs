@@ -15,6 +15,8 @@ use super::value::{Address, Part};
 
 /// Hardly any answer comes sooner, so a shorter time was probably meant in seconds.
 const SHORT_TIMEOUT: Millis = Millis(50);
+/// Bytes. With so little not even an empty shell runs.
+const LITTLE_MEMORY: u64 = 1 << 20;
 
 /// Warns about one sound declaration.
 pub(super) fn give(app: &App, declared: &AppDeclaration, report: &mut Report) {
@@ -22,6 +24,7 @@ pub(super) fn give(app: &App, declared: &AppDeclaration, report: &mut Report) {
     advice.draining();
     advice.reloads();
     advice.patience();
+    advice.memory();
     let ready = [("ready", &declared.ready.probe), ("startup", &declared.ready.startup)];
     for (field, probe) in ready.into_iter().chain([("live", &declared.live.probe)]) {
         if let Some(probe) = probe {
@@ -72,6 +75,14 @@ impl Advice<'_> {
                 replacement starts";
             let hint = "`listen`, `exec_mode = \"cluster\"` or `reuse_port` let both run for a moment";
             self.warn("max_surge", message, Some(hint));
+        }
+    }
+
+    fn memory(&mut self) {
+        if self.declared.restart.max_memory_restart.is_some_and(|limit| limit < LITTLE_MEMORY) {
+            let message = "less than any program takes, so each worker is replaced soon after its start";
+            let hint = "a bare number means bytes, and 300 MiB are \"300M\"";
+            self.warn("max_memory_restart", message, Some(hint));
         }
     }
 

@@ -80,6 +80,9 @@ pub(super) struct AppFields {
     pub(super) restart_delay: Option<Span>,
     /// First of a series of growing delays. Milliseconds, or a text such as `100ms`.
     pub(super) exp_backoff_restart_delay: Option<Span>,
+    /// A worker whose processes use more memory together is replaced: bytes, or a text such as `300M` or `1.5G`; `false` or 0:
+    /// no limit. Default: no limit.
+    pub(super) max_memory_restart: Option<Size>,
     /// From the stop signal to SIGKILL. Milliseconds, or a text. Default: 10 s.
     pub(super) kill_timeout: Option<Span>,
     /// The stop signal. Default: `SIGINT` for Node, Bun and Deno, else `SIGTERM`.
@@ -215,7 +218,6 @@ const INERT: &[(&str, &str)] = &[
     ("ignore_watch", LATER),
     ("watch_delay", LATER),
     ("watch_options", LATER),
-    ("max_memory_restart", LATER),
     ("cron_restart", LATER),
     ("cron", LATER),
     ("post_update", "supd does not pull from git"),

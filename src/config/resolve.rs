@@ -194,6 +194,7 @@ fn restart(app: &App) -> RestartPolicy {
         max_restarts: fields.max_restarts.as_ref().map(|count| count.0),
         restart_delay: span(&fields.restart_delay),
         exp_backoff_restart_delay: span(&fields.exp_backoff_restart_delay),
+        max_memory_restart: fields.max_memory_restart.as_ref().and_then(|size| size.0),
     }
 }
 

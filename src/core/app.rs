@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Effect;
 use crate::id::{AppName, RevisionId, WorkerId};
-use crate::rollout::{Probation, Rollout};
+use crate::rollout::{Probation, Rollout, pace};
 use crate::seat::{Goal, Seat, Specs, Turn, Wish};
 
 /// An app.
@@ -56,6 +56,9 @@ impl App {
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName) {
         let unproven = self.rollout.as_ref().map(|rollout| rollout.to);
         self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs));
+        if self.dismiss_oversize(turn) {
+            self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs));
+        }
         let mut doubled = self.seats.iter().filter(|seat| seat.active() > 1).count();
         for seat in &mut self.seats {
             // When all workers fail their checks at once, they are not all doubled at once.
@@ -66,6 +69,20 @@ impl App {
                 doubled += usize::from(before == 1 && seat.active() == 2);
             }
         }
+    }
+
+    /// Lets runs go that have been too large for long enough, no more at a time than a reload would move. Whether any.
+    fn dismiss_oversize(&mut self, turn: &Turn<'_>) -> bool {
+        let mut moving = self.seats.iter().filter(|seat| seat.is_moving()).count();
+        let before = moving;
+        for seat in self.seats.iter_mut().filter(|seat| !turn.halting && seat.has_oversize()) {
+            let pace = pace(&self.specs, seat.wanted);
+            if moving < pace.surge {
+                seat.dismiss_oversize(pace.manner);
+                moving += 1;
+            }
+        }
+        moving > before
     }
 
     /// Makes it so many seats: the highest instance numbers go, the lowest free ones come.

@@ -131,6 +131,14 @@ pub enum Event {
         /// Why, for people.
         why: String,
     },
+    /// Fact: a run does its work, but uses more memory than it may. It is replaced as one that is unfit, but it is no failure, and
+    /// goes on serving while a replacement has to wait.
+    Oversize {
+        /// The run.
+        run: RunId,
+        /// How much it uses and may use, for people.
+        why: String,
+    },
     /// Fact: a run that is starting asks for so much time from now on.
     MoreTime {
         /// The run.
@@ -362,6 +370,8 @@ pub enum What {
     Failed(Death),
     /// It failed its checks and will be replaced.
     Unfit(String),
+    /// It uses more memory than it may and will be replaced.
+    Oversize(String),
     /// It was told to accept nothing more.
     Draining,
     /// It was asked to go.

@@ -12,6 +12,9 @@ const HEALTHY: Duration = Duration::from_secs(10);
 /// The patient delays double from the first to the longest.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// A run that is too large stays, with its jitter, no longer than with PM2, which looks every 30 s (`WORKER_INTERVAL` in its
+/// `constants.js`).
+const LONGEST_STAY: Duration = Duration::from_secs(25);
 /// PM2 `constants.js`: cap of the exponential back-off, and the uptime that resets it.
 const PM2_LONGEST_DELAY: Duration = Duration::from_millis(15_000);
 const PM2_BACKOFF_RESET: Duration = Duration::from_millis(30_000);
@@ -34,12 +37,12 @@ pub(crate) enum Verdict {
     GiveUp,
 }
 
-/// One life that ended unasked.
+/// One life that ended unasked, or is to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     /// Which.
     pub(crate) run: RunId,
-    /// From its start to its end.
+    /// From its start to its end, or to now.
     pub(crate) uptime: Duration,
     /// From ready to its end; `None` if it never was.
     pub(crate) ready: Option<Duration>,
@@ -49,19 +52,25 @@ impl Streak {
     /// Takes note of a life that ended and decides what follows.
     pub(crate) fn after(&mut self, life: Life, rules: Option<&PmTwoRules>) -> Verdict {
         match rules {
-            None => Verdict::Retry(self.patient(life)),
+            None => Verdict::Retry(self.patient(life, LONGEST_DELAY)),
             Some(rules) => self.as_pm2(life, rules),
         }
     }
 
-    /// At once after a healthy run, then 1, 2, 4 … 60 s with ±20 % jitter, without end.
-    fn patient(&mut self, life: Life) -> Duration {
+    /// Takes note of a run that works but has grown too large, and decides how long it may stay: when one after another is
+    /// too large soon after its start, it is the limit that is wrong, and replacing them helps nobody.
+    pub(crate) fn outgrown(&mut self, life: Life) -> Duration {
+        self.patient(life, LONGEST_STAY)
+    }
+
+    /// At once after a healthy run, then 1, 2, 4 … s up to the longest, with ±20 % jitter, without end.
+    fn patient(&mut self, life: Life, longest: Duration) -> Duration {
         if life.ready.is_some_and(|ready| ready >= HEALTHY.max(self.delay * 2)) {
             self.unstable = 0;
         }
         self.delay = match self.unstable {
             0 => Duration::ZERO,
-            n => jitter(life.run, (FIRST_DELAY * 2u32.pow((n - 1).min(6))).min(LONGEST_DELAY)),
+            n => jitter(life.run, (FIRST_DELAY * 2u32.pow((n - 1).min(6))).min(longest)),
         };
         self.unstable = self.unstable.saturating_add(1);
         self.delay
@@ -117,6 +126,16 @@ mod tests {
             let nominal = Duration::from_secs(seconds);
             assert!(delay >= nominal * 8 / 10 && delay <= nominal * 12 / 10, "{n}: {delay:?}");
         }
+    }
+
+    #[test]
+    fn what_is_too_large_stays_ever_longer_but_no_longer_than_with_pm2() {
+        let mut streak = Streak::default();
+        for seconds in [0u64, 1, 2, 4, 8, 16, 25, 25] {
+            let (stay, nominal) = (streak.outgrown(life(seconds, 900)), Duration::from_secs(seconds));
+            assert!(stay >= nominal * 8 / 10 && stay <= nominal * 12 / 10, "{seconds}: {stay:?}");
+        }
+        assert_eq!(streak.outgrown(life(9, 3_600_000)), Duration::ZERO, "it grew for an hour");
     }
 
     #[test]

@@ -206,15 +206,17 @@ impl App {
     }
 }
 
-struct Pace {
+/// How fast workers may be replaced.
+pub(crate) struct Pace {
     /// So many may be starting.
-    surge: usize,
+    pub(crate) surge: usize,
     /// So many may be on the move, counting those whose predecessor has not gone.
     parallel: usize,
-    manner: Manner,
+    pub(crate) manner: Manner,
 }
 
-fn pace(specs: &Specs, to: Goal) -> Pace {
+/// By the spec of what they are moved to.
+pub(crate) fn pace(specs: &Specs, to: Goal) -> Pace {
     match specs.get(&to.revision) {
         Some(spec) => {
             let parallel = spec.parallel.max(1) as usize;

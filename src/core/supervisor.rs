@@ -147,6 +147,7 @@ impl Supervisor {
             }
             Event::Ready { run } => self.fact(turn, run, &Fact::Ready, None),
             Event::Unfit { run, why } => self.unfit(turn, run, why),
+            Event::Oversize { run, why } => self.oversize(turn, run, why),
             Event::MoreTime { run, more } => self.fact(turn, run, &Fact::MoreTime(more), None),
             Event::Drained { run } => self.fact(turn, run, &Fact::Drained, None),
             Event::Exited { run, exit, survivors } => {
@@ -170,6 +171,12 @@ impl Supervisor {
         let failure = app.seats[seat].unfit(turn, &app.specs, run, why);
         let ended = failure.and_then(|failure| app.on_failure(turn, &name, &failure));
         self.superseded(ended, turn);
+    }
+
+    fn oversize(&mut self, turn: &mut Turn<'_>, run: RunId, why: String) {
+        if let Some((_, app, seat)) = self.owner(run) {
+            app.seats[seat].oversize(turn, run, why);
+        }
     }
 
     /// The app of a run, and the position of its seat.

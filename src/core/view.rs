@@ -44,7 +44,7 @@ pub struct SeatView<'a> {
     pub reason: String,
     /// What people should know about its app.
     pub notice: Option<&'a str>,
-    /// Time left until the next start, or until it is killed.
+    /// Time left until the next start, until it is replaced, or until it is killed.
     pub remaining: Option<Duration>,
     /// The run that stands for it.
     pub run: Option<RunView>,
@@ -56,6 +56,8 @@ pub struct SeatView<'a> {
     pub created: Wall,
     /// How the last run ended, when, and after what time.
     pub last_exit: Option<(&'a Exit, Wall, Duration)>,
+    /// Why a run was last found to be too large, and when.
+    pub last_oversize: Option<(&'a str, Wall)>,
 }
 
 /// One run.
@@ -151,7 +153,7 @@ impl Seat {
     fn view<'a>(&'a self, name: &'a AppName, app: &'a App, now: Mono) -> SeatView<'a> {
         let shown = self.shown();
         let (state, until) = match shown.map(|run| run.phase) {
-            Some(Phase::Ready { .. }) => (State::Online, None),
+            Some(Phase::Ready { .. }) => (State::Online, shown.and_then(Run::stays_until)),
             Some(Phase::Spawning { .. } | Phase::Starting { .. }) => (State::Launching, None),
             Some(Phase::Draining { until }) => (State::Stopping, Some(until)),
             Some(Phase::Stopping { kill_at } | Phase::Sweeping { kill_at }) => {
@@ -172,6 +174,7 @@ impl Seat {
             restarts: self.restarts,
             unstable: self.streak.unstable,
             created: self.created,
+            last_oversize: self.last_oversize.as_ref().map(|(why, at)| (why.as_str(), *at)),
             last_exit: self.last_exit.as_ref().map(|ended| (&ended.exit, ended.at, ended.uptime)),
         }
     }
@@ -186,7 +189,7 @@ impl Seat {
     }
 
     fn reason(&self, app: &App, shown: Option<&Run>) -> String {
-        if let Some(why) = shown.and_then(|run| run.unfit.as_deref()) {
+        if let Some(why) = shown.and_then(|run| run.unfit.as_deref().or(run.too_large())) {
             return format!("to be replaced: {why}");
         }
         let back = app.rollout.as_ref().and_then(|rollout| rollout.back.as_deref());

@@ -47,6 +47,7 @@ fn ink(kind: HappeningKind) -> Ink {
     match kind {
         Kind::Failed
         | Kind::Unfit
+        | Kind::Oversize
         | Kind::Killed
         | Kind::Waiting
         | Kind::GivenUp

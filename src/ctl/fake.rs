@@ -233,6 +233,7 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         created_at: 1_700_000_000_000,
         started_at: Some(1_700_000_100_000),
         last_exit: None,
+        last_oversize: None,
         out_file: Some(format!("/home/u/.supd/logs/{app}-out-{id}.log").into()),
         error_file: Some(format!("/home/u/.supd/logs/{app}-error-{id}.log").into()),
         log_file: None,
@@ -291,6 +292,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
             max_restarts: None,
             restart_delay: None,
             exp_backoff_restart_delay: None,
+            max_memory_restart: None,
         },
         stop: StopPolicy {
             kill_signal: "SIGINT".to_owned(),

@@ -98,6 +98,10 @@ pub(crate) struct FieldFlags {
     #[arg(long, value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     exp_backoff_restart_delay: Option<Quantity>,
+    /// Replace a worker that uses more memory: bytes, or 300M, 1.5G
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_memory_restart: Option<Quantity>,
     /// Give up after so many short lives in a row
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

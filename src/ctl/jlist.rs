@@ -114,6 +114,7 @@ fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
         ("max_restarts", json!(restart.max_restarts)),
         ("restart_delay", json!(restart.restart_delay)),
         ("exp_backoff_restart_delay", json!(restart.exp_backoff_restart_delay)),
+        ("max_memory_restart", json!(restart.max_memory_restart)),
         ("increment_var", json!(app.environment.increment_var)),
         ("stop_exit_codes", json!((!restart.stop_exit_codes.is_empty()).then_some(&restart.stop_exit_codes))),
     ] {

@@ -101,6 +101,7 @@ impl Watch {
                 }
             }
             Kind::Ready
+            | Kind::Oversize
             | Kind::Draining
             | Kind::Stopping
             | Kind::Killed
@@ -194,6 +195,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::Ready => "ready",
         Kind::Failed => "failed",
         Kind::Unfit => "unfit",
+        Kind::Oversize => "too large",
         Kind::Draining => "draining",
         Kind::Stopping => "stopping",
         Kind::Killed => "killed",

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use supd_api::{AppView, CrashReport, LogText, Millis, Status, WorkerView};
+use supd_api::{AppView, CrashReport, LogText, Millis, OversizeView, Status, WorkerView};
 
 use super::cells::{self, harmless};
 use super::ink::Ink;
@@ -40,6 +40,7 @@ pub(crate) fn explain(app: &AppView, reports: &[&CrashReport], setting: &Setting
     for worker in &app.workers {
         lines.push(state(worker, setting));
         lines.extend(worker.message.iter().map(|text| format!("  it says: {}", harmless(text))));
+        lines.extend(worker.last_oversize.as_ref().map(|it| oversize(it, setting)));
     }
     let mut notices: Vec<&str> = app.workers.iter().filter_map(|it| it.notice.as_deref()).collect();
     notices.dedup();
@@ -75,6 +76,12 @@ fn state(worker: &WorkerView, setting: &Setting) -> String {
         times => format!(", started again {times} times"),
     };
     format!("{} {} {status}{reason}{}{up}{restarts}", worker.app, worker.id, left(worker.remaining))
+}
+
+/// `  was too large 5s ago: uses 310.2mb of memory, its limit is 300.0mb`
+fn oversize(oversize: &OversizeView, setting: &Setting) -> String {
+    let ago = cells::span(Millis(setting.now.saturating_sub(oversize.at)));
+    format!("  was too large {ago} ago, at {}: {}", time(oversize.at, setting), harmless(&oversize.text))
 }
 
 /// One report, line by line.
@@ -167,6 +174,10 @@ mod tests {
     fn the_latest_crash_is_told_in_full() {
         let mut broken = in_state(worker(1, "web"), Status::Waiting, "killed by SIGKILL");
         (broken.remaining, broken.restarts) = (Some(Millis(3000)), 4);
+        broken.last_oversize = Some(OversizeView {
+            text: "uses 2.0mb of memory, its limit is 1.0mb".to_owned(),
+            at: NOW - 60_000,
+        });
         broken.notice = Some("rolled back".to_owned());
         let mut web = app("web", vec![worker(0, "web"), broken]);
         web.revision = 3;
@@ -183,6 +194,7 @@ mod tests {
         let expected = "\
 web 0 online: ready, up 2h
 web 1 waiting restart: killed by SIGKILL (3s left), started again 4 times
+  was too large 60s ago, at 2026-11-20 09:59:00: uses 2.0mb of memory, its limit is 1.0mb
 note: rolled back
 
 Latest crash: worker 1, 5s ago, at 2026-11-20 09:59:55

@@ -41,3 +41,4 @@ pub use no_wait::NoWait;
 pub use notify::Notifier;
 pub use priority::idle_priority;
 pub use table::can_take_over;
+pub use tree::marked;

@@ -146,6 +146,13 @@ pub(crate) fn is_tagged(pid: i32) -> bool {
     limit_of(pid).is_some_and(|limit| limit >= TAG_BASE && limit != libc::RLIM_INFINITY)
 }
 
+/// The run whose tag a process bears, of whichever keeper that run is.
+pub fn marked(pid: i32) -> Option<RunId> {
+    limit_of(pid)
+        .filter(|limit| (TAG_BASE..libc::RLIM_INFINITY).contains(limit))
+        .map(|limit| RunId(limit & (TAG_BASE - 1)))
+}
+
 fn pidfd(pid: i32) -> Option<OwnedFd> {
     // SAFETY: pidfd_open(2) takes two numbers; the result, if not negative, is a new descriptor that is ours alone.
     unsafe {

@@ -75,7 +75,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         requests: Requests::default(),
         settings: Store::open(home.settings(), outlets.settings.clone()),
         ledger: Writer::new(home.ledger(), outlets.saved.clone()),
-        figures: Figures::new(),
+        figures: Figures::new(handover.facts.pid, outlets.excesses.clone()),
         outlets: outlets.clone(),
         receipts: Vec::new(),
         unsaved: false,

@@ -105,6 +105,7 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
         What::Ready(after) => (HappeningKind::Ready, format!("ready after {}", spoken(after))),
         What::Failed(death) => (HappeningKind::Failed, ended(&death.exit, death.uptime)),
         What::Unfit(why) => (HappeningKind::Unfit, format!("to be replaced: {why}")),
+        What::Oversize(why) => (HappeningKind::Oversize, format!("to be replaced: {why}")),
         What::Draining => (HappeningKind::Draining, "draining".to_owned()),
         What::Stopping => (HappeningKind::Stopping, "asked to stop".to_owned()),
         What::Killed => (HappeningKind::Killed, "killed: it did not stop in time".to_owned()),

@@ -104,6 +104,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
+            Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis, Progress,
-    Status, Stream, UpgradeView, WorkerView,
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis,
+    OversizeView, Progress, Status, Stream, UpgradeView, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -48,12 +48,14 @@ impl Shell {
         let now = now();
         let (core, figures) = (&self.core, &mut self.figures);
         let mut views = Vec::with_capacity(wanted.len());
+        let seats = core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0));
+        figures.look(seats.filter_map(|seat| seat.run.and_then(|run| Some((run.run, run.pid?)))));
         for seat in core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0)) {
             let Some(revision) = self.revisions.get(&(seat.app.clone(), seat.revision)) else { continue };
             let usage = seat
                 .run
-                .and_then(|run| Some((run, run.pid?)))
-                .map(|(run, pid)| figures.look(run.run, pid, run.started.mono, now.mono));
+                .filter(|run| run.pid.is_some())
+                .map(|run| figures.usage(run.run, run.started.mono, now.mono));
             let usage = usage.unwrap_or_default();
             let view = worker(&self.home, revision, &seat, now);
             let files = [&view.out_file, &view.error_file, &view.log_file].map(Option::as_deref);
@@ -171,6 +173,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         created_at: seat.created.0,
         started_at: seat.run.map(|run| run.started.wall.0),
         last_exit: seat.last_exit.map(|(exit, at, uptime)| exit_view(exit, at, uptime)),
+        last_oversize: seat.last_oversize.map(|(why, at)| OversizeView { text: why.to_owned(), at: at.0 }),
         out_file: log(Stream::Out),
         error_file: log(Stream::Err),
         log_file: paths::combined_log_file(home, app, id),

@@ -39,9 +39,9 @@ fn a_file_starts_restarts_stops_and_deletes_its_apps() {
     let daemon = &pm2.daemon;
     daemon.script("eko", APP);
     let app =
-        |name: &str| json!({ "name": name, "script": "./eko", "watch": true, "max_memory_restart": "100M" });
+        |name: &str| json!({ "name": name, "script": "./eko", "watch": true, "cron_restart": "0 3 * * *" });
     let file = daemon.declare(&json!([app("one"), app("two")]));
-    let started = pm2.ok(&["start", &file]).says(&["watch", "max_memory_restart"]);
+    let started = pm2.ok(&["start", &file]).says(&["watch", "cron_restart"]);
     assert!(started.out.contains("[PM2] Applications one, two not running, starting...\n"));
     assert!(started.out.contains("[PM2] App [one] launched (1 instance)\n"));
     pm2.ok(&["start", &file]);

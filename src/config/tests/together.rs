@@ -102,11 +102,25 @@ fn features_that_are_off_do_not_warn() {
     let site = Site::new();
     let quiet = "{script: 'app.js', watch: false, time: false, pmx: false, cron_restart: '', max_memory_restart: null}";
     assert_eq!(site.text(quiet, Format::Json).unwrap().warnings, []);
-    let loud = "{script: 'app.js', watch: ['src'], maxMemoryRestart: '300M', windowsHide: true}";
+    let loud = "{script: 'app.js', watch: ['src'], cronRestart: '0 3 * * *', windowsHide: true}";
     let warnings = site.text(loud, Format::Json).unwrap().warnings;
     let paths: Vec<_> = warnings.iter().map(|warning| warning.path.as_str()).collect();
-    assert_eq!(paths, ["watch", "maxMemoryRestart", "windowsHide"]);
+    assert_eq!(paths, ["watch", "cronRestart", "windowsHide"]);
     assert!(warnings[0].message.starts_with("the field has no effect: this version"));
+}
+
+#[test]
+fn a_limit_of_memory_in_bytes_that_was_meant_in_larger_units() {
+    let site = Site::new();
+    let limited = |limit: &str| {
+        site.text(&format!("{{script: 'app.js', maxMemoryRestart: {limit}}}"), Format::Json).unwrap()
+    };
+    let loaded = limited("'1.5G'");
+    assert_eq!((loaded.apps[0].restart.max_memory_restart, loaded.warnings), (Some(3 << 29), vec![]));
+    let loaded = limited("300");
+    assert_eq!(loaded.apps[0].restart.max_memory_restart, Some(300));
+    assert!(loaded.warnings[0].message.starts_with("less than any program takes"));
+    assert_eq!(limited("false").apps[0].restart.max_memory_restart, None);
 }
 
 fn tcp(address: &str) -> Probe {

@@ -64,9 +64,9 @@ impl TryFrom<Value> for Full {
 }
 
 field_type!(
-    /// A number of bytes, or a text with a unit: `"500K"`, `"10M"`, `"2G"`; `false` or 0: no limit.
+    /// A number of bytes, or a text with a unit: `"500K"`, `"10M"`, `"1.5G"`; `false` or 0: no limit.
     Size(Option<u64>),
-    { "type": ["integer", "string", "boolean"], "minimum": 0, "pattern": "^([0-9]+ *([KMGkmg]i?[Bb]?|[Bb])?|false)$" }
+    { "type": ["integer", "string", "boolean"], "minimum": 0, "pattern": "^([0-9]+([.][0-9]+)? *[KMGkmg]i?[Bb]?|[0-9]+ *[Bb]?|false)$" }
 );
 
 impl TryFrom<Value> for Size {
@@ -90,8 +90,9 @@ impl TryFrom<Value> for Size {
 }
 
 fn size(text: &str) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let shift = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
+    let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let (number, unit) = (&text[..digits], text[digits..].trim_start().to_ascii_lowercase());
+    let shift = match unit.as_str() {
         "" if digits > 0 => 0,
         "b" => 0,
         "k" | "kb" | "kib" => 10,
@@ -100,7 +101,15 @@ fn size(text: &str) -> Option<u64> {
         "false" => return Some(0),
         _ => return None,
     };
-    text[..digits].parse::<u64>().ok()?.checked_mul(1 << shift)
+    match number.split_once('.') {
+        None => number.parse::<u64>().ok()?.checked_mul(1 << shift),
+        Some((whole, part)) if shift > 0 && !whole.is_empty() && !part.is_empty() => {
+            let bytes = number.parse::<f64>().ok()? * f64::from(1 << shift);
+            // Beyond 2^53 it would be inexact; no machine has so much.
+            (bytes < 9_007_199_254_740_992.0).then_some(bytes.round() as u64)
+        }
+        Some(_) => None,
+    }
 }
 
 field_type!(
@@ -200,5 +209,38 @@ impl TryFrom<Value> for Sink {
                 );
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::read;
+    use super::Size;
+
+    #[test]
+    fn sizes() {
+        let good = [
+            (json!(300), Some(300)),
+            (json!("300"), Some(300)),
+            (json!("300M"), Some(300 << 20)),
+            (json!("300m"), Some(300 << 20)),
+            (json!("512 MB"), Some(512 << 20)),
+            (json!("1.5G"), Some(3 << 29)),
+            (json!("0.5 KiB"), Some(512)),
+            (json!("12b"), Some(12)),
+            (json!(0), None),
+            (json!("0"), None),
+            (json!(false), None),
+        ];
+        for (value, bytes) in good {
+            assert_eq!(read::<Size>(value.clone()).unwrap().0, bytes, "{value}");
+        }
+        let bad =
+            ["1.5", "1.", ".5G", "1.2.3M", "M", "", "10X", "-1M", "9999999999999G", "99999999999999.5G"];
+        for value in bad {
+            assert!(read::<Size>(json!(value)).is_err(), "{value}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! One worker: a seat with at most two runs in it.
 //!
-//! `record.rs` writes wishes and facts down, `rules.rs` closes the gap between them.
+//! `record.rs` writes wishes and facts down, `rules.rs` closes the gap between them, `oversize.rs` replaces what has grown
+//! too large.
 
+mod oversize;
 mod record;
 mod rules;
 
@@ -16,6 +18,7 @@ use crate::id::{AppName, Generation, Pid, RevisionId, RunId, WorkerId};
 use crate::phase::{Phase, Proof};
 use crate::restart::Streak;
 use crate::spec::Spec;
+use oversize::Oversize;
 
 /// What a run is an instance of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,9 @@ pub(crate) struct Run {
     /// Why it has to be replaced although it runs.
     #[serde(default)]
     pub(crate) unfit: Option<String>,
+    /// That it has to be replaced for its size, although it works.
+    #[serde(default)]
+    oversize: Option<Oversize>,
     #[serde(default)]
     proof: Proof,
     /// Its end is on record already; what follows is only the rest of it.
@@ -91,6 +97,12 @@ pub(crate) struct Seat {
     pub(crate) manner: Manner,
     pub(crate) rest: Rest,
     pub(crate) streak: Streak,
+    /// Of runs that soon grew too large.
+    #[serde(default)]
+    growth: Streak,
+    /// The last one that was too large, and when it was seen to be.
+    #[serde(default)]
+    pub(crate) last_oversize: Option<(String, Wall)>,
     pub(crate) restarts: u32,
     pub(crate) created: Wall,
     pub(crate) last_exit: Option<Ended>,
@@ -141,6 +153,8 @@ impl Seat {
             manner: Manner::StopFirst,
             rest: Rest::None,
             streak: Streak::default(),
+            growth: Streak::default(),
+            last_oversize: None,
             restarts: 0,
             created,
             last_exit: None,
@@ -151,8 +165,7 @@ impl Seat {
 
     /// The active run of the wanted generation that need not be replaced.
     pub(crate) fn fresh(&self) -> Option<&Run> {
-        let stays = |run: &&Run| run.goal == self.wanted && run.phase.is_active() && run.unfit.is_none();
-        self.runs.iter().find(stays)
+        self.runs.iter().find(|run| run.goal == self.wanted && run.phase.is_active() && !run.is_to_go())
     }
 
     /// The ready run that stays until the wanted one is ready.
@@ -192,6 +205,7 @@ impl Seat {
             Rest::Waiting { until, .. } => Some(until),
             Rest::None | Rest::Ended { .. } | Rest::Errored { .. } => None,
         };
-        self.runs.iter().filter_map(|run| run.phase.deadline()).chain(rest).min()
+        let stays = self.runs.iter().filter_map(Run::stays_until);
+        self.runs.iter().filter_map(|run| run.phase.deadline()).chain(stays).chain(rest).min()
     }
 }

@@ -22,6 +22,7 @@ impl Seat {
     pub(crate) fn forget_failures(&mut self) {
         self.restarts = 0;
         self.streak = Streak::default();
+        self.growth = Streak::default();
     }
 
     /// Wishes it down or gone.
@@ -52,7 +53,8 @@ impl Seat {
 
     fn clear_rest(&mut self) {
         self.rest = Rest::None;
-        self.streak = Default::default();
+        self.streak = Streak::default();
+        self.growth = Streak::default();
     }
 
     /// Takes note of what happened to one of its runs.
@@ -167,8 +169,8 @@ impl Seat {
         if !unasked {
             return None;
         }
-        // Of an unfit run what follows has been decided already.
-        if run.goal == self.wanted && run.unfit.is_none() {
+        // Of one that is to be replaced what follows has been decided already.
+        if run.goal == self.wanted && !run.is_to_go() {
             let ready = phase.ready_since().map(|since| turn.now.mono.since(since));
             self.rest_after(turn, spec, Life { run: run.id, uptime, ready }, &exit);
         }

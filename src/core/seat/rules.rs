@@ -14,6 +14,7 @@ impl Seat {
         if matches!(self.rest, Rest::Waiting { until, .. } if until <= turn.now.mono) {
             self.rest = Rest::None;
         }
+        self.stays_end(turn.now.mono);
         let due: Vec<RunId> = self
             .runs
             .iter()
@@ -68,6 +69,7 @@ impl Seat {
             started: turn.now,
             told: false,
             unfit: None,
+            oversize: None,
             proof,
             ended: false,
         });

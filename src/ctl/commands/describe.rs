@@ -80,6 +80,8 @@ fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
         ("cpu", cells::cpu(worker.cpu)),
         ("memory", cells::memory(worker.memory)),
     ]);
+    let oversize = worker.last_oversize.iter();
+    rows.extend(oversize.map(|it| ("was too large", format!("{}, {} ago", it.text, cells::since(it.at)))));
     rows
 }
 
@@ -149,7 +151,8 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
     let listen: Vec<String> = app.listen.iter().map(ToString::to_string).collect();
     let names: BTreeSet<&String> =
         app.environment.layers.iter().flat_map(|layer| layer.variables.keys()).collect();
-    vec![
+    let memory = app.restart.max_memory_restart.map(cells::memory);
+    let rows = [
         ("exec cwd", app.cwd.display().to_string()),
         ("exec mode", cells::mode(worker.exec_mode).to_owned()),
         ("user", worker.user.clone()),
@@ -165,7 +168,8 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
                 .as_ref()
                 .map_or_else(|| "the command line".to_owned(), |source| source.file.display().to_string()),
         ),
-    ]
+    ];
+    memory.map(|size| ("max memory restart", size)).into_iter().chain(rows).collect()
 }
 
 fn spaced(words: &[String]) -> String {

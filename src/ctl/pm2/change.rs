@@ -90,6 +90,7 @@ fn take(
         "exp_backoff_restart_delay" => {
             after.restart.exp_backoff_restart_delay = wanted.restart.exp_backoff_restart_delay;
         }
+        "max_memory_restart" => after.restart.max_memory_restart = wanted.restart.max_memory_restart,
         "kill_timeout" => after.stop.kill_timeout = wanted.stop.kill_timeout,
         "treekill" => after.stop.treekill = wanted.stop.treekill,
         "shutdown_with_message" => after.stop.shutdown_with_message = wanted.stop.shutdown_with_message,
@@ -108,8 +109,7 @@ fn take(
         "autostart" => after.autostart = wanted.autostart,
         "pid_file" => after.pid_file = wanted.pid_file.clone(),
         // Those that supd has no use for were warned of when they were read.
-        "watch" | "ignore_watch" | "watch_delay" | "max_memory_restart" | "cron_restart"
-        | "source_map_support" => {}
+        "watch" | "ignore_watch" | "watch_delay" | "cron_restart" | "source_map_support" => {}
         "disable_logs" | "filter_env" => {
             let flag = field.replace('_', "-");
             let text = format!("--{flag} cannot be changed by restart: delete the app and start it anew");

@@ -45,6 +45,10 @@ pub enum Op {
     Unfit {
         nth: u8,
     },
+    /// A worker's process uses more memory than it may.
+    Oversize {
+        nth: u8,
+    },
     Scale {
         app: u8,
         count: u32,
@@ -252,6 +256,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         3 => (0u8..3, timeout()).prop_map(|(app, timeout)| Op::Reload { app, timeout }),
         1 => (0u8..3).prop_map(|app| Op::Rollback { app }),
         2 => any::<u8>().prop_map(|nth| Op::Unfit { nth }),
+        2 => any::<u8>().prop_map(|nth| Op::Oversize { nth }),
         1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),
         8 => time.prop_map(Op::Advance),
         2 => any::<u8>().prop_map(|nth| Op::Crash { nth }),

@@ -140,7 +140,8 @@ impl World {
             Op::Rollback { app } => {
                 self.wish(|request| Event::Rollback { request, app: name(app), timeout: None });
             }
-            Op::Unfit { nth } => self.unfit(nth),
+            Op::Unfit { nth } => self.blame(nth, |run| Event::Unfit { run, why: "503".to_owned() }),
+            Op::Oversize { nth } => self.blame(nth, |run| Event::Oversize { run, why: "large".to_owned() }),
             Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
             Op::Advance(ms) => self.advance(ms),
             Op::Crash { nth } => self.crash(nth),
@@ -185,11 +186,11 @@ impl World {
         }
     }
 
-    fn unfit(&mut self, nth: u8) {
+    fn blame(&mut self, nth: u8, event: impl FnOnce(RunId) -> Event) {
         let runs: Vec<RunId> = self.core.runs().map(|(_, _, _, run)| run.run).collect();
         if !runs.is_empty() {
             let run = runs[usize::from(nth) % runs.len()];
-            self.handle(Event::Unfit { run, why: "503".to_owned() });
+            self.handle(event(run));
         }
     }
 

@@ -1,0 +1,142 @@
+//! What do runs use of processor and memory, all their processes together? Read when somebody looks, and for runs with a limit
+//! once a second.
+
+mod census;
+mod sampler;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+use supd_core::{Event, Mono, Phase, Pid, RunId, RunView};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::turn::Shell;
+use census::Census;
+pub(super) use sampler::Excess;
+use sampler::{Limited, Sampler};
+
+/// Two looks closer together than this share one sample: the share over a few milliseconds says nothing.
+const SAMPLE_AGE: Duration = Duration::from_millis(500);
+
+/// What a run uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Usage {
+    /// Percent of one processor since the look before.
+    pub(super) cpu: f64,
+    /// Bytes of memory, as `census.rs` counts them.
+    pub(super) memory: u64,
+    /// A signal (SIGSTOP) holds its main process: it does nothing until SIGCONT.
+    pub(super) held: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Mono,
+    ticks: u64,
+    cpu: f64,
+}
+
+/// The latest sample of each run.
+pub(super) struct Figures {
+    census: Census,
+    samples: BTreeMap<RunId, Sample>,
+    ticks_per_second: f64,
+    sampler: Sampler,
+}
+
+impl Figures {
+    /// Of what descends from this process. Runs that are found to be too large go into the outlet.
+    pub(super) fn new(keeper: i32, outlet: UnboundedSender<Excess>) -> Self {
+        Self {
+            census: Census::new(keeper),
+            samples: BTreeMap::new(),
+            ticks_per_second: sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100) as f64,
+            sampler: Sampler::new(keeper, outlet),
+        }
+    }
+
+    /// Looks at these runs.
+    pub(super) fn look(&mut self, runs: impl Iterator<Item = (RunId, Pid)>) {
+        self.census.take(runs);
+    }
+
+    /// What the last look has shown of a run; zero for one that has ended.
+    pub(super) fn usage(&mut self, run: RunId, started: Mono, now: Mono) -> Usage {
+        let Some(total) = self.census.total(run) else { return Usage::default() };
+        let before = self.samples.get(&run).copied().unwrap_or(Sample { at: started, ticks: 0, cpu: 0.0 });
+        let span = now.since(before.at);
+        let cpu = if self.samples.contains_key(&run) && span < SAMPLE_AGE {
+            before.cpu
+        } else {
+            let (ticks, seconds) = (total.ticks, span.as_secs_f64().max(1e-3));
+            let cpu = ticks.saturating_sub(before.ticks) as f64 / self.ticks_per_second / seconds * 100.0;
+            self.samples.insert(run, Sample { at: now, ticks, cpu });
+            cpu
+        };
+        Usage { cpu: (cpu * 10.0).round() / 10.0, memory: total.memory, held: total.held }
+    }
+
+    pub(super) fn forget(&mut self, run: RunId) {
+        self.samples.remove(&run);
+        self.sampler.leave(run);
+    }
+}
+
+impl Shell {
+    /// A run that is up is held to its limit, if it has one.
+    pub(super) fn limit_memory(&mut self, run: RunId) {
+        let ready = |view: &RunView| matches!(view.phase, Phase::Ready { .. });
+        let view = self.core.run(run).map(|(.., view)| view).filter(ready);
+        let limit = self.revision_of(run).and_then(|it| it.declaration.restart.max_memory_restart);
+        if let (Some(main), Some(limit)) = (view.and_then(|view| view.pid), limit) {
+            self.figures.sampler.watch(Limited { run, main, limit });
+        }
+    }
+
+    /// One that is told to go may use what it likes.
+    pub(super) fn limit_memory_no_more(&mut self, run: RunId) {
+        self.figures.sampler.leave(run);
+    }
+
+    pub(super) fn on_excess(&mut self, excess: Excess) {
+        let Excess { run, memory, limit } = excess;
+        let why = format!("uses {} of memory, its limit is {}", spoken(memory), spoken(limit));
+        self.turn(Event::Oversize { run, why });
+    }
+}
+
+/// As `supctl list` shows memory.
+fn spoken(bytes: u64) -> String {
+    let kib = bytes as f64 / 1024.0;
+    match bytes {
+        0..0x10_0000 => format!("{kib:.1}kb"),
+        0x10_0000..0x4000_0000 => format!("{:.1}mb", kib / 1024.0),
+        0x4000_0000.. => format!("{:.2}gb", kib / 1024.0 / 1024.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_memory_and_time() {
+        let pid = Pid(std::process::id().cast_signed());
+        let outlet = tokio::sync::mpsc::unbounded_channel().0;
+        let mut figures = Figures::new(nix::unistd::getppid().as_raw(), outlet);
+        figures.look([(RunId(1), pid), (RunId(2), Pid(-1))].into_iter());
+        let usage = figures.usage(RunId(1), Mono(0), Mono(1_000_000_000));
+        assert!((100_000..1 << 36).contains(&usage.memory) && !usage.held, "{usage:?}");
+        assert_eq!(figures.usage(RunId(2), Mono(0), Mono(1)), Usage::default());
+    }
+
+    #[test]
+    fn amounts_of_memory() {
+        for (bytes, text) in
+            [(1, "0.0kb"), (512 << 10, "512.0kb"), (300 << 20, "300.0mb"), (3 << 29, "1.50gb")]
+        {
+            assert_eq!(spoken(bytes), text);
+        }
+    }
+}
