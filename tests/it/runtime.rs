@@ -123,7 +123,7 @@ fn what_cannot_be_run_is_told_with_a_code_before_anything_starts() {
     let bad = json!([{ "name": "a", "scrpt": "x" }, { "name": "b", "script": "sleep", "instances": "50%" }]);
     finish(runtime(&daemon, &bad, &[])).expect(4).says(&["scrpt: unknown field", "found the text \"50%\""]);
     finish(daemon.spawn(&["runtime", "nosuch.js"])).expect(3).says(&["`nosuch.js` is no file"]);
-    finish(daemon.spawn(&["runtime", "echo a", "echo b"])).expect(4).says(&["two apps are called `echo"]);
+    finish(daemon.spawn(&["runtime", "echo a", "echo a"])).expect(4).says(&["two apps are called `echo"]);
     // Only the daemon sees that an address is taken.
     let taken = std::net::TcpListener::bind(daemon.address(8175)).expect("an address");
     let app = with(sleeper("web"), json!({ "listen": [daemon.address(8175)] }));
@@ -179,7 +179,7 @@ fn it_is_pm2_runtime_and_pm2_start_without_a_daemon() {
     assert_eq!(ran.out, format!("0|app | {script} x\n"));
     ran.says(&["[PM2][WARN] --bogus is unknown", "[PM2][WARN] --web has no effect"]);
     let ran = by_name(&daemon, "pm2-docker", &["app.sh", "--no-autorestart", "--json"]).expect(9);
-    assert_eq!(ran.json()["message"], format!("{script} \n"));
+    assert_eq!(ran.json()["message"], format!("{script}\n"));
     by_name(&daemon, "pm2-runtime", &["absent.js"]).expect(4).says(&["[PM2][ERROR] Script not found: "]);
     assert!(!daemon.file("logs").exists());
 
