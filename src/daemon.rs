@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use supd_keeper::log::Level;
-use supd_keeper::{Handover, Notifier, Options};
+use supd_keeper::{Handover, Notifier, Options, memfd};
 
 mod handover;
 mod log;
@@ -52,6 +52,9 @@ struct Arguments {
     /// The part of `--daemon` that stays
     #[arg(long, hide = true)]
     detached: bool,
+    /// The part of `supctl runtime` that stays: what to run is on standard input
+    #[arg(long, hide = true)]
+    runtime: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -79,7 +82,9 @@ pub fn main() -> ExitCode {
                 Some(Role::Supervisor) => Ok(supervise(home)),
                 Some(Role::CheckState) => Ok(supervisor::check_state()),
                 None if arguments.daemon => detach(&home),
-                None => keep(&home, arguments.detached),
+                None if arguments.runtime => keep(&home, Station::Runtime(told()?)),
+                None if arguments.detached => keep(&home, Station::Background),
+                None => keep(&home, Station::Foreground),
             }
         });
     done.unwrap_or_else(|error| {
@@ -99,17 +104,43 @@ fn supervise(home: Home) -> ExitCode {
     code
 }
 
+/// Where a keeper stands.
+enum Station {
+    /// Away from whoever started it.
+    Background,
+    /// Before the eyes of whoever started it.
+    Foreground,
+    /// There too, with what to run.
+    Runtime(OwnedFd),
+}
+
+/// What standard input says is to be run. Nobody else is to read from there.
+fn told() -> io::Result<OwnedFd> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    supervisor::check_runtime(&text).map_err(|why| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("standard input does not say what to run: {why}"))
+    })?;
+    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
+    memfd::write(c"supd-runtime", &text)
+}
+
 /// Becomes the keeper of this home, if nobody else is.
-fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
-    if detached {
+fn keep(home: &Home, station: Station) -> io::Result<ExitCode> {
+    if let Station::Background = station {
         // A new session: the terminal's hang-up is not ours.
         nix::unistd::setsid()?;
     }
     make(home)?;
     supd_keeper::log::open(home.daemon_logs());
     let Some(lock) = lock(home)? else {
-        // Whoever waits for a detached daemon takes the other one for it.
-        return Ok(if detached { ExitCode::from(TAKEN) } else { beside_another(home) });
+        return Ok(match station {
+            // Whoever waits for a detached daemon takes the other one for it.
+            Station::Background => ExitCode::from(TAKEN),
+            Station::Foreground => beside_another(home),
+            // The other one knows nothing of what is to be run.
+            Station::Runtime(_) => superfluous(home),
+        });
     };
     let left = supd_keeper::end_leftovers(&format!("SUPD_HOME={}", home.path().display()));
     if left > 0 {
@@ -122,7 +153,11 @@ fn keep(home: &Home, detached: bool) -> io::Result<ExitCode> {
     std::fs::write(&pid_file, std::process::id().to_string()).map_err(|error| at(&pid_file, &error))?;
     // A duplicate outlives this program: an upgrade must not let go of the lock.
     let kept = Rc::new(OwnedFd::from(lock.try_clone()?));
-    let code = supd_keeper::run(&Options { lock: Some(kept), ..options(home) });
+    let runtime = match station {
+        Station::Runtime(told) => Some(Rc::new(told)),
+        Station::Background | Station::Foreground => None,
+    };
+    let code = supd_keeper::run(&Options { lock: Some(kept), runtime, ..options(home) });
     tidy_up(home);
     drop(lock);
     Ok(code)
@@ -141,8 +176,12 @@ fn beside_another(home: &Home) -> ExitCode {
             Err(error) => eprintln!("error: the daemon of {shown} cannot be taken over: {error}"),
         }
     }
-    eprintln!("error: another supd serves {shown}");
-    eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it");
+    superfluous(home)
+}
+
+fn superfluous(home: &Home) -> ExitCode {
+    eprintln!("error: another supd serves {}", home.path().display());
+    eprintln!("hint: `supctl list` talks to it; `supctl kill` ends it; --home DIR is another home");
     ExitCode::from(TAKEN)
 }
 

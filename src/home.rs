@@ -2,13 +2,16 @@
 //!
 //! Question answered here: *which file is where?* Shared by daemon and client; it may not read what the files say.
 
+use std::fs::{DirBuilder, Metadata};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
-use nix::unistd::geteuid;
+use nix::unistd::{AccessFlags, access, geteuid};
 
 /// The directory of one daemon: `--home`, else `$SUPD_HOME`, else for root the machine's `/var/lib/supd` if there is one
-/// (the systemd unit makes it), else `~/.supd`. Absolute.
+/// (the systemd unit makes it), else `~/.supd`; where that is not there, `supd-UID` in the temporary directory if a daemon that could
+/// not make it has made that one, as in a container ([`Home::find_writable`]). Absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
     directory: PathBuf,
@@ -32,6 +35,14 @@ pub enum NoHome {
     /// The socket would not fit.
     #[error("{}: {} bytes are too long for a socket path (at most {SUN_PATH_MAX})", .0.display(), .0.as_os_str().len())]
     TooLong(PathBuf),
+    /// Neither the usual one nor the one in its place can be written to.
+    #[error("neither ~/.supd nor {} can be made: {reason}", .directory.display())]
+    Unwritable {
+        /// The one in its place.
+        directory: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// There is no current directory to begin a relative path from.
     #[error("{0}: {1}")]
     Relative(String, String),
@@ -43,12 +54,33 @@ impl Home {
     /// # Errors
     /// [`NoHome`].
     pub fn find(given: Option<&Path>) -> Result<Self, NoHome> {
-        let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let system = || Some(PathBuf::from(SYSTEM)).filter(|path| geteuid().is_root() && path.is_dir());
-        let user =
-            || env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".supd"));
-        let directory = given.map(Path::to_owned).or_else(|| set("SUPD_HOME")).or_else(system).or_else(user);
+        let temporary = || Some(temporary()).filter(|path| is_ours(path));
+        let directory = match (named(given), usual()) {
+            (Some(named), _) => Some(named),
+            (None, Some(usual)) if usual.is_dir() => Some(usual),
+            (None, usual) => temporary().or(usual),
+        };
         Self::at(&directory.ok_or(NoHome::Unknown)?)
+    }
+
+    /// Finds one for a daemon in the foreground. Where nobody names one and the usual one cannot be written to, it is a private one in
+    /// the temporary directory, which is made here.
+    ///
+    /// # Errors
+    /// [`NoHome`].
+    pub fn find_writable(given: Option<&Path>) -> Result<Self, NoHome> {
+        if named(given).is_some() || usual().is_some_and(|usual| can_be_written(&usual)) {
+            return Self::find(given);
+        }
+        let temporary = temporary();
+        // It may be there from last time.
+        let made = DirBuilder::new().mode(0o700).create(&temporary);
+        let reason = match made {
+            _ if is_ours(&temporary) => return Self::at(&temporary),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => error.to_string(),
+            Ok(()) | Err(_) => "it is there, and not a directory that is this user's alone".to_owned(),
+        };
+        Err(NoHome::Unwritable { directory: temporary, reason })
     }
 
     /// The home in this directory.
@@ -121,9 +153,61 @@ impl Home {
     }
 }
 
+/// The directory that somebody names.
+fn named(given: Option<&Path>) -> Option<PathBuf> {
+    let set = || env::var_os("SUPD_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    given.map(Path::to_owned).or_else(set)
+}
+
+/// Where it is if nobody does.
+fn usual() -> Option<PathBuf> {
+    let system = || Some(PathBuf::from(SYSTEM)).filter(|path| geteuid().is_root() && path.is_dir());
+    let user = || env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".supd"));
+    system().or_else(user)
+}
+
+fn temporary() -> PathBuf {
+    env::temp_dir().join(format!("supd-{}", geteuid()))
+}
+
+/// Whether it is, or can be made, a directory to write to.
+fn can_be_written(directory: &Path) -> bool {
+    let made = DirBuilder::new().mode(0o700).recursive(true).create(directory);
+    made.is_ok() && access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+/// Whether it is a directory, no link to one, that is ours alone: everybody may make something of this name there.
+fn is_ours(directory: &Path) -> bool {
+    let ours = |found: Metadata| {
+        found.is_dir() && found.uid() == geteuid().as_raw() && found.permissions().mode() & 0o077 == 0
+    };
+    directory.symlink_metadata().is_ok_and(ours)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a_directory_of_somebody_elses_is_not_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str, mode| {
+            let path = directory.path().join(name);
+            DirBuilder::new().mode(mode).create(&path).unwrap();
+            path
+        };
+        let (ours, open) = (at("ours", 0o700), at("open", 0o755));
+        symlink(&ours, directory.path().join("link")).unwrap();
+        assert!(is_ours(&ours));
+        assert!(
+            !is_ours(&open) && !is_ours(&directory.path().join("link")) && !is_ours(Path::new("/absent"))
+        );
+        assert!(
+            can_be_written(&directory.path().join("new/and/deep")) && !can_be_written(Path::new("/proc/x"))
+        );
+    }
 
     #[test]
     fn a_given_home_wins_and_a_long_one_is_refused() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppDeclaration, AppName, Millis};
+use crate::{AppDeclaration, AppName, Millis, StdoutForm};
 
 /// Body of `POST /v1/apps`: apps that run already are restarted with the new declaration, others are started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,21 @@ pub struct StartApps {
     /// A reload that has not ended by then goes back, as if a replacement had failed.
     #[serde(default)]
     pub timeout: Option<Millis>,
+}
+
+/// What a daemon is told at its start that lives in the foreground and no longer than its apps, as in a container. It travels by
+/// standard input, from `supctl runtime` to the `supd` that it becomes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Complete declarations, of different names.
+    pub apps: Vec<AppDeclaration>,
+    /// End when all of them have ended.
+    pub auto_exit: bool,
+    /// What lines of apps look like on the daemon's standard streams, where an app does not declare a sink of its own.
+    pub lines: StdoutForm,
+    /// Keep the files, too, that output goes to by default.
+    pub files: bool,
 }
 
 /// Body of `POST /v1/workers/reload` and `POST /v1/workers/rollback`.

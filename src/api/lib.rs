@@ -17,8 +17,8 @@ pub mod unit;
 pub mod view;
 
 pub use action::{
-    Accepted, PendingRequests, ReloadRequest, ScaleTo, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
-    UpgradeRequest, WorkerOutcome,
+    Accepted, PendingRequests, ReloadRequest, Runtime, ScaleTo, SignalRequest, StartApps, TargetRequest,
+    UpgradeBegun, UpgradeRequest, WorkerOutcome,
 };
 pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,

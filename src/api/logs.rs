@@ -86,6 +86,8 @@ pub enum StdoutForm {
     Prefixed,
     /// As in a file with `log_type: json`.
     Json,
+    /// `timestamp=… app=… id=… type=out` or `error` `message=…`, as `pm2-runtime --format` has it.
+    Format,
 }
 
 /// Where one stream goes.

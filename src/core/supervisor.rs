@@ -263,6 +263,11 @@ impl Supervisor {
         }
     }
 
+    /// Whether anything was ever started.
+    pub(crate) fn has_run(&self) -> bool {
+        self.next_run > 0
+    }
+
     pub(crate) fn seats(&self) -> impl Iterator<Item = (&AppName, &Seat)> {
         self.apps.iter().flat_map(|(name, app)| app.seats.iter().map(move |seat| (name, seat)))
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
+use super::commands::runtime::{self, RuntimeArgs};
 use super::commands::serve::{self, ServeArgs};
 use super::commands::settings;
 use super::deploy::{self, DeployArgs};
@@ -171,6 +172,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl doctor\n  supctl doctor --json | jq -r '.checks[] | select(.outcome == \"failure\") | .remedy'"
     )]
     Doctor,
+    /// Run apps in the foreground and end with them, as the main process of a container
+    #[command(after_help = runtime::EXAMPLES)]
+    Runtime(Box<RuntimeArgs>),
     /// Show the files of a directory to browsers
     #[command(visible_alias = "expose", after_help = serve::EXAMPLES)]
     Serve(Box<ServeArgs>),
@@ -368,7 +372,7 @@ pub(crate) struct Patience {
 }
 
 /// As the fields of a declaration, but with a unit: who types `--timeout 30` hardly means milliseconds.
-fn span(text: &str) -> Result<Millis, String> {
+pub(crate) fn span(text: &str) -> Result<Millis, String> {
     match config::span(text)? {
         Millis(0) => Err("expected more than nothing".to_owned()),
         _ if text.trim().bytes().all(|byte| byte.is_ascii_digit()) => {

@@ -18,13 +18,27 @@ const LOG_TAIL_LINES: usize = 5;
 /// # Errors
 /// `Invalid` when there is no home directory or the path is too long for a socket.
 pub(crate) fn find(flag: Option<&Path>) -> Result<Home, Fault> {
-    Home::find(flag).map_err(|error| {
-        let hint = match error {
-            NoHome::Unknown | NoHome::Relative(..) => "set SUPD_HOME or give --home DIR",
-            NoHome::TooLong(_) => "choose a shorter SUPD_HOME",
-        };
-        Fault::new(FaultCode::Invalid, error.to_string()).hint(hint)
-    })
+    Home::find(flag).map_err(nowhere)
+}
+
+/// As [`find`], for a daemon in the foreground: where nobody names one and `~/.supd` cannot be written to, it is in the temporary
+/// directory.
+///
+/// # Errors
+/// As there.
+pub(crate) fn find_writable(flag: Option<&Path>) -> Result<Home, Fault> {
+    Home::find_writable(flag).map_err(nowhere)
+}
+
+fn nowhere(error: NoHome) -> Fault {
+    let hint = match error {
+        NoHome::Unknown | NoHome::Relative(..) => "set SUPD_HOME or give --home DIR",
+        NoHome::TooLong(_) => "choose a shorter SUPD_HOME",
+        NoHome::Unwritable { .. } => {
+            "set SUPD_HOME to a directory that can be written to (in a container with a read-only root: `--tmpfs /tmp`)"
+        }
+    };
+    Fault::new(FaultCode::Invalid, error.to_string()).hint(hint)
 }
 
 /// Whether a daemon of this user may be started here: absent, or a directory of ours.

@@ -15,6 +15,7 @@ mod events;
 mod fake;
 mod fields;
 mod follow;
+mod foreground;
 mod home;
 mod ink;
 mod jlist;
@@ -41,7 +42,8 @@ use crate::config::FILE_SERVER;
 use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{
-    act, check, daemon, describe, env, ids, init, list, reload, report, serve, settings, start, upgrade,
+    act, check, daemon, describe, env, ids, init, list, reload, report, runtime, serve, settings, start,
+    upgrade,
 };
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
@@ -66,6 +68,7 @@ pub fn run() -> ExitCode {
     match Personality::of(std::env::args_os().next().as_deref()) {
         Personality::Supctl => {}
         Personality::Pm2 => return pm2::run(),
+        Personality::Runtime => return pm2::run_runtime(),
         Personality::Missing(name) => return pm2::missing(name),
     }
     carry_out(Cli::parse())
@@ -81,6 +84,7 @@ fn carry_out(cli: Cli) -> ExitCode {
         Command::Deploy(args) => deploy::deploy(&args, &mut output),
         Command::Completions(args) => init::completions(&args, &mut output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
+        Command::Runtime(args) => runtime::runtime(*args, global.home.as_deref(), &mut output),
         Command::Migrate(MigrateCommand::Pm2(args)) if !args.live => migrate::migrate(&args, &mut output),
         command => return online(command, &global, output),
     };
@@ -151,6 +155,9 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Init(args) => init::init(&args, &mut session.output),
         Command::Completions(args) => init::completions(&args, &mut session.output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut session.output),
+        Command::Runtime(args) => {
+            runtime::runtime(*args, Some(session.client.home().path()), &mut session.output)
+        }
         Command::Migrate(MigrateCommand::Pm2(args)) if args.live => migrate::live(&args, session).await,
         Command::Migrate(MigrateCommand::Pm2(args)) => migrate::migrate(&args, &mut session.output),
     }

@@ -64,6 +64,9 @@ pub(crate) fn sink(sink: LogSink) -> &'static str {
         LogSink::Stdout(StdoutForm::Raw) => "standard output of the daemon",
         LogSink::Stdout(StdoutForm::Prefixed) => "standard output of the daemon, after `id|name | `",
         LogSink::Stdout(StdoutForm::Json) => "standard output of the daemon, as JSON",
+        LogSink::Stdout(StdoutForm::Format) => {
+            "standard output of the daemon, as `timestamp=… app=… message=…`"
+        }
     }
 }
 

@@ -53,13 +53,15 @@ pub struct Options {
     pub home: PathBuf,
     /// What shows that this keeper is the only one of its home, to be held open until the process ends.
     pub lock: Option<Rc<OwnedFd>>,
+    /// A document for the supervisor: what to run from the start ([`DescriptorName::Runtime`]).
+    pub runtime: Option<Rc<OwnedFd>>,
 }
 
 impl Options {
     /// This very program is the supervisor too, with these arguments. It is executed by `/proc/self/exe`: the image that is
     /// running, also after the file has been replaced.
     pub fn same_program(argv: Vec<String>, home: PathBuf) -> Self {
-        Self { program: "/proc/self/exe".to_owned(), argv, home, lock: None }
+        Self { program: "/proc/self/exe".to_owned(), argv, home, lock: None, runtime: None }
     }
 }
 
@@ -148,7 +150,8 @@ impl Keeper {
         let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
         let now = Instant::now();
-        Ok(Self { open_files, ..Self::idle(options, Supervisor::new(options, now))? })
+        let store = options.runtime.iter().map(|kept| (DescriptorName::Runtime, Rc::clone(kept))).collect();
+        Ok(Self { open_files, store, ..Self::idle(options, Supervisor::new(options, now))? })
     }
 
     /// A keeper of nothing yet, and what a process has to be for that.

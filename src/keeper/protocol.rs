@@ -251,13 +251,15 @@ pub enum DescriptorName {
     Notify(RunId),
     /// The memfd in which the log thread notes what it is about to write.
     LogJournal,
+    /// The memfd with what this daemon was told to run at its start, until it does.
+    Runtime,
 }
 
 impl DescriptorName {
     /// The run it belongs to and is dropped with.
     pub fn run(&self) -> Option<RunId> {
         match self {
-            Self::Control | Self::Port(_) | Self::LogJournal => None,
+            Self::Control | Self::Port(_) | Self::LogJournal | Self::Runtime => None,
             Self::Out(run) | Self::Err(run) | Self::Ipc(run) | Self::Notify(run) => Some(*run),
         }
     }

@@ -51,9 +51,18 @@ impl Shell {
         self.answer_if_leaving();
     }
 
-    fn apply(&mut self, revisions: Vec<Revision>, gently: bool, pace: Pace, reply: Reply<Accepted>) {
+    pub(super) fn apply(
+        &mut self,
+        mut revisions: Vec<Revision>,
+        gently: bool,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    ) {
         if let Err(fault) = self.refuse_while_halting() {
             return drop(reply.send(Err(fault)));
+        }
+        if let Some(runtime) = self.runtime {
+            revisions.iter_mut().for_each(|revision| runtime.redirect(&mut revision.declaration.logs));
         }
         if let Some(taken) = revisions.iter().find_map(|revision| self.taken_address(&revision.declaration)) {
             // Finding out by whom looks through all processes.

@@ -25,11 +25,12 @@ use super::launch::Ends;
 use super::ledger::{Ledger, Writer};
 use super::requests::Requests;
 use super::revision::Revision;
+use super::runtime::Runtime;
 use super::settings::Store;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::upgrade::Stage;
-use super::{control, spec};
+use super::{control, runtime, spec};
 use crate::cluster::{PortKey, Ports, preload};
 use crate::home::Home;
 use crate::logs::{Logs, new_journal};
@@ -52,6 +53,10 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let (outlets, inbox) = inbox();
     let kept = handover.descriptors.remove(&DescriptorName::Control);
     let trial = handover.trial;
+    let told = handover.descriptors.remove(&DescriptorName::Runtime);
+    let told = told.map(|document| runtime::read(&document)).transpose()?;
+    let known = handover.snapshot.as_ref().and_then(|snapshot| snapshot.runtime);
+    let runtime = known.or_else(|| told.as_ref().map(Runtime::new));
     let (doors, closing) = watch::channel(false);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
@@ -74,20 +79,25 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         channels: BTreeMap::new(),
         requests: Requests::default(),
         settings: Store::open(home.settings(), outlets.settings.clone()),
-        ledger: Writer::new(home.ledger(), outlets.saved.clone()),
+        ledger: Writer::new(runtime.is_none().then(|| home.ledger()), outlets.saved.clone()),
         figures: Figures::new(handover.facts.pid, outlets.excesses.clone()),
         outlets: outlets.clone(),
         receipts: Vec::new(),
         unsaved: false,
         save_again: None,
-        quit_at: None,
+        goodbye: None,
+        runtime,
         upgrade: Stage::default(),
         doors,
         home,
     };
     match handover.snapshot.take() {
         Some(snapshot) => shell.restore(snapshot, handover)?,
+        None if shell.runtime.is_some() => {}
         None => shell.recall()?,
+    }
+    if let Some(told) = told {
+        shell.begin(told);
     }
     shell.logs.begin();
     let listener = control::listen(&shell.home, kept)?;

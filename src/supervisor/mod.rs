@@ -32,6 +32,7 @@ mod pin;
 mod reload;
 mod requests;
 mod revision;
+mod runtime;
 mod settings;
 #[cfg(test)]
 mod skew;
@@ -53,6 +54,7 @@ use supd_keeper::monotonic_ns;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::home::Home;
+pub use runtime::check_runtime;
 pub use successor::check_state;
 use turn::Shell;
 
@@ -86,6 +88,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
         if let Ok(call) = inbox.calls.try_recv() {
             shell.on_call(call);
         }
+        shell.end_when_over();
         if shell.has_left() {
             return shell.keeper.deliver().await;
         }

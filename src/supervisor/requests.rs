@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use supd_api::{Accepted, AppName, Fault, FaultCode, WorkerOutcome};
-use supd_core::{Event, RequestId, WorkerResult};
+use supd_core::{Event, Mono, RequestId, WorkerResult};
 use tokio::sync::oneshot;
 
 use super::call::Reply;
@@ -14,9 +14,19 @@ use super::turn::Shell;
 
 /// From the last answer to our end: the answer has to reach the client first.
 const GOODBYE: Duration = Duration::from_millis(100);
+/// It is put off for no longer than this: so long a sink that takes nothing is waited for, and a little more.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// More outcomes than these are not kept for clients that do not come for them.
 const LEFT_MAX: usize = 256;
+
+/// The end of the daemon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goodbye {
+    /// When to look whether it is time.
+    pub(super) at: Mono,
+    at_the_latest: Mono,
+}
 
 /// Several requests of the core that are one for the client.
 struct Client {
@@ -168,22 +178,25 @@ impl Shell {
     }
 
     pub(super) fn begin_to_quit(&mut self) {
-        if self.core.is_halting() && self.quit_at.is_none() && self.core.runs().next().is_none() {
-            self.quit_at = Some(now().mono + GOODBYE);
+        if self.core.is_halting() && self.goodbye.is_none() && self.core.runs().next().is_none() {
+            let now = now().mono;
+            self.goodbye = Some(Goodbye { at: now + GOODBYE, at_the_latest: now + PATIENCE });
         }
     }
 
-    /// Ends the daemon when everyone has been answered.
+    /// Ends the daemon when everyone has been answered and what its workers wrote last is where it belongs.
     pub(super) fn quit_when_done(&mut self) {
-        let Some(at) = self.quit_at.filter(|at| *at <= now().mono) else { return };
-        if !self.requests.is_idle() && now().mono.since(at) < GOODBYE * 20 {
-            self.quit_at = Some(now().mono + GOODBYE);
+        let now = now().mono;
+        let Some(goodbye) = self.goodbye.filter(|goodbye| goodbye.at <= now) else { return };
+        let done = self.requests.is_idle() && self.outputs.is_empty();
+        if !done && now < goodbye.at_the_latest {
+            self.goodbye = Some(Goodbye { at: now + GOODBYE, ..goodbye });
             return;
         }
-        self.quit_at = None;
+        self.goodbye = None;
         // Whoever finds the socket missing starts a new daemon; whoever connects to it would wait for ever.
         let _ = std::fs::remove_file(self.home.socket());
-        self.keeper.order(supd_keeper::protocol::Order::Quit { code: 0 }, Vec::new());
+        self.keeper.order(supd_keeper::protocol::Order::Quit { code: self.code() }, Vec::new());
     }
 }
 

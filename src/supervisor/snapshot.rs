@@ -16,6 +16,7 @@ use super::crashes::Awaited;
 use super::extents::Extents;
 use super::outputs::Output;
 use super::revision::Revision;
+use super::runtime::Runtime;
 use super::spec::spec;
 use super::turn::Shell;
 use crate::cluster::Ports;
@@ -47,6 +48,8 @@ pub(super) struct Snapshot {
     /// What a predecessor has left to be answered, with what came of it since.
     #[serde(default)]
     pub(super) handed_over: Vec<(RequestId, Option<Vec<WorkerResult>>)>,
+    #[serde(default)]
+    pub(super) runtime: Option<Runtime>,
 }
 
 /// Revisions by app and number.
@@ -128,6 +131,7 @@ impl Shell {
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),
+            runtime: self.runtime,
         }
     }
 }

@@ -21,7 +21,8 @@ use super::keeper::Keeper;
 use super::ledger::{Saved, Writer};
 use super::now;
 use super::outputs::Output;
-use super::requests::Requests;
+use super::requests::{Goodbye, Requests};
+use super::runtime::Runtime;
 use super::settings::Store;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
@@ -79,7 +80,9 @@ pub(super) struct Shell {
     /// When a failed write of the ledger is tried again.
     pub(super) save_again: Option<Mono>,
     /// Everything has been stopped; when to say goodbye.
-    pub(super) quit_at: Option<Mono>,
+    pub(super) goodbye: Option<Goodbye>,
+    /// It was told at its start what to run.
+    pub(super) runtime: Option<Runtime>,
     /// How far an upgrade is.
     pub(super) upgrade: Stage,
     /// `true` closes them: no further clients.
@@ -215,7 +218,12 @@ impl Shell {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Mono> {
-        self.core.next_deadline().into_iter().chain(self.save_again).chain(self.quit_at).min()
+        self.core
+            .next_deadline()
+            .into_iter()
+            .chain(self.save_again)
+            .chain(self.goodbye.map(|goodbye| goodbye.at))
+            .min()
     }
 }
 

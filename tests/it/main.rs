@@ -45,6 +45,7 @@ mod reload_node;
 mod reload_told;
 mod rollback;
 mod rotation;
+mod runtime;
 mod sample;
 mod scale;
 mod serve;

@@ -77,8 +77,9 @@ fn the_links_are_made_and_nothing_of_somebody_elses_is_touched() {
         pm2.ok(&["-v"]).out.trim(),
         daemon.ok(&["--version"]).out.trim().trim_start_matches("supctl ")
     );
-    for name in ["pm2-runtime", "pm2-dev", "pm2-docker"] {
-        run(&mut pm2.named(name, &["app.js"]), b"").expect(1).says(&[name, "does not have"]);
+    run(&mut pm2.named("pm2-dev", &["app.js"]), b"").expect(1).says(&["pm2-dev", "does not have"]);
+    for name in ["pm2-runtime", "pm2-docker"] {
+        run(&mut pm2.named(name, &["absent.js"]), b"").expect(4).says(&["Script not found"]);
     }
     fs::create_dir(daemon.file("theirs")).expect("a directory");
     symlink("../lib/node_modules/pm2/bin/pm2", daemon.file("theirs/pm2")).expect("a link");

@@ -19,7 +19,7 @@ fn in_foreground(daemon: &Daemon) -> Child {
     supd
 }
 
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+pub fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (tell, told) = channel();
     let lines = BufReader::new(stream).lines();
     thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));

@@ -188,7 +188,7 @@ impl TryFrom<Value> for Compress {
 field_type!(
     /// Where output goes, other than to files; `false`: nowhere.
     Sink(Option<LogSink>),
-    { "enum": ["journald", "syslog", "stdout", "stdout-prefixed", "stdout-json", false, "false"] }
+    { "enum": ["journald", "syslog", "stdout", "stdout-prefixed", "stdout-json", "stdout-format", false, "false"] }
 );
 
 impl TryFrom<Value> for Sink {
@@ -202,9 +202,10 @@ impl TryFrom<Value> for Sink {
             (_, Some("stdout")) => Some(LogSink::Stdout(StdoutForm::Raw)),
             (_, Some("stdout-prefixed")) => Some(LogSink::Stdout(StdoutForm::Prefixed)),
             (_, Some("stdout-json")) => Some(LogSink::Stdout(StdoutForm::Json)),
+            (_, Some("stdout-format")) => Some(LogSink::Stdout(StdoutForm::Format)),
             _ => {
                 return expected(
-                    "\"journald\", \"syslog\", \"stdout\", \"stdout-prefixed\" or \"stdout-json\"",
+                    "\"journald\", \"syslog\", \"stdout\", \"stdout-prefixed\", \"stdout-json\" or \"stdout-format\"",
                     &value,
                 );
             }

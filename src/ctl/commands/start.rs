@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use supd_api::{AppDeclaration, AppView, Fault, FaultCode, TargetRequest, WorkerView};
 
 use super::act::refuse_selection;
-use crate::config::{self, Options};
+use crate::config::{self, Format, Options};
 use crate::ctl::args::StartArgs;
 use crate::ctl::order::{Order, submit};
-use crate::ctl::output::Failure;
+use crate::ctl::output::{Failure, Output};
 use crate::ctl::{Session, declare};
 use crate::nearest::nearest;
 
@@ -65,7 +65,7 @@ pub(crate) async fn start(mut args: StartArgs, session: &mut Session) -> Result<
     if declarations.is_empty() {
         refuse_selection(&args.selection)?;
     } else {
-        warn_of_fields(&args, session);
+        warn_of_fields(&args, &mut session.output);
     }
     let mut apps = Vec::new();
     for file in &declarations {
@@ -89,6 +89,32 @@ pub(crate) async fn start(mut args: StartArgs, session: &mut Session) -> Result<
         orders.push(Order::starting("/v1/workers/start", json!(TargetRequest { targets })));
     }
     submit("started", orders, session).await
+}
+
+/// What the targets declare where there is no daemon that could know of them yet. Whoever starts apps in a container configures them
+/// by its environment, so they get that, also those of files.
+pub(super) fn declare_all(mut args: StartArgs, output: &mut Output) -> Result<Vec<AppDeclaration>, Failure> {
+    if args.targets.is_empty() {
+        args.targets.push(declare::default_file()?);
+    }
+    let targets = std::mem::take(&mut args.targets);
+    if !targets.iter().any(|word| declare::names_declaration(word)) {
+        refuse_selection(&args.selection)?;
+    } else {
+        warn_of_fields(&args, output);
+    }
+    let (options, mut apps) = (declare::options(&args.selection, true), Vec::new());
+    for word in targets {
+        let loaded = if declare::names_declaration(&word) {
+            declare::load_with(&word, &options, args.selection.format.map(Format::from))
+        } else if evidence(&word, &args, &[]).runnable {
+            config::from_fields(fields(&word, &args), &options)
+        } else {
+            return Err(nothing(&word, &[]).into());
+        };
+        apps.extend(declare::accept(loaded, output)?.apps);
+    }
+    Ok(apps)
 }
 
 fn evidence(word: &str, args: &StartArgs, known: &[WorkerView]) -> Evidence {
@@ -117,12 +143,16 @@ async fn declared(
     known: &[WorkerView],
     session: &mut Session,
 ) -> Result<Vec<AppDeclaration>, Fault> {
+    new_apps(fields(word, args), &declare::options(&args.selection, true), known, session).await
+}
+
+fn fields(word: &str, args: &StartArgs) -> Map<String, Value> {
     let mut fields = args.fields.fields();
     fields.insert("script".to_owned(), Value::from(word));
     if !args.args.is_empty() {
         fields.insert("args".to_owned(), json!(args.args));
     }
-    new_apps(fields, &declare::options(&args.selection, true), known, session).await
+    fields
 }
 
 /// The declaration of a new app of these fields.
@@ -177,9 +207,9 @@ fn nothing(word: &str, known: &[WorkerView]) -> Fault {
 }
 
 /// PM2 leaves these flags out without a word.
-fn warn_of_fields(args: &StartArgs, session: &mut Session) {
+fn warn_of_fields(args: &StartArgs, output: &mut Output) {
     if evidence("", args, &[]).creating {
-        session.output.warning(&format!("{} not applied: a declaration file says it all", flags(args)));
+        output.warning(&format!("{} not applied: a declaration file says it all", flags(args)));
     }
 }
 

@@ -71,15 +71,18 @@ pub(super) enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opt {
     Attach,
+    Delay,
     Env,
     Err,
     Force,
     Format,
+    Formatted,
     Help,
     Highlight,
     Json,
     Lines,
     MiniList,
+    NoAutoExit,
     NoColor,
     NoDaemon,
     NoStream,
@@ -96,6 +99,7 @@ pub(super) enum Opt {
 }
 
 const AGENT: &str = "it configures an agent inside of Node processes, which supd does not inject";
+const ONLINE: &str = "supd has no online service";
 const DOCKER: &str = "supd does not build containers";
 const STARTUP: &str = "it belongs to `startup`";
 
@@ -223,6 +227,26 @@ pub(super) const START: &[Flag] = &[
     without("image-name", Takes::Maybe, DOCKER),
     without("node-version", Takes::MaybeNumber, DOCKER),
     without("dockerdaemon", Takes::Nothing, DOCKER),
+];
+
+/// Of `pm2-runtime`.
+pub(super) const RUNTIME: &[Flag] = &[
+    switch("raw", Opt::Raw),
+    switch("formatted", Opt::Formatted),
+    switch("format", Opt::Format),
+    switch("json", Opt::Json),
+    switch("no-auto-exit", Opt::NoAutoExit),
+    // It exits by default.
+    without("auto-exit", Takes::Nothing, ""),
+    option("delay", None, Takes::Value, Opt::Delay),
+    without(
+        "web",
+        Takes::MaybeNumber,
+        "there is no web API; `supctl list --json` in the container tells the same",
+    ),
+    without("secret", Takes::Value, ONLINE),
+    without("public", Takes::Value, ONLINE),
+    without("machine-name", Takes::Value, ONLINE),
 ];
 
 /// Of `jlist` and `prettylist`; not PM2's, which always shows everything.

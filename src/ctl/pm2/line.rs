@@ -16,6 +16,8 @@ pub(super) struct Line {
     given: Vec<(&'static Flag, Option<String>)>,
     /// What follows `--`.
     pub(super) rest: Option<Vec<String>>,
+    /// What looks like a flag and is none.
+    pub(super) unknown: Vec<String>,
 }
 
 /// What is wrong with a command line.
@@ -48,6 +50,23 @@ struct Doubtful {
 pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Line, Wrong> {
     let arguments: Vec<String> = arguments.into_iter().collect();
     let own = own_flags(&arguments);
+    let line = take_apart(own, arguments)?;
+    line.unknown.first().map_or(Ok(()), |option| Err(Wrong::UnknownOption(option.clone())))?;
+    line.check()
+}
+
+/// As [`parse`], with these flags beside those that are known everywhere. Unknown ones are no error.
+///
+/// # Errors
+/// The same.
+pub(super) fn parse_leniently(
+    own: &'static [Flag],
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<Line, Wrong> {
+    take_apart(own, arguments.into_iter().collect())?.check()
+}
+
+fn take_apart(own: &'static [Flag], arguments: Vec<String>) -> Result<Line, Wrong> {
     let mut line = Line::default();
     let mut doubtful: Vec<Doubtful> = Vec::new();
     let mut words: Vec<String> = Vec::new();
@@ -57,9 +76,16 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Line,
             line.rest = Some(rest.collect());
             break;
         }
-        let Some((flag, attached, cluster)) = as_flag(&argument, own)? else {
-            words.push(argument);
-            continue;
+        let (flag, attached, cluster) = match as_flag(&argument, own) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                words.push(argument);
+                continue;
+            }
+            Err(Unknown) => {
+                line.unknown.push(argument);
+                continue;
+            }
         };
         line.given.extend(cluster.into_iter().map(|flag| (flag, None)));
         let takes = |word: &String| may_take(flag.takes, word);
@@ -90,7 +116,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Line,
         line.given.push((flag, value));
     }
     line.settle(words, doubtful)?;
-    line.check()
+    Ok(line)
 }
 
 /// The flags of the command, which may stand behind them: the first argument that names one.
@@ -105,14 +131,16 @@ fn own_flags(arguments: &[String]) -> &'static [Flag] {
 
 type Found = (&'static Flag, Option<String>, Vec<&'static Flag>);
 
+/// It looks like a flag, and there is none of that name.
+struct Unknown;
+
 /// The flag that an argument is, the value attached to it, and the short flags before it in one argument (`-sf`).
-fn as_flag(argument: &str, own: &'static [Flag]) -> Result<Option<Found>, Wrong> {
-    let unknown = || Wrong::UnknownOption(argument.to_owned());
+fn as_flag(argument: &str, own: &'static [Flag]) -> Result<Option<Found>, Unknown> {
     let flags = || own.iter().chain(EVERYWHERE);
     if let Some(long) = argument.strip_prefix("--") {
         let (name, value) =
             long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value.to_owned())));
-        let flag = flags().find(|flag| flag.long == name).ok_or_else(unknown)?;
+        let flag = flags().find(|flag| flag.long == name).ok_or(Unknown)?;
         return Ok(Some((flag, value, Vec::new())));
     }
     // `-` is standard input, and no flag of PM2 begins with a digit: `scale app -1`.
@@ -123,7 +151,7 @@ fn as_flag(argument: &str, own: &'static [Flag]) -> Result<Option<Found>, Wrong>
     let mut before = Vec::new();
     let mut letters = letters.chars();
     while let Some(letter) = letters.next() {
-        let flag = flags().find(|flag| flag.short == Some(letter)).ok_or_else(unknown)?;
+        let flag = flags().find(|flag| flag.short == Some(letter)).ok_or(Unknown)?;
         let attached = letters.as_str();
         if attached.is_empty() {
             return Ok(Some((flag, None, before)));
@@ -133,7 +161,7 @@ fn as_flag(argument: &str, own: &'static [Flag]) -> Result<Option<Found>, Wrong>
         }
         before.push(flag);
     }
-    Err(unknown())
+    Err(Unknown)
 }
 
 /// Whether a word can be what may follow a flag.
@@ -193,6 +221,14 @@ impl Line {
     pub(super) fn value(&self, option: Opt) -> Option<&str> {
         let given = self.given.iter().rev().find(|(flag, _)| flag.means == Means::Option(option));
         given.and_then(|(_, value)| value.as_deref())
+    }
+
+    /// Which of these was given last.
+    pub(super) fn last_of(&self, options: &[Opt]) -> Option<Opt> {
+        self.given.iter().rev().find_map(|(flag, _)| match flag.means {
+            Means::Option(option) => options.contains(&option).then_some(option),
+            Means::Field(..) | Means::Without(_) => None,
+        })
     }
 
     /// What the flags, and the arguments after `--`, say about an app.

@@ -16,6 +16,7 @@ mod list;
 mod logs;
 mod names;
 mod query;
+mod runtime;
 mod same;
 mod start;
 mod targets;
@@ -48,6 +49,8 @@ pub(crate) enum Personality {
     Supctl,
     /// `pm2`.
     Pm2,
+    /// `pm2-runtime`, or `pm2-docker`.
+    Runtime,
     /// One of PM2's other programs, which are not here.
     Missing(&'static str),
 }
@@ -59,9 +62,15 @@ impl Personality {
         match link::NAMES.iter().find(|known| Some(**known) == name) {
             None => Self::Supctl,
             Some(&"pm2") => Self::Pm2,
+            Some(&("pm2-runtime" | "pm2-docker")) => Self::Runtime,
             Some(other) => Self::Missing(other),
         }
     }
+}
+
+/// Runs `pm2-runtime`.
+pub(crate) fn run_runtime() -> ExitCode {
+    runtime::run()
 }
 
 /// Runs `pm2` with the arguments, streams and environment of this process. It fails with code 1.

@@ -14,20 +14,20 @@ use super::act::{self, Action};
 use super::flags::Opt;
 use super::line::Line;
 use super::targets::{Meant, meant};
-use super::{files, query};
+use super::{files, query, runtime};
 
 /// What is refused rather than left out.
-const UNABLE: [(Opt, &str); 2] = [
-    (Opt::NoDaemon, "--no-daemon: supd always runs on its own; `pm2 logs` follows what it runs"),
-    (Opt::Write, "--write: supd writes no declaration; `pm2 ecosystem` writes an example"),
-];
+const WRITE: &str = "--write: supd writes no declaration; `pm2 ecosystem` writes an example";
 
 /// `start`.
 pub(super) async fn start(line: &Line, session: &mut Session) -> Result<(), Failure> {
-    if let Some((_, why)) = UNABLE.iter().find(|(option, _)| line.has(*option)) {
-        return Err(Fault::new(FaultCode::Invalid, *why).into());
+    if line.has(Opt::Write) {
+        return Err(Fault::new(FaultCode::Invalid, WRITE).into());
     }
     refuse_scripts_as_logs(line)?;
+    if line.has(Opt::NoDaemon) {
+        return runtime::without_daemon(line, session);
+    }
     let words = match line.words.as_slice() {
         [] => vec![declare::default_file()?],
         words => words.to_vec(),
@@ -78,10 +78,7 @@ fn known(word: &str, line: &Line, apps: &[AppView]) -> Result<Option<Meant>, Fau
 
 /// A new app, or another worker of one with `-f`; its name is returned.
 async fn script(word: &str, apps: &[AppView], line: &Line, session: &mut Session) -> Result<String, Failure> {
-    let fields = document(word, line);
-    let loaded = files::accept(config::from_fields(fields, &files::options(line)), session);
-    let loaded = loaded.map_err(|failure| not_found(word, failure))?;
-    let Some(app) = loaded.apps.into_iter().next() else {
+    let Some(app) = declared(word, line, session)?.into_iter().next() else {
         return Err(Fault::new(FaultCode::Internal, "a declaration without an app").into());
     };
     let name = app.name.to_string();
@@ -102,6 +99,17 @@ async fn script(word: &str, apps: &[AppView], line: &Line, session: &mut Session
         Some(_) | None => launch(app, session).await?,
     }
     Ok(name)
+}
+
+/// The declaration of a new app.
+pub(super) fn declared(
+    word: &str,
+    line: &Line,
+    session: &mut Session,
+) -> Result<Vec<AppDeclaration>, Failure> {
+    let fields = document(word, line);
+    let loaded = files::accept(config::from_fields(fields, &files::options(line)), session);
+    Ok(loaded.map_err(|failure| not_found(word, failure))?.apps)
 }
 
 /// The fields of a new app. PM2 reads some of them from the environment of its daemon.

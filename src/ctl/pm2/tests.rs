@@ -183,7 +183,9 @@ fn the_name_of_the_program_decides() {
         ("/usr/local/bin/supctl", Personality::Supctl),
         ("pm2", Personality::Pm2),
         ("./bin/pm2", Personality::Pm2),
-        ("/x/pm2-runtime", Personality::Missing("pm2-runtime")),
+        ("/x/pm2-runtime", Personality::Runtime),
+        ("pm2-docker", Personality::Runtime),
+        ("pm2-dev", Personality::Missing("pm2-dev")),
         ("pm2x", Personality::Supctl),
     ] {
         assert_eq!(Personality::of(Some(OsStr::new(name))), who, "{name}");

@@ -9,7 +9,7 @@ use supd_api::{Fault, FaultCode};
 use crate::ctl::output::{Failure, Output};
 
 use super::commands::{COMMANDS, Command, Verb};
-use super::flags::{EVERYWHERE, Flag, Opt, Takes};
+use super::flags::{EVERYWHERE, Flag, Opt, RUNTIME, Takes};
 use super::line::{Line, Wrong};
 use super::same::SAME;
 
@@ -72,6 +72,16 @@ pub(super) fn help(line: &Line) -> String {
             format!("{}\n\ncommands:\n{}\n\noptions:\n{}", usage(), commands.join("\n"), flags.join("\n"))
         }
     }
+}
+
+/// `pm2-runtime --help`.
+pub(super) fn runtime_help() -> String {
+    let flags = RUNTIME.iter().chain(EVERYWHERE).map(|flag| format!("\n  {}", spelled(flag)));
+    let usage = "usage: pm2-runtime [start] [options] <ecosystem|file> [-- arguments]";
+    format!(
+        "{usage}\n\nThis is supd; `supctl runtime --help` tells the same in its own words.{}",
+        flags.collect::<String>()
+    )
 }
 
 fn synopsis(command: &Command) -> String {

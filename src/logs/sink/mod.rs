@@ -24,11 +24,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
-use supd_api::{LogForm, StdoutForm};
+use supd_api::{LogForm, StdoutForm, Stream};
 
 use super::form::{After, Form, whole_characters};
 use super::tap::Tap;
 use super::{Notice, Output, Sink, Source};
+use crate::dates::DateFormat;
 use datagrams::Datagrams;
 use standard::Standard;
 
@@ -38,6 +39,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// So long nothing was dropped: it takes everything again.
 const CALM: Duration = Duration::from_secs(5);
+
+/// What PM2 writes where it is not told another one.
+const PM2_DATE: &str = "YYYY-MM-DD-HH:mm:ssZZ";
 
 /// All that are in use.
 #[derive(Default)]
@@ -74,6 +78,7 @@ enum Dress {
     Journald,
     Syslog,
     Standard { label: String, form: Form },
+    Pairs { date: DateFormat, pairs: String },
 }
 
 struct Outlet {
@@ -102,19 +107,31 @@ impl Branch {
         let (address, dress) = match output.sink.as_ref()? {
             Sink::Journald { socket } => (Address::Journald(socket.clone()), Dress::Journald),
             Sink::Syslog { socket } => (Address::Syslog(socket.clone()), Dress::Syslog),
-            Sink::Stdout { form } => {
-                let (label, form) = match form {
-                    StdoutForm::Raw => (String::new(), output.form.clone()),
-                    StdoutForm::Prefixed => {
-                        (format!("{}|{} | ", source.worker, source.app), output.form.clone())
-                    }
-                    StdoutForm::Json => (String::new(), as_objects(&output.form)),
-                };
-                (Address::Standard, Dress::Standard { label, form: Form::new(&form, source) })
-            }
+            Sink::Stdout { form } => (Address::Standard, standard_dress(*form, &output.form, source)),
         };
         Some(Self { address, dress })
     }
+}
+
+fn standard_dress(form: StdoutForm, in_files: &LogForm, source: &Source) -> Dress {
+    let (label, form) = match form {
+        StdoutForm::Raw => (String::new(), in_files.clone()),
+        StdoutForm::Prefixed => (format!("{}|{} | ", source.worker, source.app), in_files.clone()),
+        StdoutForm::Json => (String::new(), as_objects(in_files)),
+        StdoutForm::Format => {
+            let date = match in_files {
+                LogForm::Plain | LogForm::Json(None) => PM2_DATE,
+                LogForm::Dated(format) | LogForm::Json(Some(format)) => format,
+            };
+            let kind = match source.stream {
+                Stream::Out => "out",
+                Stream::Err => "error",
+            };
+            let pairs = format!(" app={} id={} type={kind} message=", source.app, source.worker);
+            return Dress::Pairs { date: DateFormat::new(date), pairs };
+        }
+    };
+    Dress::Standard { label, form: Form::new(&form, source) }
 }
 
 fn as_objects(form: &LogForm) -> LogForm {
@@ -132,6 +149,10 @@ impl Dress {
         match self {
             Self::Journald => journald::entry(source, text),
             Self::Syslog => syslog::message(source, text, &Zoned::now()),
+            Self::Pairs { date, pairs } => {
+                let stamp = format!("timestamp={}{pairs}", date.at(&Zoned::now()));
+                [stamp.as_bytes(), text, b"\n"].concat()
+            }
             Self::Standard { label, form } => {
                 let framed = form.frame(piece, After::Line, usize::MAX);
                 let mut line = [label.as_bytes(), &framed.bytes].concat();

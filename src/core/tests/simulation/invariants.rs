@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use supd_core::{AppName, Event, Now, Phase, RunId, Supervisor, WorkerId};
+use supd_core::{AppName, Effect, Event, Mono, Now, Phase, RunId, Supervisor, WorkerId};
 
 use crate::world::World;
 
@@ -13,6 +13,7 @@ pub fn after_a_turn(world: &World) {
     few_enough_runs(world);
     core_and_world_agree(world);
     nothing_left_to_do(world);
+    over_is_over(world);
 }
 
 /// 1: never more than two runs a worker; never more active runs than seats and surge.
@@ -54,6 +55,20 @@ fn nothing_left_to_do(world: &World) {
     assert_eq!(again, world.core, "reconcile twice is not once");
     if let Some(deadline) = world.core.next_deadline() {
         assert!(deadline > world.now.mono, "a deadline has been passed over");
+    }
+}
+
+/// Everything is over exactly when nothing lives and no time that passes brings anything back.
+fn over_is_over(world: &World) {
+    let none_runs = world.core.runs().next().is_none();
+    if world.core.over().is_some() {
+        assert!(none_runs, "over, and something runs");
+        let later = Now { mono: Mono(u64::MAX / 2), ..world.now };
+        let effects = world.core.clone().handle(later, Event::Tick);
+        let starts = |effect: &&Effect| matches!(effect, Effect::Spawn { .. });
+        assert_eq!(effects.iter().find(starts), None, "over, and then it goes on");
+    } else if none_runs && world.core.next_deadline().is_none() && !world.core.is_halting() {
+        assert!(world.spawn_times().is_empty(), "nothing will ever happen, and it is not over");
     }
 }
 

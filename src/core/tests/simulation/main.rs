@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use script::{App, Op, Profile, fair_profile, op, profile};
-use supd_core::{Effect, Event, Exit, Known, KnownState, Now, OnLate, Pid, RunId, State, Supervisor};
+use supd_core::{Effect, Event, Exit, Known, KnownState, Now, OnLate, Over, Pid, RunId, State, Supervisor};
 use world::World;
 
 fn config(cases: u32) -> ProptestConfig {
@@ -296,6 +296,45 @@ fn pm2_rules_stop_a_crash_loop() {
     world.run(&Op::Advance(3_600_000));
     assert_eq!(world.spawn_times().len(), 5);
     assert!(world.core.view(world.now.mono).all(|seat| seat.state == State::Errored));
+    world.end();
+}
+
+/// What was stopped has not failed; of what has failed, the first counts.
+#[test]
+fn the_end_of_everything_is_that_of_the_first_that_failed() {
+    let dies = |after, code| Profile { dies_after: Some(after), code, ..Profile::GOOD };
+    let once = App { autorestart: false, ..App::plain() };
+    let apply = |app, kind| Op::Apply { app, kind, gently: false, timeout: None };
+    let cases: [(&[Profile], Over<'_>); 4] = [
+        (&[dies(10, 0), dies(20, 0), dies(30, 0)], Over::Well),
+        (&[dies(10, 0), dies(30, 4), dies(20, 3)], Over::Badly(&Exit::Code(3))),
+        (&[dies(10, 0), dies(20, 0), dies(30, 5)], Over::Badly(&Exit::Code(5))),
+        (&[dies(10, 7), dies(20, 0), dies(30, 5)], Over::Badly(&Exit::Code(7))),
+    ];
+    for (profiles, expected) in cases {
+        let mut world = World::new(profiles.to_vec());
+        assert_eq!(world.core.over(), None, "nothing has begun");
+        world.run(&apply(0, App { autostart: false, ..once }));
+        assert_eq!(world.core.over(), None, "nothing was started");
+        world.run(&Op::DeleteApp { app: 0 });
+        (0..3).for_each(|app| world.run(&apply(app, once)));
+        assert_eq!(world.core.over(), None, "it runs");
+        world.run(&Op::Advance(60_000));
+        assert_eq!(world.core.over(), Some(expected));
+        world.end();
+    }
+    let mut world = World::new(vec![Profile::GOOD]);
+    world.run(&apply(0, App::plain()));
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::Crash { nth: 0 });
+    assert_eq!(world.core.over(), None, "it is started again");
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::StopApp { app: 0 });
+    world.run(&Op::Advance(60_000));
+    assert_eq!(world.core.over(), Some(Over::Well));
+    world.run(&Op::DeleteApp { app: 0 });
+    world.run(&Op::Advance(60_000));
+    assert_eq!(world.core.over(), Some(Over::Well));
     world.end();
 }
 

@@ -242,7 +242,7 @@ impl World {
             let event = self.agenda.keys().next().map(|(when, _)| *when);
             let tick = self.core.next_deadline();
             let Some(next) = event.into_iter().chain(tick).min().filter(|when| *when <= end) else { break };
-            self.now.mono = self.now.mono.max(next);
+            self.pass(self.now.mono.max(next));
             if event == Some(next) {
                 let (_, (run, happening)) = self.agenda.pop_first().expect("it was there");
                 self.happen(run, happening);
@@ -250,8 +250,13 @@ impl World {
                 self.handle(Event::Tick);
             }
         }
-        self.now.mono = end;
+        self.pass(end);
         self.handle(Event::Tick);
+    }
+
+    /// It is that late now, by both clocks.
+    fn pass(&mut self, until: Mono) {
+        self.now = Now { mono: until, wall: supd_core::Wall(until.0 / 1_000_000) };
     }
 
     fn plan(&mut self, ms: u64, run: RunId, happening: Happening) {
