@@ -82,6 +82,9 @@ pub struct WorkerView {
     pub unstable_restarts: u32,
     /// Share of one processor since the previous look, in percent; may exceed 100.
     pub cpu: f64,
+    /// Processor time that the present process has used.
+    #[serde(default)]
+    pub cpu_time: Millis,
     /// Resident memory of the main process in bytes.
     pub memory: u64,
     /// Name of the user it runs as.

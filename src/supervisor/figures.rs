@@ -16,6 +16,8 @@ const SAMPLE_AGE: Duration = Duration::from_millis(500);
 pub(super) struct Usage {
     /// Percent of one processor since the look before.
     pub(super) cpu: f64,
+    /// Processor time so far.
+    pub(super) cpu_time: Duration,
     /// Resident memory in bytes.
     pub(super) memory: u64,
     /// A signal (SIGSTOP) holds it: it does nothing until SIGCONT.
@@ -59,7 +61,17 @@ impl Figures {
             self.samples.insert(run, Sample { at: now, ticks, cpu });
             cpu
         };
-        Usage { cpu: (cpu * 10.0).round() / 10.0, memory: pages * self.page, held }
+        Usage { cpu: (cpu * 10.0).round() / 10.0, ..self.usage(held, ticks, pages) }
+    }
+
+    /// What one of our own processes uses; zero for one that has ended.
+    pub(super) fn own(&self, pid: i32) -> Usage {
+        read(Pid(pid)).map_or_else(Usage::default, |(held, ticks, pages)| self.usage(held, ticks, pages))
+    }
+
+    fn usage(&self, held: bool, ticks: u64, pages: u64) -> Usage {
+        let cpu_time = Duration::from_secs_f64(ticks as f64 / self.ticks_per_second);
+        Usage { cpu: 0.0, cpu_time, memory: pages * self.page, held }
     }
 
     pub(super) fn forget(&mut self, run: RunId) {
