@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dates;
 pub mod home;
 pub mod logs;
+pub mod metrics;
 pub mod nearest;
 pub mod notify;
 pub mod printable;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
@@ -23,6 +23,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
+    ("metrics", &["api"]),
     ("serve", &[]),
     (
         "ctl",
@@ -31,8 +32,8 @@ const ROOMS: [(&str, &[&str]); 21] = [
     (
         "supervisor",
         &[
-            "api", "core", "keeper", "config", "logs", "cluster", "probe", "notify", "home", "nearest",
-            "atomic", "resolve",
+            "api", "core", "keeper", "config", "logs", "cluster", "metrics", "probe", "notify", "home",
+            "nearest", "atomic", "resolve",
         ],
     ),
     ("daemon", &["keeper", "home", "processes", "supervisor"]),
@@ -50,6 +51,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "config",
             "logs",
             "cluster",
+            "metrics",
             "probe",
             "notify",
             "serve",

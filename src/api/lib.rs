@@ -8,6 +8,7 @@ pub mod app;
 pub mod crash;
 pub mod event;
 pub mod fault;
+pub mod health;
 pub mod listen;
 pub mod log;
 pub mod logs;
@@ -27,6 +28,7 @@ pub use app::{
 pub use crash::{Cause, CrashReport};
 pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
+pub use health::{HealthReason, HealthView};
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
 pub use logs::{

@@ -82,6 +82,9 @@ pub struct WorkerView {
     pub unstable_restarts: u32,
     /// Share of one processor that all its processes had since the previous look, in percent; may exceed 100.
     pub cpu: f64,
+    /// Processor time that the processes of the present run have used.
+    #[serde(default)]
+    pub cpu_time: Millis,
     /// Memory of all its processes in bytes; what they share counts once.
     pub memory: u64,
     /// Name of the user it runs as.

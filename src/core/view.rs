@@ -38,6 +38,8 @@ pub struct SeatView<'a> {
     pub revision: RevisionId,
     /// Its number within the app.
     pub instance: u32,
+    /// Whether it shall run.
+    pub wished: bool,
     /// Its state.
     pub state: State,
     /// Why it is in that state.
@@ -166,6 +168,7 @@ impl Seat {
             app: name,
             revision: self.wanted.revision,
             instance: self.instance,
+            wished: self.wish == Wish::Up,
             state,
             reason: self.reason(app, shown),
             notice: app.notice.as_deref(),

@@ -227,6 +227,7 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         restarts: 0,
         unstable_restarts: 0,
         cpu: 0.3,
+        cpu_time: Millis(1_500),
         memory: 53_792_000,
         user: "deploy".to_owned(),
         version: Some("1.2.3".to_owned()),

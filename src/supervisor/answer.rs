@@ -21,6 +21,8 @@ impl Shell {
     pub(super) fn on_call(&mut self, call: Call) {
         match call {
             Call::Daemon(reply) => drop(reply.send(Ok(self.daemon_view()))),
+            Call::Scene(reply) => drop(reply.send(self.scene())),
+            Call::Health(question, targets, reply) => drop(reply.send(self.health(question, &targets))),
             Call::Workers(targets, reply) => drop(reply.send(self.worker_views(&targets))),
             Call::Apps { targets, values, reply } => drop(reply.send(self.app_views(&targets, values))),
             Call::Environment(worker, reply) => drop(reply.send(self.environment_view(worker))),

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::accept::accept_again;
 use super::carried::Carried;
+use super::counts::Counts;
 use super::crashes::{Awaited, Crashes};
 use super::events::Events;
 use super::extents::Extents;
@@ -61,6 +62,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
         events: Events::default(),
+        counts: Counts::default(),
         extents: Extents::default(),
         carried: Carried::default(),
         crashes: Crashes::taken_over(Awaited::new()),
@@ -89,6 +91,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         runtime,
         upgrade: Stage::default(),
         doors,
+        door: None,
         home,
     };
     match handover.snapshot.take() {
@@ -107,6 +110,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     }
     // Only now: whoever can connect is answered.
     control::serve(listener, closing, outlets)?;
+    shell.open_door(None);
     if !trial {
         shell.keeper.order(Order::Ready, Vec::new());
     }
@@ -211,6 +215,7 @@ impl Shell {
         (self.next_revision, self.next_request) = (snapshot.next_revision, snapshot.next_request);
         self.extents = snapshot.extents;
         self.carried = Carried::from(snapshot.carried);
+        self.counts = snapshot.counts;
         self.crashes = Crashes::taken_over(snapshot.crashes);
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Settings, Stream, UpgradeBegun,
-    WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, HealthView, ScaleTo, Settings, Stream,
+    UpgradeBegun, WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
 use super::crashes::Wreckage;
 use super::events::Follower;
+use super::health::Question;
 use super::revision::Revision;
 use super::settings::Change;
 use crate::logs::{Subscription, Wanted};
+use crate::metrics::Scene;
 
 /// Where the answer goes. The client may be gone by then.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Fault>>;
@@ -31,6 +33,9 @@ pub(super) enum Verb {
 /// One question or wish.
 pub(super) enum Call {
     Daemon(Reply<DaemonView>),
+    Scene(Reply<Scene>),
+    /// Of these targets; without targets, of all.
+    Health(Question, Vec<String>, Reply<HealthView>),
     Workers(Vec<String>, Reply<Vec<WorkerView>>),
     Apps {
         targets: Vec<String>,

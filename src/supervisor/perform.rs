@@ -56,7 +56,10 @@ impl Shell {
                 }
                 self.events.tell(happening);
             }
-            Effect::Idle { app } => self.close_unused_sockets(&app),
+            Effect::Idle { app } => {
+                self.close_unused_sockets(&app);
+                self.counts.tidy(&self.core);
+            }
             Effect::Answer { request, results } => {
                 self.close_sockets_of_settled(&results);
                 self.requests.answer(request, results, &self.ledger);

@@ -12,6 +12,7 @@ use supd_keeper::protocol::Order;
 
 use super::carried::Figures;
 use super::checks::Words;
+use super::counts::Counts;
 use super::crashes::Awaited;
 use super::extents::Extents;
 use super::outputs::Output;
@@ -39,6 +40,8 @@ pub(super) struct Snapshot {
     pub(super) extents: Extents,
     #[serde(default)]
     pub(super) carried: Figures,
+    #[serde(default)]
+    pub(super) counts: Counts,
     #[serde(default)]
     pub(super) crashes: Awaited,
     #[serde(default)]
@@ -126,6 +129,7 @@ impl Shell {
             words: self.checks.iter().map(|(run, checks)| (*run, checks.words.clone())).collect(),
             extents: self.extents.clone(),
             carried: self.carried.figures(),
+            counts: self.counts.clone(),
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             next_revision: self.next_revision,

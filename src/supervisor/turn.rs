@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use supd_core::{Event, Exit, Mono, Pid, RunId, Supervisor};
+use supd_core::{Effect, Event, Exit, Happening, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 use tokio::sync::watch;
 
 use super::carried::Carried;
 use super::checks::Checks;
+use super::control::Door;
+use super::counts::Counts;
 use super::crashes::Crashes;
 use super::events::Events;
 use super::extents::Extents;
@@ -66,6 +68,7 @@ pub(super) struct Shell {
     pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
     pub(super) events: Events,
+    pub(super) counts: Counts,
     pub(super) extents: Extents,
     pub(super) settings: Store,
     pub(super) carried: Carried,
@@ -87,6 +90,8 @@ pub(super) struct Shell {
     pub(super) upgrade: Stage,
     /// `true` closes them: no further clients.
     pub(super) doors: watch::Sender<bool>,
+    /// Where others than `supctl` may look, if anywhere.
+    pub(super) door: Option<Door>,
 }
 
 /// For a word of a worker that has been handled.
@@ -114,6 +119,9 @@ impl Shell {
             tracing::debug!(?event);
             let effects = self.core.handle(now(), event);
             self.unsaved = true;
+            for happening in effects.iter().filter_map(told) {
+                self.counts.count(happening, &self.core);
+            }
             if !effects.is_empty() {
                 self.keep();
             }
@@ -224,6 +232,14 @@ impl Shell {
             .chain(self.save_again)
             .chain(self.goodbye.map(|goodbye| goodbye.at))
             .min()
+    }
+}
+
+/// What it tells, if it does.
+fn told(effect: &Effect) -> Option<&Happening> {
+    match effect {
+        Effect::Tell(happening) => Some(happening),
+        _ => None,
     }
 }
 

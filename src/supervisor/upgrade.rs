@@ -134,6 +134,7 @@ impl Shell {
             return tracing::warn!("no upgrade to {to}: whoever asked for it has gone");
         }
         tracing::info!("making way for {program}, version {to}");
+        self.door = None;
         self.upgrade = Stage::Leaving { program, upgrade: Upgrade { attempt, from, to, failure: None } };
         // It fails when nobody listens any more, and then there is nobody to be seen off.
         let _ = self.doors.send(true);

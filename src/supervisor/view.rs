@@ -67,6 +67,7 @@ impl Shell {
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
+                cpu_time: usage.cpu_time.into(),
                 memory: usage.memory,
                 logs: self.carried.view(view.id, files),
                 ..view
@@ -167,6 +168,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         restarts: seat.restarts,
         unstable_restarts: seat.unstable,
         cpu: 0.0,
+        cpu_time: Millis::default(),
         memory: 0,
         user: revision.user.clone(),
         version: revision.version.clone(),

@@ -59,6 +59,12 @@ impl<S: Read + Write> Connection<S> {
         self.reply()
     }
 
+    /// Sends a request without a body, with these fields and no others.
+    pub fn send_bare(&mut self, method: &str, path: &str, fields: &str) -> io::Result<Reply> {
+        self.0.get_mut().write_all(format!("{method} {path} HTTP/1.1\r\n{fields}\r\n").as_bytes())?;
+        self.reply()
+    }
+
     /// Reads a reply with `content-length` or none, or chunked.
     pub fn reply(&mut self) -> io::Result<Reply> {
         let first = self.line()?;

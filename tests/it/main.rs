@@ -26,6 +26,7 @@ mod log_reading;
 mod logs;
 mod migrate;
 mod node;
+mod observe;
 mod output;
 mod own_log;
 mod pace;

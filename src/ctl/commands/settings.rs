@@ -17,6 +17,7 @@ const SET_EXAMPLES: &str = "\
 pm2-logrotate's options (max_size, retain, compress, dateFormat, rotateInterval, TZ), or `supd:` and the name of a
 field, say how the output of apps is rotated that do not declare it themselves; they act at once on what runs.
 APP:NAME is a variable of that app's environment; the app is restarted.
+supd:metrics_listen ADDRESS:PORT tells figures and health there, for Prometheus; see packaging/docs/metrics.md.
 
 Examples:
   supctl set pm2-logrotate:max_size 50M

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use supd_api::{Fault, FaultCode};
 
@@ -59,11 +58,4 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Fault> {
         Fault::new(FaultCode::Invalid, format!("the request's body: {error}"))
             .hint("GET /v1/openapi.json describes it")
     })
-}
-
-/// One JSON document and a line feed, for streams.
-pub(super) fn line(item: &impl Serialize) -> Vec<u8> {
-    let mut text = serde_json::to_vec(item).unwrap_or_default();
-    text.push(b'\n');
-    text
 }

@@ -1,6 +1,7 @@
 //! Accepting clients, so many and no more.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use hyper::server::conn::http1;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -61,23 +63,48 @@ impl Client {
     }
 }
 
+/// A socket that clients connect to.
+pub(super) trait Entrance {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next client; `None`: one that may not come in.
+    async fn next(&self) -> io::Result<Option<Self::Stream>>;
+}
+
+impl Entrance for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<Option<UnixStream>> {
+        self.accept().await.map(|(stream, _)| Some(stream).filter(peer::is_allowed))
+    }
+}
+
+impl Entrance for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<Option<TcpStream>> {
+        self.accept().await.map(|(stream, _)| Some(stream))
+    }
+}
+
 /// Accepts until the doors are closed, then sees off those who are inside. Who comes later waits in the queue of the
 /// socket, for whoever accepts next.
-pub(super) async fn accept(listener: UnixListener, router: Router, mut closing: watch::Receiver<bool>) {
+pub(super) async fn accept(listener: impl Entrance, router: Router, mut closing: watch::Receiver<bool>) {
     let mut clients: VecDeque<Client> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = closing.wait_for(|closed| *closed) => break,
-            accepted = listener.accept() => accepted,
+            accepted = listener.next() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if peer::is_allowed(&stream) => {
+            Ok(Some(stream)) => {
                 clients.retain(|client| !client.task.is_finished());
                 make_room(&mut clients);
                 clients.push_back(serve(stream, router.clone()));
             }
-            Ok(_) => tracing::warn!("a client of another user was turned away"),
+            Ok(None) => tracing::warn!("a client of another user was turned away"),
             Err(error) => {
                 tracing::warn!("a client could not be accepted: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -87,6 +114,7 @@ pub(super) async fn accept(listener: UnixListener, router: Router, mut closing: 
     until_none(&clients, Client::is_new, ENTRY_TIME).await;
     until_none(&clients, Client::is_busy, ANSWER_TIME).await;
     until_none(&clients, |client| !client.task.is_finished(), TAKE_TIME).await;
+    clients.into_iter().for_each(|client| client.task.abort());
 }
 
 /// Waits until this is true of no client any more, but not for ever.
@@ -111,7 +139,7 @@ fn make_room(clients: &mut VecDeque<Client>) {
     }
 }
 
-fn serve(stream: UnixStream, router: Router) -> Client {
+fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) -> Client {
     let progress = Arc::new(Progress::default());
     let mark = Arc::clone(&progress);
     let router = TowerToHyperService::new(router);

@@ -5,10 +5,14 @@
 
 mod body;
 mod connections;
+mod door;
+mod gate;
 mod log_query;
+mod observe;
 mod openapi;
 mod peer;
 mod routes;
+mod stream;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +22,8 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 use tokio::sync::watch;
+
+pub(super) use door::{Door, Place, bind};
 
 use super::inbox::Outlets;
 use super::upgrade::Step;

@@ -4,9 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
-    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
-    UpgradeRequest, WorkerView,
+    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, HealthView,
+    LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest,
+    UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -44,7 +44,25 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 26] = [
+/// Their replies are text.
+const TEXTS: [&str; 1] = ["/metrics"];
+/// Their replies come with 503 too.
+const JUDGEMENTS: [&str; 2] = ["/healthz", "/readyz"];
+
+const OPERATIONS: [Operation; 29] = [
+    ask("/metrics", "Figures for Prometheus, in its text format or as OpenMetrics", &[], of::<String>),
+    ask(
+        "/healthz",
+        "Whether the daemon answers and no worker has failed; 503 with the reasons if not",
+        &["app"],
+        of::<HealthView>,
+    ),
+    ask(
+        "/readyz",
+        "Whether all workers that shall run are ready; 503 with the reasons if not",
+        &["app"],
+        of::<HealthView>,
+    ),
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -117,7 +135,7 @@ const OPERATIONS: [Operation; 26] = [
     ),
     ask(
         "/v1/events",
-        "What happened, one JSON document a line",
+        "What happened, one JSON document a line, or for `Accept: text/event-stream` one an event",
         &["target", "lines", "follow"],
         of::<Happening>,
     ),
@@ -158,13 +176,19 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator, fault: &Sche
         .iter()
         .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" } }));
     let parameters: Vec<Value> = in_path.chain(in_query).collect();
-    let media = if STREAMS.contains(&operation.path) { "application/x-ndjson" } else { "application/json" };
-    let mut responses = json!({
-        "200": { "description": "Done", "content": { media: { "schema": (operation.reply)(generator) } } },
-    });
+    let media = match operation.path {
+        path if STREAMS.contains(&path) => "application/x-ndjson",
+        path if TEXTS.contains(&path) => "text/plain",
+        _ => "application/json",
+    };
+    let reply = json!({ media: { "schema": (operation.reply)(generator) } });
+    let mut responses = json!({ "200": { "description": "Done", "content": reply } });
     for code in FaultCode::ALL {
         let content = json!({ "application/json": { "schema": fault } });
         responses[code.http_status().to_string()] = json!({ "description": "A fault", "content": content });
+    }
+    if JUDGEMENTS.contains(&operation.path) {
+        responses["503"] = json!({ "description": "It is not so", "content": reply });
     }
     let mut described =
         json!({ "summary": operation.summary, "parameters": parameters, "responses": responses });

@@ -2,33 +2,28 @@
 
 use axum::Json;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{Method, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Response;
 use axum::routing::{get, post};
-use http_body_util::channel::Channel;
-use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening,
-    LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps,
-    TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
+    Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Millis,
+    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::body::{Answer, Refusal, line, read};
+use super::body::{Answer, Refusal, read};
 use super::log_query::log_query;
-use super::openapi;
-use crate::logs::Subscription;
+use super::stream::{Framing, stream};
+use super::{observe, openapi};
 use crate::supervisor::accept::accept;
 use crate::supervisor::call::{Call, EventQuery, Pace, Reply, Verb};
-use crate::supervisor::events::Follower;
 use crate::supervisor::requests::internal;
 use crate::supervisor::settings::Change;
 
-/// So many blocks of a stream may wait for a slow client.
-const BLOCKS: usize = 16;
 /// So many apps in one request.
 const APPS_MAX: usize = 1000;
 
@@ -60,12 +55,13 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/logs", get(logs))
         .route("/v1/logs/flush", post(flush))
         .route("/v1/logs/reopen", post(reopen))
+        .merge(observe::router())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(calls)
 }
 
-async fn unknown(method: Method, uri: Uri) -> Refusal {
+pub(super) async fn unknown(method: Method, uri: Uri) -> Refusal {
     let text = format!("there is no {method} {}", uri.path());
     Fault::new(FaultCode::NotFound, text).hint("GET /v1/openapi.json describes what there is").into()
 }
@@ -75,7 +71,10 @@ async fn describe() -> Json<Value> {
 }
 
 /// Asks the loop and waits for its answer.
-async fn ask<T>(calls: &mpsc::Sender<Call>, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Fault> {
+pub(super) async fn ask<T>(
+    calls: &mpsc::Sender<Call>,
+    call: impl FnOnce(Reply<T>) -> Call,
+) -> Result<T, Fault> {
     let (reply, answer) = oneshot::channel();
     let gone = || internal("the supervisor's loop has ended");
     calls.send(call(reply)).await.map_err(|_| gone())?;
@@ -200,7 +199,7 @@ async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
 async fn logs(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     let query = log_query(query.as_deref())?;
     let lines = ask(&calls, |reply| Call::Logs { query, reply }).await?;
-    Ok(stream(lines))
+    Ok(stream(lines, Framing::Lines))
 }
 
 async fn crashes(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<CrashReport>> {
@@ -210,47 +209,15 @@ async fn crashes(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Vec<C
     Ok(Json(read.map_err(|_| internal("crash reports could not be read"))?))
 }
 
-async fn events(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
-    let query = event_query(query.as_deref())?;
+async fn events(
+    State(calls): Calls,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let framing = Framing::accepted(&headers);
+    let query = event_query(query.as_deref(), framing == Framing::ServerSentEvents)?;
     let events = ask(&calls, |reply| Call::Events { query, reply }).await?;
-    Ok(stream(events))
-}
-
-/// What comes piece by piece.
-trait Source: Send + 'static {
-    type Item: Serialize + Send;
-
-    fn next(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
-}
-
-impl Source for Subscription {
-    type Item = LogLine;
-
-    fn next(&mut self) -> impl Future<Output = Option<LogLine>> + Send {
-        Self::next(self)
-    }
-}
-
-impl Source for Follower {
-    type Item = Happening;
-
-    fn next(&mut self) -> impl Future<Output = Option<Happening>> + Send {
-        Self::next(self)
-    }
-}
-
-/// One JSON document a line, as they come, until there are no more or the client is gone.
-fn stream(mut source: impl Source) -> Response {
-    let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(BLOCKS);
-    tokio::spawn(async move {
-        while let Some(item) = source.next().await {
-            // It fails when the client is gone.
-            if sender.send_data(line(&item).into()).await.is_err() {
-                return;
-            }
-        }
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)).into_response()
+    Ok(stream(events, framing))
 }
 
 // ---- parameters ----------------------------------------------------------------------------------------------
@@ -264,7 +231,7 @@ fn targets(query: Option<&str>) -> Result<Vec<String>, Fault> {
 }
 
 /// All values of the only parameter there is.
-fn values_of(known: &str, query: Option<&str>) -> Result<Vec<String>, Fault> {
+pub(super) fn values_of(known: &str, query: Option<&str>) -> Result<Vec<String>, Fault> {
     let value = |(name, value): (String, String)| {
         if name == known { Ok(value) } else { Err(unknown_parameter(&name, known)) }
     };
@@ -312,8 +279,9 @@ fn crash_query(query: Option<&str>) -> Result<(Vec<String>, usize), Fault> {
     Ok((targets, limit))
 }
 
-fn event_query(query: Option<&str>) -> Result<EventQuery, Fault> {
-    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow: false };
+/// `follow`: unless the query says otherwise.
+fn event_query(query: Option<&str>, follow: bool) -> Result<EventQuery, Fault> {
+    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow };
     for (name, value) in parameters(query) {
         let bad = |expected: &str| {
             Fault::new(FaultCode::Invalid, format!("{name}=`{}`: expected {expected}", value.escape_debug()))
@@ -360,6 +328,8 @@ mod tests {
         assert_eq!(targets(Some("target=a&target=%2Fb%2F")).expect("targets"), ["a", "/b/"]);
         assert!(targets(Some("tarket=a")).is_err());
         assert_eq!(app_query(Some("values=true&target=a")).expect("a query"), (vec!["a".to_owned()], true));
+        assert!(event_query(None, true).expect("a query").follow);
+        assert!(!event_query(Some("follow=false"), true).expect("a query").follow);
         assert!(app_query(Some("values=1")).is_err() && app_query(Some("value=true")).is_err());
     }
 }

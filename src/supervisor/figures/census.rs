@@ -116,6 +116,12 @@ impl Census {
         self.totals.get(at).copied().filter(|total| total.processes > 0)
     }
 
+    /// Processor time in ticks, without its children's, and resident memory in bytes of one process, whatever it belongs to.
+    pub(super) fn single(&mut self, pid: i32) -> Option<(u64, u64)> {
+        let (stat, (resident, _)) = (self.stat(pid)?, self.statm(pid)?);
+        Some((stat.own_ticks, resident * self.page))
+    }
+
     /// The numbers of all processes there are.
     fn list(&mut self) {
         self.pids.clear();
@@ -202,7 +208,9 @@ impl Census {
         let ticks = [numbers.nth(14 - 7)?, numbers.next()?, numbers.next()?, numbers.next()?];
         let born = numbers.nth(22 - 18)?;
         let pid = |number| i32::try_from(number).unwrap_or_default();
-        Some(Stat { held, parent: pid(parent), session: pid(session), ticks: ticks.iter().sum(), born })
+        let [user, system, ..] = ticks;
+        let (own_ticks, ticks) = (user + system, ticks.iter().sum());
+        Some(Stat { held, parent: pid(parent), session: pid(session), own_ticks, ticks, born })
     }
 
     /// Resident pages, and how many of them are shared. Newer kernels count them exactly here, and in `stat` roughly.
@@ -225,6 +233,8 @@ struct Stat {
     held: bool,
     parent: i32,
     session: i32,
+    own_ticks: u64,
+    /// Those of children that were waited for, too.
     ticks: u64,
     born: u64,
 }

@@ -24,6 +24,8 @@ const SAMPLE_AGE: Duration = Duration::from_millis(500);
 pub(super) struct Usage {
     /// Percent of one processor since the look before.
     pub(super) cpu: f64,
+    /// Processor time so far, of children that were waited for too.
+    pub(super) cpu_time: Duration,
     /// Bytes of memory, as `census.rs` counts them.
     pub(super) memory: u64,
     /// A signal (SIGSTOP) holds its main process: it does nothing until SIGCONT.
@@ -74,7 +76,18 @@ impl Figures {
             self.samples.insert(run, Sample { at: now, ticks, cpu });
             cpu
         };
-        Usage { cpu: (cpu * 10.0).round() / 10.0, memory: total.memory, held: total.held }
+        let cpu_time = self.time(total.ticks);
+        Usage { cpu: (cpu * 10.0).round() / 10.0, cpu_time, memory: total.memory, held: total.held }
+    }
+
+    /// Processor time and resident memory in bytes of one of our own processes; zero for one that has ended.
+    pub(super) fn own(&mut self, pid: Pid) -> (Duration, u64) {
+        let (ticks, memory) = self.census.single(pid.0).unwrap_or_default();
+        (self.time(ticks), memory)
+    }
+
+    fn time(&self, ticks: u64) -> Duration {
+        Duration::from_secs_f64(ticks as f64 / self.ticks_per_second)
     }
 
     pub(super) fn forget(&mut self, run: RunId) {

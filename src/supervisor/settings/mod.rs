@@ -4,6 +4,7 @@
 //! is written by a blocking task, one after the other, and only then known here; what cannot be written has not happened.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -19,6 +20,7 @@ use super::turn::Shell;
 use crate::atomic;
 use crate::nearest::nearest;
 
+mod door;
 mod rotation;
 
 use rotation::Defaults;
@@ -65,6 +67,8 @@ pub(super) enum Change {
 /// A change has been written, or could not be.
 pub(super) struct Written {
     settings: BTreeMap<String, Secret>,
+    /// For the door, where it is to be opened anew.
+    socket: Option<TcpListener>,
     accepted: Accepted,
     reply: Reply<Accepted>,
     outcome: io::Result<()>,
@@ -114,7 +118,9 @@ impl Store {
                 for (key, value) in new {
                     let key = normal(&key);
                     check(&key, &value)?;
-                    accepted.warnings.extend(rotation::check(&key, value.reveal())?);
+                    if !door::KEYS.contains(&key.as_str()) {
+                        accepted.warnings.extend(rotation::check(&key, value.reveal())?);
+                    }
                     settings.insert(key, value);
                 }
             }
@@ -130,14 +136,24 @@ impl Store {
         while !self.writing
             && let Some((change, reply)) = self.waiting.pop_front()
         {
-            match self.after(change) {
+            let after = self.after(change).and_then(|(settings, accepted)| {
+                let socket = door::socket(&self.settings, &settings)?;
+                Ok((settings, socket, accepted))
+            });
+            match after {
                 Err(fault) => drop(reply.send(Err(fault))),
-                Ok((settings, accepted)) => self.write(settings, accepted, reply),
+                Ok((settings, socket, accepted)) => self.write(settings, socket, accepted, reply),
             }
         }
     }
 
-    fn write(&mut self, settings: BTreeMap<String, Secret>, accepted: Accepted, reply: Reply<Accepted>) {
+    fn write(
+        &mut self,
+        settings: BTreeMap<String, Secret>,
+        socket: Option<TcpListener>,
+        accepted: Accepted,
+        reply: Reply<Accepted>,
+    ) {
         self.writing = true;
         let (path, outlet) = (self.path.clone(), self.outlet.clone());
         tokio::task::spawn_blocking(move || {
@@ -145,7 +161,7 @@ impl Store {
             let text = serde_json::to_vec_pretty(&document).map_err(io::Error::other);
             let outcome = text.and_then(|text| atomic::write(&path, &text));
             // The loop may have ended meanwhile.
-            let _ = outlet.send(Written { settings: document.settings, accepted, reply, outcome });
+            let _ = outlet.send(Written { settings: document.settings, socket, accepted, reply, outcome });
         });
     }
 }
@@ -162,13 +178,14 @@ impl Shell {
 
     /// They count from now on, also for what runs.
     pub(super) fn on_settings(&mut self, written: Written) {
-        let Written { settings, accepted, reply, outcome } = written;
+        let Written { settings, socket, accepted, reply, outcome } = written;
         self.settings.writing = false;
         let answer = match outcome {
             Ok(()) => {
                 self.settings.defaults = Defaults::of(&settings);
                 self.settings.settings = settings;
                 self.rotate_anew();
+                self.open_door(socket);
                 Ok(accepted)
             }
             Err(error) => {
