@@ -4,9 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
-    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
-    UpgradeRequest, WorkerView,
+    Accepted, AppDifference, AppView, ApplyApps, CompareApps, CrashReport, DaemonView, EnvironmentView,
+    Fault, FaultCode, Happening, LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest,
+    StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 26] = [
+const OPERATIONS: [Operation; 28] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -91,6 +91,15 @@ const OPERATIONS: [Operation; 26] = [
         of::<Vec<AppView>>,
     ),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
+    Operation {
+        method: "post",
+        path: "/v1/apps/diff",
+        summary: "In what declarations differ from what runs",
+        query: &[],
+        request: Some(of::<CompareApps>),
+        reply: of::<Vec<AppDifference>>,
+    },
+    wish("/v1/apps/apply", "Make apps as declared, changing only what differs", Some(of::<ApplyApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
     ask("/v1/settings", "Settings of the daemon", &[], of::<Settings>),
     Operation {
