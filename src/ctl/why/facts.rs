@@ -153,9 +153,8 @@ fn held(endpoint: &Endpoint, others: &Others) -> Held {
             Held::Hidden { user: uid.map(name) }
         }
         Holding::By(holder) if others.daemon.contains(&holder.pid) => {
-            let listens = |app: &&AppView| {
-                app.declaration.listen.iter().map(Endpoint::from).any(|own| own == *endpoint)
-            };
+            let listens =
+                |app: &&AppView| app.declaration.listen.iter().any(|own| meet(&own.into(), endpoint));
             let app = others.apps.iter().find(listens).map(|app| app.declaration.name.to_string());
             Held::Daemon { app }
         }
@@ -167,6 +166,17 @@ fn held(endpoint: &Endpoint, others: &Others) -> Held {
             let command = command_line(holder.pid).unwrap_or(holder.command);
             Held::By { pid: holder.pid, command, worker: worker.map(|it| format!("{} {}", it.app, it.id)) }
         }
+    }
+}
+
+/// Whether one of them keeps the other from being bound.
+fn meet(one: &Endpoint, other: &Endpoint) -> bool {
+    match (one.address(), other.address()) {
+        (Some(one), Some(other)) => {
+            let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && (any || one.ip() == other.ip())
+        }
+        (None, _) | (_, None) => one == other,
     }
 }
 

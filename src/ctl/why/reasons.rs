@@ -4,7 +4,9 @@
 //! a program suggest is probable.
 
 use serde::Serialize;
-use supd_api::{AppView, Cause, CrashReport, Exit, RestartPolicy, Status, WorkerView};
+use supd_api::{
+    AppDeclaration, AppView, Cause, CrashReport, ExecMode, Exit, RestartPolicy, Status, WorkerView,
+};
 
 use super::facts::{Defect, Facts, Held, Port};
 use super::words;
@@ -291,6 +293,13 @@ fn of_change(report: &CrashReport, app: &AppView) -> Option<Reason> {
     Some(Reason::new("changed", text, remedy))
 }
 
+/// Whether it has to do something to count as up.
+fn proves(app: &AppDeclaration) -> bool {
+    let ready = &app.ready;
+    let asked = ready.wait_ready || ready.probe.is_some() || ready.startup.is_some();
+    asked || app.exec_mode == ExecMode::Cluster
+}
+
 /// After so many short lives in a row it is given up (`RestartPolicy` tells the rules); `None`: never.
 fn limit(policy: &RestartPolicy) -> Option<u32> {
     let RestartPolicy { min_uptime, max_restarts, restart_delay, exp_backoff_restart_delay, .. } = policy;
@@ -334,7 +343,7 @@ pub(crate) fn of_state(worker: &WorkerView, app: &AppView) -> Option<Reason> {
             let text = format!("its end was final, as declared (`{field}`)");
             Some(Reason::new("ended", text, format!("`supctl start {name}` starts it again")))
         }
-        Status::Launching => {
+        Status::Launching if proves(&app.declaration) => {
             let text = format!("it counts as up when this is so: {}", policy::readiness(&app.declaration));
             Some(Reason::new("not_ready", text, format!("`supctl logs {name}` shows what it does meanwhile")))
         }
@@ -343,6 +352,6 @@ pub(crate) fn of_state(worker: &WorkerView, app: &AppView) -> Option<Reason> {
             "it was ready once, and its readiness probe fails now; it is not replaced for that (`live` would)",
             format!("see `supctl logs {name}`"),
         )),
-        Status::Online | Status::Stopping => None,
+        Status::Online | Status::Stopping | Status::Launching => None,
     }
 }
