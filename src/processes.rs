@@ -47,6 +47,13 @@ pub fn descendants(ancestor: i32) -> Vec<i32> {
     found
 }
 
+/// What a process was started with, words separated by spaces; `None`: it is gone, a zombie, or none of our business.
+pub fn command_line(pid: i32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
 /// The fourth field of proc_pid_stat(5). The second one, in parentheses, may hold anything, `)` too.
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -115,6 +122,7 @@ mod tests {
         let below: i32 = line.trim().parse().expect("a process id");
         let shell_pid = i32::try_from(shell.id()).expect("a process id");
         assert_eq!(descendants(shell_pid), [below]);
+        assert_eq!(command_line(below).as_deref(), Some("sleep 1000"));
         let ours = descendants(i32::try_from(std::process::id()).expect("a process id"));
         assert!(ours.contains(&shell_pid) && ours.contains(&below), "{ours:?}");
         let pid = nix::unistd::Pid::from_raw(below);

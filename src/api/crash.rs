@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Exit, LogText, Millis};
+use crate::{AppName, Difference, Exit, LogText, Millis};
 
 /// One element of `GET /v1/crashes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,12 @@ pub struct CrashReport {
     /// The most resident memory that its main process had, in bytes; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
+    /// What its probe heard last, where it was ended for not being ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// What its version had changed; `None`: no version before it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Difference>,
     /// The last lines of its standard output.
     pub out: Vec<LogText>,
     /// The last lines of its standard error.

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+pub mod change;
 pub mod crash;
 pub mod event;
 pub mod fault;
@@ -25,6 +26,7 @@ pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
     RestartPolicy, Secret, Source,
 };
+pub use change::{Acts, AppDifference, ApplyApps, Change, ChangeKind, CompareApps, Difference, Step};
 pub use crash::{Cause, CrashReport};
 pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};

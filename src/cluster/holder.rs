@@ -20,25 +20,53 @@ pub struct Holder {
     pub command: String,
 }
 
+/// Who keeps others from binding an endpoint, as far as we may know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Nobody.
+    Nobody,
+    /// This process.
+    By(Holder),
+    /// A process that we may not look into. Whose the socket is; `None`: not told.
+    Hidden {
+        /// The user's id.
+        uid: Option<u32>,
+    },
+}
+
+/// A socket in the tables of the kernel.
+struct Entry {
+    inode: String,
+    /// Of whoever made it.
+    uid: Option<u32>,
+}
+
 /// Finds a process that keeps others from binding this endpoint.
 pub fn holder(endpoint: &Endpoint) -> Option<Holder> {
-    let inodes: Vec<String> = match endpoint {
+    match holding(endpoint) {
+        Holding::By(holder) => Some(holder),
+        Holding::Nobody | Holding::Hidden { .. } => None,
+    }
+}
+
+/// Finds out who keeps others from binding this endpoint.
+pub fn holding(endpoint: &Endpoint) -> Holding {
+    let entries: Vec<Entry> = match endpoint {
         Endpoint::Tcp { address, .. } => internet_sockets(["tcp", "tcp6"], "0A", *address),
         Endpoint::Udp { address, .. } => internet_sockets(["udp", "udp6"], "07", *address),
         Endpoint::Unix(path) => unix_sockets(path),
     };
-    let links: Vec<String> = inodes.into_iter().map(|inode| format!("socket:[{inode}]")).collect();
-    if links.is_empty() {
-        return None;
-    }
-    let mut pids: Vec<i32> = fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let Some(first) = entries.first() else { return Holding::Nobody };
+    let links: Vec<String> = entries.iter().map(|entry| format!("socket:[{}]", entry.inode)).collect();
+    let processes = fs::read_dir("/proc").into_iter().flatten();
+    let mut pids: Vec<i32> =
+        processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
-    let pid = pids.into_iter().find(|pid| has_one_of(*pid, &links))?;
+    let Some(pid) = pids.into_iter().find(|pid| has_one_of(*pid, &links)) else {
+        return Holding::Hidden { uid: first.uid };
+    };
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
-    Some(Holder { pid, command })
+    Holding::By(Holder { pid, command })
 }
 
 fn has_one_of(pid: i32, links: &[String]) -> bool {
@@ -48,8 +76,8 @@ fn has_one_of(pid: i32, links: &[String]) -> bool {
         .any(|target| links.iter().any(|link| target.as_os_str().as_bytes() == link.as_bytes()))
 }
 
-/// Inodes of the sockets in this state whose address stands in the way of this one.
-fn internet_sockets(tables: [&str; 2], state: &str, wanted: SocketAddr) -> Vec<String> {
+/// The sockets in this state whose address stands in the way of this one.
+fn internet_sockets(tables: [&str; 2], state: &str, wanted: SocketAddr) -> Vec<Entry> {
     let tables = tables.into_iter().filter_map(|name| fs::read_to_string(format!("/proc/net/{name}")).ok());
     tables
         .flat_map(|table| {
@@ -57,7 +85,8 @@ fn internet_sockets(tables: [&str; 2], state: &str, wanted: SocketAddr) -> Vec<S
                 let fields: Vec<&str> = row.split_ascii_whitespace().collect();
                 let address = parse_address(fields.get(1)?)?;
                 let fits = fields.get(3) == Some(&state) && overlap(address, wanted);
-                fits.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
+                let uid = fields.get(7).and_then(|uid| uid.parse().ok());
+                fits.then(|| fields.get(9).map(|inode| Entry { inode: (*inode).to_owned(), uid })).flatten()
             });
             rows.collect::<Vec<_>>()
         })
@@ -91,11 +120,12 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Rows of `/proc/net/unix`: `Num RefCount Protocol Flags Type St Inode Path`.
-fn unix_sockets(path: &Path) -> Vec<String> {
+fn unix_sockets(path: &Path) -> Vec<Entry> {
     let Ok(table) = fs::read("/proc/net/unix") else { return Vec::new() };
     let rows = table.split(|byte| *byte == b'\n').filter_map(|row| {
         let row = row.strip_suffix(path.as_os_str().as_bytes())?.strip_suffix(b" ")?;
-        std::str::from_utf8(row).ok()?.split_ascii_whitespace().nth(6).map(str::to_owned)
+        let inode = std::str::from_utf8(row).ok()?.split_ascii_whitespace().nth(6)?.to_owned();
+        Some(Entry { inode, uid: None })
     });
     rows.collect()
 }

@@ -32,6 +32,6 @@ mod parent;
 pub use bind::{BindError, Bound, bind, first_unprivileged_port};
 pub use channel::{Channel, Delivery, Receipt};
 pub use endpoint::Endpoint;
-pub use holder::{Holder, holder};
+pub use holder::{Holder, Holding, holder, holding};
 pub use message::{Ended, FromWorker, ServerData, ServerQuery, ToWorker};
 pub use ports::{Asker, Claim, Decision, PortKey, Ports, Seat};

@@ -52,6 +52,17 @@ impl App {
         self.notice = None;
     }
 
+    /// Makes another version of the same processes the wanted one: what is of this version goes over to it.
+    pub(crate) fn amend(&mut self, revision: RevisionId) {
+        let old = self.goal;
+        self.previous = Some(old.revision);
+        self.goal.revision = revision;
+        let wanted = self.seats.iter_mut().map(|seat| &mut seat.wanted);
+        wanted.filter(|goal| **goal == old).for_each(|goal| goal.revision = revision);
+        let runs = self.seats.iter_mut().flat_map(|seat| &mut seat.runs).map(|run| &mut run.goal);
+        runs.filter(|goal| **goal == old).for_each(|goal| goal.revision = revision);
+    }
+
     /// Surplus, then missing, for every seat.
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName) {
         let unproven = self.rollout.as_ref().map(|rollout| rollout.to);

@@ -27,6 +27,18 @@ pub enum Event {
         /// A rollout that has not ended after so long goes back.
         timeout: Option<Duration>,
     },
+    /// Wish: the app shall be as this revision says, which its processes are already: they go over to it as they run. Only
+    /// their number may differ. In a rollout, and for an unknown app, as [`Event::Apply`] with `gently`.
+    Amend {
+        /// Who waits for it.
+        request: RequestId,
+        /// The app.
+        app: AppName,
+        /// The new revision; its number is greater than all before.
+        revision: RevisionId,
+        /// What it says.
+        spec: Box<Spec>,
+    },
     /// Fact: an app entrusted to us in an earlier life of the machine, with its seats.
     Recall {
         /// The app.

@@ -118,6 +118,9 @@ impl Supervisor {
             Event::Apply { request, app, revision, spec, gently, timeout } => {
                 self.apply(turn, request, &app, Release { revision, spec, gently, timeout });
             }
+            Event::Amend { request, app, revision, spec } => {
+                self.amend(turn, request, &app, (revision, spec));
+            }
             Event::Recall { app, revision, spec, seats, previous } => {
                 self.recall(turn, app, (revision, spec), &seats, previous);
             }

@@ -57,6 +57,33 @@ impl Supervisor {
         self.superseded(superseded, turn);
     }
 
+    /// Seats that stay are not waited for: nothing happens to them.
+    pub(crate) fn amend(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        name: &AppName,
+        (revision, spec): (RevisionId, Box<Spec>),
+    ) {
+        let Some(app) = self.apps.get_mut(name).filter(|app| app.rollout.is_none()) else {
+            return self.apply(turn, request, name, Release { revision, spec, gently: true, timeout: None });
+        };
+        let before: Vec<WorkerId> = app.seats.iter().map(|seat| seat.worker).collect();
+        let is_up = app.seats.iter().any(|seat| seat.wish == Wish::Up);
+        let wish = if is_up { Wish::Up } else { Wish::Down };
+        let count = spec.count;
+        app.specs.insert(revision, *spec);
+        app.amend(revision);
+        app.resize(count, app.goal, wish, &mut self.next_worker, turn);
+        let moves = |seat: &&Seat| match seat.wish {
+            Wish::Up => !before.contains(&seat.worker),
+            Wish::Gone => true,
+            Wish::Down => false,
+        };
+        let workers = app.seats.iter().filter(moves).map(|seat| (seat.worker, name.clone())).collect();
+        self.waiting.push(Waiting { request, workers, until: Until::Scaled });
+    }
+
     pub(crate) fn recall(
         &mut self,
         turn: &mut Turn<'_>,

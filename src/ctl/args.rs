@@ -77,6 +77,12 @@ pub(crate) enum Command {
     /// Replace workers one by one, each old one only after its replacement is ready
     #[command(after_help = RELOAD_EXAMPLES)]
     Reload(ReloadArgs),
+    /// Show what a file would change in what runs, and when each change would act
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(Comparing),
+    /// Make apps as a file declares, changing only what differs
+    #[command(after_help = APPLY_EXAMPLES)]
+    Apply(ApplyArgs),
     /// Return apps to their previous revision, as gently as `reload`
     #[command(after_help = "Examples:\n  supctl rollback web\n  supctl rollback web --timeout 2m")]
     Rollback(RollbackArgs),
@@ -102,9 +108,9 @@ pub(crate) enum Command {
     #[command(visible_aliases = ["show", "info", "desc"])]
     #[command(after_help = "Examples:\n  supctl describe web\n  supctl describe 0")]
     Describe(TargetArgs),
-    /// Explain the state of apps: the latest crash with its cause and last words, and those before
+    /// Explain the state of apps: reasons with remedies, the latest crash with its last words, and those before
     #[command(
-        after_help = "Examples:\n  supctl why web\n  supctl why all --json | jq '.crashes[] | [.app, .text, .cause]'"
+        after_help = "Examples:\n  supctl why web\n  supctl why all --json | jq '.reasons[] | [.app, .text, .remedy]'"
     )]
     Why(TargetArgs),
     /// Show the last lines of output and follow
@@ -223,6 +229,24 @@ Examples:
   supctl reload ecosystem.toml --only web,api
   supctl reload web --timeout 2m     back to the old version if it takes longer
   supctl reload web --no-wait        return at once; `supctl events web` shows how it goes";
+
+const DIFF_EXAMPLES: &str = "\
+The exit code is 0 when nothing differs and 9 when something does. Values of variables are never shown.
+
+Examples:
+  supctl diff
+  supctl diff ecosystem.config.js --env production
+  supctl diff --json | jq '.apps[] | select(.step == \"reload\") | .changes'";
+
+const APPLY_EXAMPLES: &str = "\
+What is as declared is not touched. What needs no new processes acts at once; other apps are reloaded, one after the
+other, and keep their old workers when that fails. New apps are started; what was stopped stays so.
+
+Examples:
+  supctl apply                      ./ecosystem.toml, ecosystem.config.js, … whichever is first
+  supctl apply --dry-run            say what would be done
+  supctl apply ecosystem.toml --prune
+  supctl apply ecosystem.toml --only web,api --timeout 2m";
 
 const EVENT_EXAMPLES: &str = "\
 Examples:
@@ -347,6 +371,33 @@ pub(crate) struct ReloadArgs {
     /// What is reloaded.
     #[command(flatten)]
     pub(crate) act: ActArgs,
+}
+
+/// `diff`, and what it shares with `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct Comparing {
+    /// Declaration file, or `-` [default: as `supctl start` finds it]
+    pub(crate) file: Option<String>,
+    /// Apps that came from this file and are no longer in it go too
+    #[arg(long, conflicts_with = "only")]
+    pub(crate) prune: bool,
+    /// How the file is read.
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// How long each app may take.
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What is applied.
+    #[command(flatten)]
+    pub(crate) comparing: Comparing,
 }
 
 /// `rollback`.

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod declare;
 mod deploy;
+mod difference;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -42,8 +43,8 @@ use crate::config::FILE_SERVER;
 use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{
-    act, check, daemon, describe, env, ids, init, list, reload, report, runtime, serve, settings, start,
-    upgrade,
+    act, apply, check, daemon, describe, env, ids, init, list, reload, report, runtime, serve, settings,
+    start, upgrade,
 };
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
@@ -124,6 +125,8 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Stop(args) => act::stop(args, session).await,
         Command::Restart(args) => act::restart(args, session).await,
         Command::Reload(args) => reload::reload(args, session).await,
+        Command::Diff(args) => apply::diff(args, session).await,
+        Command::Apply(args) => apply::apply(args, session).await,
         Command::Rollback(args) => reload::rollback(args, session).await,
         Command::Delete(args) => act::delete(args, session).await,
         Command::Scale(args) => act::scale(&args, session).await,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use supd_api::{
-    Accepted, AppDeclaration, AppName, Fault, Happening, ReloadRequest, StartApps, TargetRequest,
+    Accepted, AppDeclaration, AppName, ApplyApps, Fault, Happening, ReloadRequest, StartApps, Step,
+    TargetRequest,
 };
 use tokio::time::timeout;
 
@@ -105,6 +106,18 @@ impl Order {
         Self { path: "/v1/apps".to_owned(), body: declarations(apps, true, patience), kind }
     }
 
+    /// To change of an app only what differs from what is declared.
+    pub(crate) fn changing(app: AppDeclaration, step: Step, patience: Patience) -> Self {
+        let kind = match step {
+            Step::Reload => Kind::moving(Move::Reload, vec![app.name.clone()], patience),
+            Step::Start | Step::Amend | Step::Nothing => Kind::Starting,
+        };
+        // Only a reload is not waited for.
+        let no_wait = patience.no_wait && step == Step::Reload;
+        let body = json!(ApplyApps { apps: vec![app], no_wait, timeout: patience.timeout });
+        Self { path: "/v1/apps/apply".to_owned(), body, kind }
+    }
+
     /// To move these apps.
     pub(crate) fn moving(way: Move, apps: Vec<AppName>, patience: Patience) -> Self {
         let Patience { no_wait, timeout } = patience;
@@ -158,13 +171,15 @@ pub(crate) async fn submit(done: &str, orders: Vec<Order>, session: &mut Session
     }
 }
 
-async fn show_table(session: &mut Session) -> Result<(), Failure> {
+/// What there is now.
+pub(crate) async fn show_table(session: &mut Session) -> Result<(), Failure> {
     let workers = session.client.workers(&[]).await?;
     session.output.line(table::list(&workers, session.output.style))?;
     Ok(session.output.flush()?)
 }
 
-async fn carry_out(
+/// Sends one order, shows how it goes, and returns its outcome.
+pub(crate) async fn carry_out(
     order: &Order,
     culprits: &mut Culprits,
     interrupt: impl Future<Output = ()>,
@@ -254,7 +269,7 @@ async fn next(stream: &mut Option<JsonLines>) -> Option<Happening> {
 }
 
 /// Returns when Ctrl-C is pressed. Before it is first waited for, Ctrl-C ends the process as usual.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
     }

@@ -14,6 +14,9 @@ use super::ink::Ink;
 /// As a shell tells of a command that SIGINT has ended: 128 + 2.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// Something differs that was asked about. No code of a fault, as for diff(1).
+pub(crate) const DIFFERS: u8 = 9;
+
 /// How text is dressed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
@@ -71,6 +74,8 @@ pub(crate) enum Failure {
     Told(FaultCode),
     /// Somebody pressed Ctrl-C and was told what goes on all the same.
     Interrupted,
+    /// Told already: something differs.
+    Differs,
     /// Standard output takes no more.
     Output(io::Error),
 }
@@ -220,6 +225,7 @@ impl Output {
         match failure {
             Failure::Told(code) => code.exit_code(),
             Failure::Interrupted => INTERRUPTED,
+            Failure::Differs => DIFFERS,
             // The reader has seen enough (`supctl logs | head`): as if SIGPIPE had its default, but quietly.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Failure::Output(error) => {

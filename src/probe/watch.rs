@@ -96,6 +96,7 @@ impl Round {
             ticks.tick().await;
             let mut answer = asked.ask().await;
             if !answer.passed && !self.tally.is_told() && self.role != Role::Live {
+                self.note.send_replace(Some(answer.clone()));
                 answer = self.hurry(&mut asked, answer).await;
             }
             let is_news = self.tally.count(answer.passed);
@@ -114,6 +115,7 @@ impl Round {
             tokio::time::sleep(pause).await;
             pause *= 2;
             answer = asked.ask().await;
+            self.note.send_replace(Some(answer.clone()));
         }
         answer
     }

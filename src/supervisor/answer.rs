@@ -40,6 +40,8 @@ impl Shell {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }
             Call::Apply { revisions, gently, pace, reply } => self.apply(revisions, gently, pace, reply),
+            Call::Compare(apps, reply) => drop(reply.send(Ok(self.compare(apps)))),
+            Call::ApplyChanges { revisions, pace, reply } => self.apply_changes(revisions, pace, reply),
             Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
             Call::Reload { targets, pace, reply } => self.reload(&targets, pace, reply),
             Call::Found { apps, then, reply } => self.go_on(apps, then, reply),

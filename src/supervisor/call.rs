@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, HealthView, ScaleTo, Settings, Stream,
-    UpgradeBegun, WorkerView,
+    Accepted, AppDifference, AppName, AppView, DaemonView, EnvironmentView, Fault, HealthView, ScaleTo,
+    Settings, Stream, UpgradeBegun, WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
@@ -48,6 +48,14 @@ pub(super) enum Call {
     Apply {
         revisions: Vec<Revision>,
         gently: bool,
+        pace: Pace,
+        reply: Reply<Accepted>,
+    },
+    /// What these declarations would change, as far as each was accepted.
+    Compare(Vec<Accepting>, Reply<Vec<AppDifference>>),
+    /// Only what differs.
+    ApplyChanges {
+        revisions: Vec<Revision>,
         pace: Pace,
         reply: Reply<Accepted>,
     },
@@ -94,6 +102,9 @@ pub(super) enum Call {
     /// The outcome of what a predecessor could not answer any more.
     Await(Vec<u64>, Reply<Accepted>),
 }
+
+/// An app, and what came of its declaration.
+pub(super) type Accepting = (AppName, Result<Revision, Fault>);
 
 /// An app, and its new version if its links lead somewhere else than before.
 pub(super) type Found = (supd_core::AppName, Option<Revision>);

@@ -11,7 +11,7 @@ use nix::sys::socket::{UnixAddr, getsockname};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 use supd_api::{AppDeclaration, Check, ExecMode, Probe};
-use supd_core::{Event, Phase, RunId, RunView, WorkerId};
+use supd_core::{Event, Exit, Phase, RunId, RunView, WorkerId};
 use supd_keeper::protocol;
 
 use super::channels::tells_by_listening;
@@ -34,6 +34,15 @@ pub(super) struct Checks {
     ready: Option<Watch>,
     live: Option<Watch>,
     pub(super) words: Words,
+    /// What it was asked last, when it was told to go.
+    last_answer: Option<String>,
+}
+
+impl Checks {
+    /// What the probe that it has yet to pass has heard last, for people.
+    pub(super) fn pending_answer(&self) -> Option<String> {
+        self.starting.as_ref().or(self.ready.as_ref())?.last_answer()
+    }
 }
 
 /// What a run has said, which it will not say again to a successor.
@@ -134,10 +143,18 @@ impl Shell {
     pub(super) fn ask_no_more(&mut self, run: RunId) {
         self.limit_memory_no_more(run);
         let Some(checks) = self.checks.get_mut(&run) else { return };
+        checks.last_answer = checks.pending_answer().or(checks.last_answer.take());
         (checks.starting, checks.ready, checks.live, checks.words.state) = (None, None, None, None);
         if let Some(listener) = &checks.listener {
             listener.watch(None);
         }
+    }
+
+    /// What a run was asked last that was ended because it was not ready; `None`: that is in its end already, or of no
+    /// account.
+    pub(super) fn last_answer_before(&self, run: RunId, exit: &Exit) -> Option<String> {
+        let late = matches!(exit, Exit::NotReady(_));
+        self.checks.get(&run).filter(|_| late)?.last_answer.clone()
     }
 
     /// Goes on with a run that a predecessor has started.

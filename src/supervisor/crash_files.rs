@@ -105,6 +105,8 @@ mod tests {
             text: "exited with code 1 after 0 ms".to_owned(),
             cause: None,
             peak_memory: Some(1),
+            answer: None,
+            changed: None,
             out: Vec::new(),
             err: vec![LogText::from(b"\xff\n".to_vec())],
         }

@@ -137,6 +137,8 @@ impl Shell {
                 text: ended(exit, *uptime),
                 cause: None,
                 peak_memory: None,
+                answer: self.last_answer_before(*run, exit),
+                changed: self.changed_by(app, *revision),
                 out: Vec::new(),
                 err: Vec::new(),
             },

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nix::sys::stat::{FileStat, SFlag, fstat, makedev};
 use serde::{Deserialize, Serialize};
-use supd_api::{AppDeclaration, AppName, LogPolicy, LogSink, Rotation, Stream};
+use supd_api::{AppDeclaration, AppName, DeclaredRotation, LogPolicy, LogSink, Rotation, Stream};
 use supd_core::RunId;
 use supd_keeper::protocol::{self, DescriptorName, Order};
 
@@ -63,6 +63,11 @@ impl Output {
     /// How it is rotated.
     pub(super) fn rotation(&self, settings: &Store) -> Rotation {
         settings.rotation(&self.policy.rotation)
+    }
+
+    /// From now on it is rotated as this says.
+    pub(super) fn declare_rotation(&mut self, declared: &DeclaredRotation) {
+        self.policy.rotation = declared.clone();
     }
 
     fn of(&self, stream: Stream, settings: &Store, tally: Arc<Tally>, resumed: bool) -> logs::Output {

@@ -61,8 +61,11 @@ impl Shell {
             let files = [&view.out_file, &view.error_file, &view.log_file].map(Option::as_deref);
             let held = || format!("stopped by a signal, does nothing until SIGCONT; {}", view.reason);
             let checks = seat.run.and_then(|run| self.checks.get(&run.run));
-            let state =
-                checks.filter(|_| seat.state == State::Online).and_then(|checks| checks.words.state.clone());
+            let state = checks.and_then(|checks| match seat.state {
+                State::Online => checks.words.state.clone(),
+                State::Launching => checks.pending_answer().map(|answer| format!("not ready yet: {answer}")),
+                State::Stopping | State::Stopped | State::Errored | State::Waiting => None,
+            });
             views.push(WorkerView {
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
                 message: checks.and_then(|checks| checks.words.message.clone()),

@@ -12,6 +12,7 @@ mod interpreter;
 mod process;
 mod wait;
 
+mod apply;
 mod bad_clients;
 mod bad_declarations;
 mod deploy;
@@ -57,4 +58,5 @@ mod stop;
 mod supervisor_death;
 mod targets;
 mod upgrade;
+mod why;
 mod worker_death;

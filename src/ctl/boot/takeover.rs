@@ -139,7 +139,9 @@ fn silent() -> Failure {
 fn not_up(place: &Place, why: Failure, steps: &Steps<'_>) -> Failure {
     let why = match why {
         Failure::Fault(fault) => fault.message,
-        other @ (Failure::Told(_) | Failure::Output(_) | Failure::Interrupted) => return other,
+        other @ (Failure::Told(_) | Failure::Output(_) | Failure::Interrupted | Failure::Differs) => {
+            return other;
+        }
     };
     let lines = steps.systemd().last_lines(&place.unit);
     Fault::new(FaultCode::Failed, format!("{} does not come up: {why}\n{lines}", place.unit))

@@ -1,6 +1,7 @@
 //! One file for each command or small family: what it asks, and how it tells the answer.
 
 pub(crate) mod act;
+pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod daemon;
 pub(crate) mod describe;

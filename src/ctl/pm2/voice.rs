@@ -46,6 +46,8 @@ pub(super) fn end(done: Result<(), Failure>, output: &mut Output) -> u8 {
             }
             FAILED
         }
-        Err(failure @ (Failure::Interrupted | Failure::Output(_))) => output.failure(failure),
+        Err(failure @ (Failure::Interrupted | Failure::Output(_) | Failure::Differs)) => {
+            output.failure(failure)
+        }
     }
 }

@@ -2,7 +2,7 @@ use clap::CommandFactory;
 use supd_api::FaultCode;
 
 use crate::ctl::args::Cli;
-use crate::ctl::output::INTERRUPTED;
+use crate::ctl::output::{DIFFERS, INTERRUPTED};
 
 const DOCUMENT: &str = include_str!("../../../packaging/docs/supctl.md");
 
@@ -21,7 +21,7 @@ fn rows(heading: &str) -> Vec<(String, String)> {
 fn the_documented_exit_codes_are_those_of_the_code() {
     let name = |code: FaultCode| serde_json::to_value(code).unwrap().as_str().unwrap().to_owned();
     let mut codes: Vec<(u8, String)> =
-        [0, 2, INTERRUPTED].into_iter().map(|code| (code, String::new())).collect();
+        [0, 2, DIFFERS, INTERRUPTED].into_iter().map(|code| (code, String::new())).collect();
     codes.extend(FaultCode::ALL.into_iter().map(|code| (code.exit_code(), name(code))));
     codes.sort();
     let codes: Vec<(String, String)> =

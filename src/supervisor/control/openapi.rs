@@ -4,9 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, HealthView,
-    LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest,
-    UpgradeBegun, UpgradeRequest, WorkerView,
+    Accepted, AppDifference, AppView, ApplyApps, CompareApps, CrashReport, DaemonView, EnvironmentView,
+    Fault, FaultCode, Happening, HealthView, LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings,
+    SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -49,7 +49,7 @@ const TEXTS: [&str; 1] = ["/metrics"];
 /// Their replies come with 503 too.
 const JUDGEMENTS: [&str; 2] = ["/healthz", "/readyz"];
 
-const OPERATIONS: [Operation; 29] = [
+const OPERATIONS: &[Operation] = &[
     ask("/metrics", "Figures for Prometheus, in its text format or as OpenMetrics", &[], of::<String>),
     ask(
         "/healthz",
@@ -109,6 +109,15 @@ const OPERATIONS: [Operation; 29] = [
         of::<Vec<AppView>>,
     ),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
+    Operation {
+        method: "post",
+        path: "/v1/apps/diff",
+        summary: "In what declarations differ from what runs",
+        query: &[],
+        request: Some(of::<CompareApps>),
+        reply: of::<Vec<AppDifference>>,
+    },
+    wish("/v1/apps/apply", "Make apps as declared, changing only what differs", Some(of::<ApplyApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
     ask("/v1/settings", "Settings of the daemon", &[], of::<Settings>),
     Operation {

@@ -9,9 +9,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::Value;
 use supd_api::{
-    Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Millis,
-    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
-    UpgradeRequest, WorkerView,
+    Accepted, AppDeclaration, AppDifference, AppName, AppView, ApplyApps, CompareApps, CrashReport,
+    DaemonView, EnvironmentView, Fault, FaultCode, Millis, PendingRequests, ReloadRequest, ScaleTo, Settings,
+    SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +22,7 @@ use super::{observe, openapi};
 use crate::supervisor::accept::accept;
 use crate::supervisor::call::{Call, EventQuery, Pace, Reply, Verb};
 use crate::supervisor::requests::internal;
+use crate::supervisor::revision::Revision;
 use crate::supervisor::settings::Change;
 
 /// So many apps in one request.
@@ -48,6 +49,8 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/signal", post(signal))
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
+        .route("/v1/apps/diff", post(compare))
+        .route("/v1/apps/apply", post(apply_changes))
         .route("/v1/apps/{name}/scale", post(scale))
         .route("/v1/settings", get(settings).put(set).delete(unset))
         .route("/v1/crashes", get(crashes))
@@ -181,19 +184,45 @@ async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Ans
 async fn apply(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let StartApps { apps, reload: gently, no_wait, timeout } = read(body).await?;
     let pace = pace(no_wait, timeout);
+    let revisions = accept_all(apps).await?;
+    Ok(Json(ask(&calls, |reply| Call::Apply { revisions, gently, pace, reply }).await?))
+}
+
+async fn compare(State(calls): Calls, body: Body) -> Answer<Vec<AppDifference>> {
+    let CompareApps { apps } = read(body).await?;
+    check_names(&apps)?;
+    let look = |app: AppDeclaration| (app.name.clone(), accept(app));
+    let accepted = tokio::task::spawn_blocking(move || apps.into_iter().map(look).collect());
+    let accepted = accepted.await.map_err(|_| internal("a declaration could not be looked at"))?;
+    Ok(Json(ask(&calls, |reply| Call::Compare(accepted, reply)).await?))
+}
+
+async fn apply_changes(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let ApplyApps { apps, no_wait, timeout } = read(body).await?;
+    let pace = pace(no_wait, timeout);
+    let revisions = accept_all(apps).await?;
+    Ok(Json(ask(&calls, |reply| Call::ApplyChanges { revisions, pace, reply }).await?))
+}
+
+/// The versions of all of these, or the fault of the first that cannot be had.
+async fn accept_all(apps: Vec<AppDeclaration>) -> Result<Vec<Revision>, Fault> {
+    check_names(&apps)?;
+    let accepted = tokio::task::spawn_blocking(|| apps.into_iter().map(accept).collect());
+    accepted.await.map_err(|_| internal("a declaration could not be looked at"))?
+}
+
+/// That there are some, not too many, and each once.
+fn check_names(apps: &[AppDeclaration]) -> Result<(), Fault> {
     if apps.is_empty() || apps.len() > APPS_MAX {
         let text = format!("{} apps in one request; 1 to {APPS_MAX} are possible", apps.len());
-        return Err(Fault::new(FaultCode::Invalid, text).into());
+        return Err(Fault::new(FaultCode::Invalid, text));
     }
     let mut names: Vec<_> = apps.iter().map(|app| &app.name).collect();
     names.sort();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Fault::new(FaultCode::Invalid, format!("two apps are called `{}`", pair[0])).into());
+        return Err(Fault::new(FaultCode::Invalid, format!("two apps are called `{}`", pair[0])));
     }
-    let accepted =
-        tokio::task::spawn_blocking(|| apps.into_iter().map(accept).collect::<Result<Vec<_>, _>>());
-    let revisions = accepted.await.map_err(|_| internal("a declaration could not be looked at"))??;
-    Ok(Json(ask(&calls, |reply| Call::Apply { revisions, gently, pace, reply }).await?))
+    Ok(())
 }
 
 async fn logs(State(calls): Calls, RawQuery(query): RawQuery) -> Result<Response, Refusal> {

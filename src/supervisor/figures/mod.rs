@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
-use supd_core::{Event, Mono, Phase, Pid, RunId, RunView};
+use supd_core::{AppName, Event, Mono, Phase, Pid, RunId, RunView};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::turn::Shell;
@@ -104,6 +104,16 @@ impl Shell {
         let limit = self.revision_of(run).and_then(|it| it.declaration.restart.max_memory_restart);
         if let (Some(main), Some(limit)) = (view.and_then(|view| view.pid), limit) {
             self.figures.sampler.watch(Limited { run, main, limit });
+        }
+    }
+
+    /// The limit of this app may have changed while its runs go on.
+    pub(super) fn limit_memory_anew(&mut self, app: &AppName) {
+        let runs = self.core.runs().filter(|(name, ..)| *name == app);
+        let runs: Vec<RunId> = runs.map(|(.., run)| run.run).collect();
+        for run in runs {
+            self.limit_memory_no_more(run);
+            self.limit_memory(run);
         }
     }
 

@@ -199,7 +199,8 @@ impl Shell {
         self.settings.write_next();
     }
 
-    fn rotate_anew(&self) {
+    /// Lets the output of everything be rotated as settings and declarations say now.
+    pub(super) fn rotate_anew(&self) {
         for (run, output) in &self.outputs {
             self.logs.rotate_by(protocol::RunId(run.0), output.rotation(&self.settings));
         }

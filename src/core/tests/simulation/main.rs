@@ -161,6 +161,51 @@ fn a_rollback_returns_to_the_version_before() {
     world.end();
 }
 
+/// What needs no new processes gets none: those that run are of the new version from then on, and their end is judged by it.
+#[test]
+fn an_amended_app_goes_on_as_it_runs() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::plain() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let (before, first): (Vec<RunId>, _) = (world.alive().collect(), world.revisions_in_service(0));
+    world.run(&Op::Amend { app: 0, kind: App { autorestart: false, ..kind } });
+    assert!(!world.last_answer_failed());
+    assert_eq!(world.alive().collect::<Vec<_>>(), before);
+    assert_ne!(world.revisions_in_service(0), first);
+    world.run(&Op::Crash { nth: 0 });
+    world.run(&Op::Advance(60_000));
+    let ended = world.core.view(world.now.mono).filter(|seat| seat.state == State::Stopped).count();
+    assert_eq!(ended, 1, "the new policy restarts nothing");
+    // The number of workers needs no reload either.
+    world.run(&Op::Amend { app: 0, kind: App { count: 4, ..kind } });
+    world.run(&Op::Advance(60_000));
+    assert!(world.alive().any(|run| run == before[1]) && world.alive().count() == 3);
+    world.run(&Op::StopApp { app: 0 });
+    world.run(&Op::Advance(60_000));
+    world.run(&Op::Amend { app: 0, kind: App { count: 5, ..kind } });
+    world.run(&Op::Advance(60_000));
+    assert_eq!(world.alive().count(), 0, "what was stopped stays so");
+    world.end();
+}
+
+/// In a rollout an amendment is its new target.
+#[test]
+fn an_amendment_in_a_rollout_is_its_new_target() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let first = world.revisions_in_service(0);
+    world.require_ready(0, 2);
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Amend { app: 0, kind });
+    world.run(&Op::Advance(60_000));
+    let last = world.revisions_in_service(0);
+    assert!(last.len() == 1 && last != first);
+    world.end();
+}
+
 /// Where nobody tells that it is ready, a replacement has to live for a while before the old one goes.
 #[test]
 fn a_replacement_that_dies_young_changes_nothing() {

@@ -15,6 +15,11 @@ pub enum Op {
         /// Milliseconds.
         timeout: Option<u64>,
     },
+    /// What an app is told without new processes.
+    Amend {
+        app: u8,
+        kind: App,
+    },
     Start {
         nth: u8,
     },
@@ -247,6 +252,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         3 => (0u8..3, app(), any::<bool>(), timeout()).prop_map(|(app, kind, gently, timeout)| {
             Op::Apply { app, kind, gently, timeout }
         }),
+        1 => (0u8..3, app()).prop_map(|(app, kind)| Op::Amend { app, kind }),
         1 => any::<u8>().prop_map(|nth| Op::Start { nth }),
         1 => any::<u8>().prop_map(|nth| Op::Stop { nth }),
         1 => (0u8..3).prop_map(|app| Op::StopApp { app }),

@@ -117,6 +117,11 @@ impl World {
                     timeout: timeout.map(Duration::from_millis),
                 });
             }
+            Op::Amend { app, kind } => {
+                self.revisions += 1;
+                let (revision, spec) = (RevisionId(self.revisions), Box::new(kind.spec()));
+                self.wish(|request| Event::Amend { request, app: name(app), revision, spec });
+            }
             Op::Start { nth } => self.wish_worker(nth, |request, workers| Event::Start { request, workers }),
             Op::Stop { nth } => self.wish_worker(nth, |request, workers| Event::Stop { request, workers }),
             Op::Restart { nth } => {

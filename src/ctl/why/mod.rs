@@ -1,10 +1,23 @@
-//! Why is an app as it is? One screen: the state of its workers, and the latest end that nobody asked for.
+//! Why is an app as it is? One screen: the state of its workers, the reasons with their remedies, and the latest end that
+//! nobody asked for.
+//!
+//! * `facts`: what the client can find out; it looks at the machine.
+//! * `reasons`: what follows from the facts; `port` and `words` read a program's last words. Pure.
+
+mod facts;
+mod port;
+mod reasons;
+mod words;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 use supd_api::{AppView, CrashReport, LogText, Millis, OversizeView, Status, WorkerView};
+
+pub(crate) use facts::{Facts, Others};
+use reasons::{Reason, of_end, of_state};
 
 use super::cells::{self, harmless};
 use super::ink::Ink;
@@ -35,10 +48,14 @@ impl Setting {
 }
 
 /// The screen of one app. Its reports come latest first.
-pub(crate) fn explain(app: &AppView, reports: &[&CrashReport], setting: &Setting) -> String {
+pub(crate) fn explain(facts: &Facts<'_>, reports: &[&CrashReport], setting: &Setting) -> String {
+    let app = facts.app;
     let mut lines = Vec::new();
     for worker in &app.workers {
         lines.push(state(worker, setting));
+        if let Some(Reason { text, remedy, .. }) = of_state(worker, app) {
+            lines.extend([told("because", &harmless(&text)), told("remedy", &harmless(&remedy))]);
+        }
         lines.extend(worker.message.iter().map(|text| format!("  it says: {}", harmless(text))));
         lines.extend(worker.last_oversize.as_ref().map(|it| oversize(it, setting)));
     }
@@ -48,6 +65,7 @@ pub(crate) fn explain(app: &AppView, reports: &[&CrashReport], setting: &Setting
     let reload =
         app.progress.map(|it| format!("a reload is in progress: {} of {} workers moved", it.done, it.of));
     lines.extend(reload);
+    lines.extend(because(facts, setting));
     match reports {
         [] => lines.push("No crash is on record.".to_owned()),
         [latest, earlier @ ..] => {
@@ -57,6 +75,38 @@ pub(crate) fn explain(app: &AppView, reports: &[&CrashReport], setting: &Setting
         }
     }
     lines.join("\n")
+}
+
+/// Everything that explains an app, for programs.
+pub(crate) fn shape(facts: &Facts<'_>) -> Vec<Value> {
+    let name = &facts.app.declaration.name;
+    let of_workers = facts.app.workers.iter().filter_map(|it| Some((Some(it.id), of_state(it, facts.app)?)));
+    let all = of_workers.chain(of_end(facts).into_iter().map(|reason| (None, reason)));
+    all.map(|(worker, reason)| {
+        let mut shape = json!(reason);
+        shape["app"] = json!(name);
+        shape["worker"] = json!(worker);
+        shape
+    })
+    .collect()
+}
+
+/// The reasons of the latest end, under a heading that says whether it is over.
+fn because(facts: &Facts<'_>, setting: &Setting) -> Vec<String> {
+    let reasons = of_end(facts);
+    if reasons.is_empty() {
+        return Vec::new();
+    }
+    let well = facts.app.workers.iter().all(|worker| worker.status == Status::Online);
+    let title = if well { "Why it ended last:" } else { "Why:" };
+    let mut lines = vec![String::new(), Ink::Yellow.on(title, setting.colour)];
+    for Reason { text, certain, seen, remedy, .. } in &reasons {
+        let text = harmless(text);
+        lines.push(format!("  {}{text}", if *certain { "" } else { "probably " }));
+        lines.extend(seen.iter().map(|line| format!("    seen in   {}", harmless(line))));
+        lines.push(format!("    remedy    {}", harmless(remedy)));
+    }
+    lines
 }
 
 /// `web 0  waiting restart: exited with code 1 (3s left), 4 restarts`
@@ -86,13 +136,14 @@ fn oversize(oversize: &OversizeView, setting: &Setting) -> String {
 
 /// One report, line by line.
 pub(crate) fn crash(report: &CrashReport, app: &AppView, setting: &Setting) -> Vec<String> {
-    let CrashReport { worker, run, revision, pid, peak_memory, cause, text, .. } = report;
+    let CrashReport { worker, run, revision, pid, peak_memory, cause, text, answer, .. } = report;
     let ago = cells::span(Millis(setting.now.saturating_sub(report.at)));
     let title = format!("Latest crash: worker {worker}, {ago} ago, at {}", time(report.at, setting));
     let pid = pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
     let own = if *revision == app.revision { String::new() } else { format!(" (now {})", app.revision) };
     let mut lines = vec![Ink::Yellow.on(&title, setting.colour), told("how", &harmless(text))];
     lines.extend(cause.map(|cause| told("cause", &cause.to_string())));
+    lines.extend(answer.iter().map(|answer| told("its probe", &harmless(answer))));
     lines.push(told("process", &format!("{pid}run {run} of revision {revision}{own}")));
     lines.extend(peak_memory.map(|bytes| told("memory", &format!("at most {}", cells::memory(bytes)))));
     lines.extend(words("Its last words on standard error:", &report.err));
@@ -132,6 +183,9 @@ fn time(unix_millis: u64, setting: &Setting) -> String {
 }
 
 #[cfg(test)]
+mod tables;
+
+#[cfg(test)]
 mod tests {
     use supd_api::{AppName, Cause, Exit};
 
@@ -159,14 +213,21 @@ mod tests {
             text: text.to_owned(),
             cause: None,
             peak_memory: None,
+            answer: None,
+            changed: None,
             out: Vec::new(),
             err: Vec::new(),
         }
     }
 
+    fn facts<'a>(app: &'a AppView, latest: Option<&'a CrashReport>) -> Facts<'a> {
+        Facts { app, latest, ports: Vec::new(), files: Vec::new() }
+    }
+
     #[test]
     fn one_that_never_crashed() {
-        let screen = explain(&app("web", vec![worker(0, "web")]), &[], &setting());
+        let web = app("web", vec![worker(0, "web")]);
+        let screen = explain(&facts(&web, None), &[], &setting());
         assert_eq!(screen, "web 0 online: ready, up 2h\nNo crash is on record.");
     }
 
@@ -190,12 +251,18 @@ mod tests {
             ..report(5, "killed by SIGKILL after 2 s")
         };
         let (second, third) = (report(65, "exited with code 1 after 2 s"), report(70, "ended"));
-        let screen = explain(&web, &[&latest, &second, &third], &setting());
+        let screen = explain(&facts(&web, Some(&latest)), &[&latest, &second, &third], &setting());
         let expected = "\
 web 0 online: ready, up 2h
 web 1 waiting restart: killed by SIGKILL (3s left), started again 4 times
+  because     0 short lives in a row so far; it is never given up
+  remedy      `supctl restart web` does not wait
   was too large 60s ago, at 2026-11-20 09:59:00: uses 2.0mb of memory, its limit is 1.0mb
 note: rolled back
+
+Why:
+  the kernel ended it because memory was short (OOM)
+    remedy    let it use less, or give more to the machine or its control group; it had at most 51.3mb
 
 Latest crash: worker 1, 5s ago, at 2026-11-20 09:59:55
   how         killed by SIGKILL after 2 s

@@ -1,0 +1,112 @@
+//! Making apps as declared by changing only what differs, and telling beforehand what that would be.
+
+use std::sync::Arc;
+
+use supd_api::{Accepted, Acts, AppDifference, Difference, Step};
+use supd_core::{AppName, Event, RequestId, RevisionId, State};
+
+use super::call::{Accepting, Pace, Reply};
+use super::difference::changes;
+use super::now;
+use super::outputs::sinks_that_nobody_sees;
+use super::reload::reloads_that_are_restarts;
+use super::revision::Revision;
+use super::turn::Shell;
+
+impl Shell {
+    /// What applying these would change.
+    pub(super) fn compare(&self, apps: Vec<Accepting>) -> Vec<AppDifference> {
+        let one = |(name, accepted): Accepting| match accepted {
+            Ok(revision) => self.difference(&revision),
+            Err(fault) => AppDifference {
+                app: name,
+                step: Step::Nothing,
+                changes: Vec::new(),
+                stopped: false,
+                refusal: Some(fault),
+            },
+        };
+        apps.into_iter().map(one).collect()
+    }
+
+    fn difference(&self, new: &Revision) -> AppDifference {
+        let name = new.declaration.name.clone();
+        let app = AppName(name.to_string());
+        let made =
+            |step, changes, stopped| AppDifference { app: name, step, changes, stopped, refusal: None };
+        let Some(old) = self.core.revision(&app).and_then(|id| self.revision(&app, id)) else {
+            return made(Step::Start, Vec::new(), false);
+        };
+        let states: Vec<State> =
+            self.core.view(now().mono).filter(|seat| *seat.app == app).map(|seat| seat.state).collect();
+        let changes = changes(old, new, u32::try_from(states.len()).ok());
+        let stopped = states.iter().all(|state| *state == State::Stopped);
+        let at_once = || changes.iter().all(|change| change.acts == Acts::AtOnce);
+        let step = match changes.is_empty() {
+            true => Step::Nothing,
+            // Where nothing runs nothing need be replaced: the next start takes the new version.
+            false if stopped || at_once() => Step::Amend,
+            false => Step::Reload,
+        };
+        made(step, changes, stopped)
+    }
+
+    /// Does it. What needs nothing is not part of the answer.
+    pub(super) fn apply_changes(&mut self, revisions: Vec<Revision>, pace: Pace, reply: Reply<Accepted>) {
+        if let Err(fault) = self.refuse_while_halting() {
+            return drop(reply.send(Err(fault)));
+        }
+        let steps = revisions.into_iter().map(|revision| (self.difference(&revision).step, revision));
+        let steps: Vec<(Step, Revision)> = steps.filter(|(step, _)| *step != Step::Nothing).collect();
+        if steps.is_empty() {
+            return drop(reply.send(Ok(Accepted::default())));
+        }
+        if let Some(taken) = steps.iter().find_map(|(_, revision)| self.taken_address(&revision.declaration))
+        {
+            // Finding out by whom looks through all processes.
+            tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
+            return;
+        }
+        let reloaded = steps.iter().filter(|(step, _)| *step == Step::Reload);
+        let mut warnings = reloads_that_are_restarts(reloaded.map(|(_, revision)| revision));
+        warnings.extend(sinks_that_nobody_sees(steps.iter().map(|(_, revision)| &revision.declaration)));
+        let requests: Vec<RequestId> = steps.iter().map(|_| self.new_request()).collect();
+        self.wait(&requests, warnings, pace, reply);
+        for (request, (step, revision)) in requests.into_iter().zip(steps) {
+            let app = AppName(revision.declaration.name.to_string());
+            match step {
+                Step::Nothing => {}
+                Step::Amend => self.amend(request, app, revision),
+                Step::Start | Step::Reload => {
+                    let (revision, spec) = self.add_revision(&app, Arc::new(revision));
+                    let (gently, timeout) = (true, pace.timeout);
+                    self.turn(Event::Apply { request, app, revision, spec, gently, timeout });
+                }
+            }
+        }
+    }
+
+    fn amend(&mut self, request: RequestId, app: AppName, mut revision: Revision) {
+        let runs = self.core.runs().any(|(name, ..)| *name == app);
+        if let Some(old) = self.core.revision(&app).and_then(|id| self.revision(&app, id)).filter(|_| runs) {
+            // What was no part of the comparison must not change behind the back of those who run.
+            revision.declaration.environment = old.declaration.environment.clone();
+            revision.base = old.base.clone();
+        }
+        let rotation = revision.declaration.logs.rotation.clone();
+        let outputs = self.outputs.values_mut().filter(|output| output.app.as_str() == app.0);
+        outputs.for_each(|output| output.declare_rotation(&rotation));
+        let (revision, spec) = self.add_revision(&app, Arc::new(revision));
+        self.turn(Event::Amend { request, app: app.clone(), revision, spec });
+        self.rotate_anew();
+        self.limit_memory_anew(&app);
+    }
+
+    /// What a version has changed against the latest one before it that is still known.
+    pub(super) fn changed_by(&self, app: &AppName, revision: RevisionId) -> Option<Difference> {
+        let known = [self.core.revision(app), self.core.proven(app), self.core.previous(app)];
+        let since = known.into_iter().flatten().filter(|id| *id < revision).max()?;
+        let (old, new) = (self.revision(app, since)?, self.revision(app, revision)?);
+        Some(Difference { since: since.0, changes: changes(old, new, None) })
+    }
+}
