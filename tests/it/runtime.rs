@@ -204,10 +204,9 @@ fn as_process_1_it_reaps_whatever_comes_and_ends_what_has_left_its_session() {
         let supctl = daemon.command(words);
         let mut command = unshare(env!("CARGO_BIN_EXE_supctl"));
         command.args(words).env("SUPD_HOME", daemon.home()).current_dir(daemon.home());
-        supctl
-            .get_envs()
-            .filter(|(_, value)| value.is_none())
-            .for_each(|(name, _)| drop(command.env_remove(name)));
+        for (name, _) in supctl.get_envs().filter(|(_, value)| value.is_none()) {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unshare")
     };
     // A daemon of its own, an orphan that ends at once, and the app itself. Each tells its number.
