@@ -48,16 +48,23 @@ struct Handover {
     trial: bool,
 }
 
+impl Handover {
+    /// Whether this daemon was told at its start what to run, and what of that has perhaps not begun yet.
+    fn runtime(&mut self) -> io::Result<(Option<Runtime>, Option<supd_api::Runtime>)> {
+        let told = self.descriptors.remove(&DescriptorName::Runtime);
+        let told = told.map(|document| runtime::read(&document)).transpose()?;
+        let known = self.snapshot.as_ref().and_then(|snapshot| snapshot.runtime);
+        Ok((known.or_else(|| told.as_ref().map(Runtime::new)), told))
+    }
+}
+
 /// Takes over from whoever was there before, and opens the doors.
 pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, Inbox)> {
     let mut handover = receive(&mut keeper).await?;
     let (outlets, inbox) = inbox();
     let kept = handover.descriptors.remove(&DescriptorName::Control);
     let trial = handover.trial;
-    let told = handover.descriptors.remove(&DescriptorName::Runtime);
-    let told = told.map(|document| runtime::read(&document)).transpose()?;
-    let known = handover.snapshot.as_ref().and_then(|snapshot| snapshot.runtime);
-    let runtime = known.or_else(|| told.as_ref().map(Runtime::new));
+    let (runtime, told) = handover.runtime()?;
     let (doors, closing) = watch::channel(false);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
     let mut shell = Shell {
