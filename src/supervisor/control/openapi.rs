@@ -5,8 +5,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
     Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, HealthView,
-    LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest,
-    UpgradeBegun, UpgradeRequest, WorkerView,
+    HookView, LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps,
+    TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -49,7 +49,7 @@ const TEXTS: [&str; 1] = ["/metrics"];
 /// Their replies come with 503 too.
 const JUDGEMENTS: [&str; 2] = ["/healthz", "/readyz"];
 
-const OPERATIONS: [Operation; 29] = [
+const OPERATIONS: [Operation; 31] = [
     ask("/metrics", "Figures for Prometheus, in its text format or as OpenMetrics", &[], of::<String>),
     ask(
         "/healthz",
@@ -110,6 +110,8 @@ const OPERATIONS: [Operation; 29] = [
     ),
     wish("/v1/apps", "Start apps, or apply new declarations to running ones", Some(of::<StartApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask("/v1/hooks", "Who is told of trouble; where they lead is left out", &[], of::<Vec<HookView>>),
+    wish("/v1/hooks/{name}/test", "Send a test to a hook, and tell whether it was taken", None),
     ask("/v1/settings", "Settings of the daemon", &[], of::<Settings>),
     Operation {
         method: "put",
