@@ -9,6 +9,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod dates;
 pub mod home;
+pub mod hooks;
 pub mod logs;
 pub mod metrics;
 pub mod nearest;

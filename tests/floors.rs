@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 23] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
@@ -23,6 +23,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("cluster", &["api", "keeper"]),
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
+    ("hooks", &["api", "keeper", "printable"]),
     ("metrics", &["api"]),
     ("serve", &[]),
     (
@@ -32,8 +33,8 @@ const ROOMS: [(&str, &[&str]); 22] = [
     (
         "supervisor",
         &[
-            "api", "core", "keeper", "config", "logs", "cluster", "metrics", "probe", "notify", "home",
-            "nearest", "atomic", "resolve",
+            "api", "core", "keeper", "config", "logs", "cluster", "hooks", "metrics", "probe", "notify",
+            "home", "nearest", "atomic", "resolve",
         ],
     ),
     ("daemon", &["keeper", "home", "processes", "supervisor"]),
@@ -51,6 +52,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "config",
             "logs",
             "cluster",
+            "hooks",
             "metrics",
             "probe",
             "notify",

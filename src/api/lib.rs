@@ -10,6 +10,7 @@ pub mod crash;
 pub mod event;
 pub mod fault;
 pub mod health;
+pub mod hook;
 pub mod listen;
 pub mod log;
 pub mod logs;
@@ -31,6 +32,7 @@ pub use crash::{Cause, CrashReport};
 pub use event::{Happening, HappeningKind, Progress};
 pub use fault::{Fault, FaultCode};
 pub use health::{HealthReason, HealthView};
+pub use hook::HookView;
 pub use listen::ListenAddress;
 pub use log::{LogLine, LogText, Stream};
 pub use logs::{

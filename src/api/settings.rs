@@ -11,6 +11,7 @@ use crate::Secret;
 ///
 /// `pm2-logrotate:OPTION` and `supd:FIELD` say how the output of apps is rotated that do not declare it, and act at once.
 /// `supd:metrics_listen` and `supd:metrics_token` say where figures and health are told over TCP, and to whom.
+/// `supd:hook.NAME` says who is told of trouble.
 /// `APP:VARIABLE` is a variable that the workers of this app get from their next start on. Other keys have no meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

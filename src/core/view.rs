@@ -128,6 +128,11 @@ impl Supervisor {
             .map(|run| run.id)
     }
 
+    /// Whether this worker shall run.
+    pub fn is_wished(&self, worker: WorkerId) -> bool {
+        self.seats().any(|(_, seat)| seat.worker == worker && seat.wish == Wish::Up)
+    }
+
     /// Whether everything is being stopped for good.
     pub fn is_halting(&self) -> bool {
         self.halting

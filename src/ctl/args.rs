@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use supd_api::{Millis, ScaleTo};
 
+use super::commands::hooks;
 use super::commands::runtime::{self, RuntimeArgs};
 use super::commands::serve::{self, ServeArgs};
 use super::commands::settings;
@@ -24,6 +25,14 @@ Examples:
   supctl list --json                the same table for programs
 
 Targets are names, ids, namespaces, /regex/ on the name, `all`, or a declaration file.";
+
+const HOOK_EXAMPLES: &str = "\
+A hook is a setting; packaging/docs/hooks.md has all kinds.
+
+Examples:
+  supctl set supd:hook.ops 'slack https://hooks.slack.com/services/…'
+  supctl set supd:hook.ops.apps web,api
+  supctl hooks test ops";
 
 /// Starts, stops and shows the apps that supd keeps running.
 #[derive(Debug, Parser)]
@@ -187,6 +196,13 @@ pub(crate) enum Command {
     /// Bring a version to the hosts of an environment and reload it there, by ssh and git
     #[command(after_help = deploy::EXAMPLES)]
     Deploy(DeployArgs),
+    /// Show who is told of trouble, or send a test
+    #[command(after_help = HOOK_EXAMPLES)]
+    Hooks {
+        /// What to do.
+        #[command(subcommand)]
+        command: Option<hooks::Command>,
+    },
     /// Settings of the daemon.
     #[command(flatten)]
     Settings(settings::Command),

@@ -43,8 +43,8 @@ use crate::config::FILE_SERVER;
 use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{
-    act, apply, check, daemon, describe, env, ids, init, list, reload, report, runtime, serve, settings,
-    start, upgrade,
+    act, apply, check, daemon, describe, env, hooks, ids, init, list, reload, report, runtime, serve,
+    settings, start, upgrade,
 };
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
@@ -148,6 +148,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Upgrade(args) => upgrade::upgrade(&args, session).await,
         Command::Version => daemon::version(session).await,
         Command::Serve(args) => serve::serve(*args, session).await,
+        Command::Hooks { command } => hooks::hooks(command, session).await,
         Command::Settings(command) => settings::settings(command, session).await,
         Command::Startup(args) => boot::startup(&args, session).await,
         Command::Unstartup(args) => boot::unstartup(&args, session),

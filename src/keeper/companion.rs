@@ -76,13 +76,13 @@ impl Default for Companion {
 }
 
 impl Companion {
-    /// Starts the process, with both outputs into `output`, and waits for its end: blocks, and so wants a thread of its own.
+    /// Starts the process, with `input` to read and both outputs into `output`, and waits for its end: blocks, and so wants a thread of its own.
     /// When it returns, nothing of the process group is left.
     ///
     /// # Errors
     /// In words, when there is no such user or group, or the process cannot be started.
-    pub fn live(&self, plan: &CompanionPlan, output: OwnedFd) -> io::Result<Exit> {
-        let mut command = command(plan, output)?;
+    pub fn live(&self, plan: &CompanionPlan, input: Stdio, output: OwnedFd) -> io::Result<Exit> {
+        let mut command = command(plan, input, output)?;
         let mut child = command.spawn().map_err(|error| place(plan, error))?;
         // It holds the write end of `output`, whose reader shall see the end.
         drop(command);
@@ -135,10 +135,10 @@ fn place(plan: &CompanionPlan, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{place}: {}", why.unwrap_or_else(|| error.to_string())))
 }
 
-fn command(plan: &CompanionPlan, output: OwnedFd) -> io::Result<Command> {
+fn command(plan: &CompanionPlan, input: Stdio, output: OwnedFd) -> io::Result<Command> {
     let mut command = Command::new(&plan.program);
     command.args(&plan.args).env_clear().envs(plan.env.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+    command.stdin(input).stdout(output.try_clone()?).stderr(output).process_group(0);
     let us = Pid::this();
     let cwd = CString::new(plan.cwd.as_str())?;
     let identity = identity(plan)?;

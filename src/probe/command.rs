@@ -4,6 +4,7 @@
 //! way. There is never more than one: a check waits for the process of the last one to be gone.
 
 use std::io;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
@@ -124,7 +125,7 @@ impl Command {
         let output = pipe::Receiver::from_owned_fd(ours)?;
         let companion = Arc::new(Companion::default());
         let (living, plan) = (Arc::clone(&companion), Arc::clone(&self.plan));
-        let end = elsewhere(move || living.live(&plan, theirs))?;
+        let end = elsewhere(move || living.live(&plan, Stdio::null(), theirs))?;
         self.running = Some(Running { companion, end });
         Ok(output)
     }

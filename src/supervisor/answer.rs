@@ -34,6 +34,8 @@ impl Shell {
                 drop(reply.send(Ok(Accepted::default())));
             }
             Call::Reset(targets, reply) => drop(reply.send(self.reset(&targets))),
+            Call::Hooks(reply) => drop(reply.send(Ok(self.hook_views()))),
+            Call::TestHook(name, reply) => self.test_hook(&name, reply),
             Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
             Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
             Call::Signal { targets, signal, reply } => {

@@ -14,6 +14,7 @@ use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, 
 use tokio::sync::watch;
 
 use super::accept::accept_again;
+use super::alerts::Alerts;
 use super::carried::Carried;
 use super::counts::Counts;
 use super::crashes::{Awaited, Crashes};
@@ -70,6 +71,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let mut shell = Shell {
         events: Events::default(),
         counts: Counts::default(),
+        alerts: Alerts::default(),
         extents: Extents::default(),
         carried: Carried::default(),
         crashes: Crashes::taken_over(Awaited::new()),
@@ -223,6 +225,7 @@ impl Shell {
         self.extents = snapshot.extents;
         self.carried = Carried::from(snapshot.carried);
         self.counts = snapshot.counts;
+        self.alerts = snapshot.alerts;
         self.crashes = Crashes::taken_over(snapshot.crashes);
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppDifference, AppName, AppView, DaemonView, EnvironmentView, Fault, HealthView, ScaleTo,
-    Settings, Stream, UpgradeBegun, WorkerView,
+    Accepted, AppDifference, AppName, AppView, DaemonView, EnvironmentView, Fault, HealthView, HookView,
+    ScaleTo, Settings, Stream, UpgradeBegun, WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
@@ -86,6 +86,8 @@ pub(super) enum Call {
     },
     Flush(Vec<String>, Reply<Accepted>),
     Reopen(Reply<Accepted>),
+    Hooks(Reply<Vec<HookView>>),
+    TestHook(String, Reply<Accepted>),
     Settings(Reply<Settings>),
     ChangeSettings(Change, Reply<Accepted>),
     Events {

@@ -3,6 +3,7 @@
 use supd_core::RunId;
 use tokio::sync::mpsc;
 
+use super::alerts::Delivered;
 use super::call::Call;
 use super::figures::Excess;
 use super::ledger::Saved;
@@ -28,6 +29,7 @@ pub(super) struct Inbox {
     pub(super) steps: mpsc::UnboundedReceiver<Step>,
     pub(super) reported: mpsc::UnboundedReceiver<RunId>,
     pub(super) excesses: mpsc::UnboundedReceiver<Excess>,
+    pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -47,6 +49,8 @@ pub(super) struct Outlets {
     pub(super) reported: mpsc::UnboundedSender<RunId>,
     /// Runs that use more memory than they may.
     pub(super) excesses: mpsc::UnboundedSender<Excess>,
+    /// What came of words to hooks.
+    pub(super) delivered: mpsc::UnboundedSender<Delivered>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -61,6 +65,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (steps, steps_in) = mpsc::unbounded_channel();
     let (reported, reported_in) = mpsc::unbounded_channel();
     let (excesses, excesses_in) = mpsc::unbounded_channel();
+    let (delivered, delivered_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -73,6 +78,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         steps: steps_in,
         reported: reported_in,
         excesses: excesses_in,
+        delivered: delivered_in,
     };
     let outlets = Outlets {
         calls,
@@ -86,6 +92,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         steps,
         reported,
         excesses,
+        delivered,
     };
     (outlets, inbox)
 }

@@ -6,6 +6,7 @@
 //! their parent (the keeper is): it may die at any moment and be started again.
 
 mod accept;
+mod alerts;
 mod answer;
 mod boot;
 mod call;
@@ -109,6 +110,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(saved) = inbox.saved.recv() => shell.on_saved(saved),
             Some(run) = inbox.reported.recv() => shell.on_reported(run),
             Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
+            Some(delivered) = inbox.delivered.recv() => shell.on_delivered(delivered),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
@@ -137,6 +139,7 @@ async fn until(deadline: Option<Mono>) {
 impl Shell {
     fn on_time(&mut self) {
         self.turn(Event::Tick);
+        self.tell_trouble();
         self.retry_save();
         self.quit_when_done();
     }

@@ -10,6 +10,7 @@ use supd_core::{AppName, RequestId, RevisionId, RunId, SNAPSHOT_VERSION, Spec, S
 use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
 
+use super::alerts::Alerts;
 use super::carried::Figures;
 use super::checks::Words;
 use super::counts::Counts;
@@ -42,6 +43,8 @@ pub(super) struct Snapshot {
     pub(super) carried: Figures,
     #[serde(default)]
     pub(super) counts: Counts,
+    #[serde(default)]
+    pub(super) alerts: Alerts,
     #[serde(default)]
     pub(super) crashes: Awaited,
     #[serde(default)]
@@ -130,6 +133,7 @@ impl Shell {
             extents: self.extents.clone(),
             carried: self.carried.figures(),
             counts: self.counts.clone(),
+            alerts: self.alerts.clone(),
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             next_revision: self.next_revision,

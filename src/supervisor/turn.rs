@@ -10,6 +10,7 @@ use supd_core::{Effect, Event, Exit, Happening, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 use tokio::sync::watch;
 
+use super::alerts::Alerts;
 use super::carried::Carried;
 use super::checks::Checks;
 use super::control::Door;
@@ -69,6 +70,7 @@ pub(super) struct Shell {
     pub(super) requests: Requests,
     pub(super) events: Events,
     pub(super) counts: Counts,
+    pub(super) alerts: Alerts,
     pub(super) extents: Extents,
     pub(super) settings: Store,
     pub(super) carried: Carried,
@@ -121,6 +123,7 @@ impl Shell {
             self.unsaved = true;
             for happening in effects.iter().filter_map(told) {
                 self.counts.count(happening, &self.core);
+                self.note_trouble(happening);
             }
             if !effects.is_empty() {
                 self.keep();
@@ -130,6 +133,7 @@ impl Shell {
                 events.extend(self.perform(effect));
             }
         }
+        self.tell_trouble();
         self.save_if_needed();
     }
 
@@ -231,6 +235,7 @@ impl Shell {
             .into_iter()
             .chain(self.save_again)
             .chain(self.goodbye.map(|goodbye| goodbye.at))
+            .chain(self.alert_deadline())
             .min()
     }
 }

@@ -22,6 +22,7 @@ mod environment;
 mod failed_start;
 mod flat;
 mod full_disk;
+mod hooks;
 mod live;
 mod log_reading;
 mod logs;

@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod describe;
 pub(crate) mod env;
 pub(crate) mod events;
+pub(crate) mod hooks;
 pub(crate) mod ids;
 pub(crate) mod init;
 pub(crate) mod list;

@@ -165,6 +165,12 @@ fn tell(done: &str, keys: &[String], accepted: &Accepted, session: &mut Session)
     session.output.troubles(accepted)
 }
 
+/// `get` shows these.
+fn is_hidden(key: &str) -> bool {
+    let is_hook = |rest: &str| !rest.ends_with(".apps");
+    key == "supd:metrics_token" || key.strip_prefix("supd:hook.").is_some_and(is_hook)
+}
+
 async fn get(key: &str, session: &mut Session) -> Result<(), Failure> {
     let Settings { settings } = session.client.get(PATH).await?;
     let Some(value) = settings.get(key) else {
@@ -178,8 +184,12 @@ async fn get(key: &str, session: &mut Session) -> Result<(), Failure> {
     }
 }
 
+/// All but what lets others in or leads to them: who looks over a shoulder, or at a report, needs none of that.
 async fn all(session: &mut Session) -> Result<(), Failure> {
-    let Settings { settings } = session.client.get(PATH).await?;
+    let Settings { mut settings } = session.client.get(PATH).await?;
+    for (_, value) in settings.iter_mut().filter(|(key, _)| is_hidden(key)) {
+        *value = Secret::from("***");
+    }
     let output = &mut session.output;
     if output.style.json {
         return Ok(output.json(&settings)?);

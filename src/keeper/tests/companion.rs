@@ -31,7 +31,7 @@ fn pipe() -> (BufReader<std::fs::File>, OwnedFd) {
 /// How it ended, and all it and its descendants have written.
 fn live(plan: &CompanionPlan) -> (Exit, String) {
     let (mut reader, output) = pipe();
-    let exit = Companion::default().live(plan, output).unwrap();
+    let exit = Companion::default().live(plan, Stdio::null(), output).unwrap();
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     (exit, text)
@@ -64,8 +64,9 @@ fn it_is_killed_with_its_group() {
     let (mut reader, output) = pipe();
     let companion = Arc::new(Companion::default());
     let living = Arc::clone(&companion);
-    let thread =
-        std::thread::spawn(move || living.live(&plan("echo up; (sleep 20; echo late) & sleep 20"), output));
+    let thread = std::thread::spawn(move || {
+        living.live(&plan("echo up; (sleep 20; echo late) & sleep 20"), Stdio::null(), output)
+    });
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     companion.kill();
@@ -80,7 +81,7 @@ fn one_that_is_unwanted_before_its_start_ends_at_once() {
     let (_reader, output) = pipe();
     let companion = Companion::default();
     companion.kill();
-    assert_eq!(companion.live(&plan("sleep 20"), output).unwrap(), Exit::Signal(9));
+    assert_eq!(companion.live(&plan("sleep 20"), Stdio::null(), output).unwrap(), Exit::Signal(9));
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn what_cannot_be_started_is_told_in_words() {
     let text = |change: fn(&mut CompanionPlan)| {
         let mut plan = plan("true");
         change(&mut plan);
-        Companion::default().live(&plan, pipe().1).unwrap_err().to_string()
+        Companion::default().live(&plan, Stdio::null(), pipe().1).unwrap_err().to_string()
     };
     assert_eq!(
         text(|plan| plan.user = Some("nobody-at-all".to_owned())),

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
     Accepted, AppDifference, AppView, ApplyApps, CompareApps, CrashReport, DaemonView, EnvironmentView,
-    Fault, FaultCode, Happening, HealthView, LogLine, PendingRequests, ReloadRequest, ScaleTo, Settings,
-    SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
+    Fault, FaultCode, Happening, HealthView, HookView, LogLine, PendingRequests, ReloadRequest, ScaleTo,
+    Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -119,6 +119,8 @@ const OPERATIONS: &[Operation] = &[
     },
     wish("/v1/apps/apply", "Make apps as declared, changing only what differs", Some(of::<ApplyApps>)),
     wish("/v1/apps/{name}/scale", "Change the number of workers", Some(of::<ScaleTo>)),
+    ask("/v1/hooks", "Who is told of trouble; where they lead is left out", &[], of::<Vec<HookView>>),
+    wish("/v1/hooks/{name}/test", "Send a test to a hook, and tell whether it was taken", None),
     ask("/v1/settings", "Settings of the daemon", &[], of::<Settings>),
     Operation {
         method: "put",

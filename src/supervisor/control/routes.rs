@@ -10,8 +10,8 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use supd_api::{
     Accepted, AppDeclaration, AppDifference, AppName, AppView, ApplyApps, CompareApps, CrashReport,
-    DaemonView, EnvironmentView, Fault, FaultCode, Millis, PendingRequests, ReloadRequest, ScaleTo, Settings,
-    SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
+    DaemonView, EnvironmentView, Fault, FaultCode, HookView, Millis, PendingRequests, ReloadRequest, ScaleTo,
+    Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -53,6 +53,8 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/apps/apply", post(apply_changes))
         .route("/v1/apps/{name}/scale", post(scale))
         .route("/v1/settings", get(settings).put(set).delete(unset))
+        .route("/v1/hooks", get(hooks))
+        .route("/v1/hooks/{name}/test", post(test_hook))
         .route("/v1/crashes", get(crashes))
         .route("/v1/events", get(events))
         .route("/v1/logs", get(logs))
@@ -173,6 +175,14 @@ async fn unset(State(calls): Calls, RawQuery(query): RawQuery) -> Answer<Accepte
     let keys = values_of("key", query.as_deref())?;
     let change = if keys.is_empty() { Change::Clear } else { Change::Unset(keys) };
     Ok(Json(ask(&calls, |reply| Call::ChangeSettings(change, reply)).await?))
+}
+
+async fn hooks(State(calls): Calls) -> Answer<Vec<HookView>> {
+    Ok(Json(ask(&calls, Call::Hooks).await?))
+}
+
+async fn test_hook(State(calls): Calls, Path(name): Path<String>) -> Answer<Accepted> {
+    Ok(Json(ask(&calls, |reply| Call::TestHook(name, reply)).await?))
 }
 
 async fn scale(State(calls): Calls, Path(name): Path<String>, body: Body) -> Answer<Accepted> {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,10 @@ use crate::atomic;
 use crate::nearest::nearest;
 
 mod door;
+mod hooks;
 mod rotation;
 
+use hooks::Hook;
 use rotation::Defaults;
 
 /// Version of the file.
@@ -104,6 +107,16 @@ impl Store {
         self.settings.iter().filter_map(own)
     }
 
+    /// Who is told of trouble, by name.
+    pub(super) fn hooks(&self) -> BTreeMap<String, Hook> {
+        hooks::of(&self.settings)
+    }
+
+    /// After how long without another failure trouble is over.
+    pub(super) fn quiet(&self) -> Duration {
+        hooks::quiet(&self.settings)
+    }
+
     /// What they would be then.
     fn after(&self, change: Change) -> Result<(BTreeMap<String, Secret>, Accepted), Fault> {
         let (mut settings, mut accepted) = (self.settings.clone(), Accepted::default());
@@ -118,7 +131,9 @@ impl Store {
                 for (key, value) in new {
                     let key = normal(&key);
                     check(&key, &value)?;
-                    if !door::KEYS.contains(&key.as_str()) {
+                    if hooks::is_about_hooks(&key) {
+                        hooks::check(&key, value.reveal())?;
+                    } else if !door::KEYS.contains(&key.as_str()) {
                         accepted.warnings.extend(rotation::check(&key, value.reveal())?);
                     }
                     settings.insert(key, value);
@@ -137,6 +152,7 @@ impl Store {
             && let Some((change, reply)) = self.waiting.pop_front()
         {
             let after = self.after(change).and_then(|(settings, accepted)| {
+                hooks::check_all(&settings)?;
                 let socket = door::socket(&self.settings, &settings)?;
                 Ok((settings, socket, accepted))
             });

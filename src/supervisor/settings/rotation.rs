@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use supd_api::{DeclaredRotation, Fault, FaultCode, Rotation, RotationField, RotationView, Secret};
 
 use super::door::KEYS;
+use super::hooks::QUIET;
 use crate::config::rotation_field;
 use crate::nearest::nearest;
 
@@ -56,7 +57,12 @@ pub(super) fn check(key: &str, value: &str) -> Result<Option<String>, Fault> {
     };
     let unusable = |why: String| Fault::new(FaultCode::Invalid, format!("{key}: {why}"));
     let Some((_, meaning)) = OPTIONS.iter().find(|(name, _)| *name == key) else {
-        let known = OPTIONS.iter().map(|(name, _)| *name).chain(KEYS).filter(|name| name.starts_with(owner));
+        let known = OPTIONS
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(KEYS)
+            .chain([QUIET])
+            .filter(|name| name.starts_with(owner));
         let hint = match nearest(key, known.clone()) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
