@@ -106,7 +106,8 @@ impl Watch {
             | Kind::Killed
             | Kind::Stopped
             | Kind::Waiting
-            | Kind::RolledBack => {}
+            | Kind::RolledBack
+            | Kind::Message => {}
         }
     }
 }
@@ -200,7 +201,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::Stopped => "gone",
         Kind::Waiting => "waiting",
         Kind::GivenUp => "given up",
-        Kind::ReloadBegan | Kind::ReloadMoved => return None,
+        Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message => return None,
         Kind::ReloadDone => return Some("done".to_owned()),
         Kind::ReloadFailed | Kind::RolledBack => return Some(cells::harmless(&happening.text)),
     };

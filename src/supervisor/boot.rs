@@ -14,6 +14,7 @@ use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, 
 use tokio::sync::watch;
 
 use super::accept::accept_again;
+use super::agents::Agents;
 use super::carried::Carried;
 use super::crashes::{Awaited, Crashes};
 use super::events::Events;
@@ -72,6 +73,8 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         ports: Ports::default(),
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
+        inputs: BTreeMap::new(),
+        agents: Agents::default(),
         requests: Requests::default(),
         settings: Store::open(home.settings(), outlets.settings.clone()),
         ledger: Writer::new(home.ledger(), outlets.saved.clone()),
@@ -202,6 +205,7 @@ impl Shell {
         self.extents = snapshot.extents;
         self.carried = Carried::from(snapshot.carried);
         self.crashes = Crashes::taken_over(snapshot.crashes);
+        self.agents = Agents::taken_over(snapshot.agents);
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);
         }
@@ -245,7 +249,8 @@ impl Shell {
             };
             let Some(revision) = self.revision_of(run) else { continue };
             let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
-            self.attach(run, worker, &revision, &Ends { out, err, channel, notify }, true);
+            let stdin = end(DescriptorName::In(kept));
+            self.attach(run, worker, &revision, &Ends { out, err, channel, stdin, notify }, true);
         }
     }
 

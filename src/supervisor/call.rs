@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use supd_api::{
-    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, ScaleTo, Settings, Stream, UpgradeBegun,
-    WorkerView,
+    Accepted, AppName, AppView, DaemonView, EnvironmentView, Fault, InputRequest, MessageRequest, ScaleTo,
+    Settings, Stream, TriggerRequest, Triggered, UpgradeBegun, WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
@@ -71,6 +71,9 @@ pub(super) enum Call {
         signal: i32,
         reply: Reply<Accepted>,
     },
+    Input(InputRequest, Reply<Accepted>),
+    Message(MessageRequest, Reply<Accepted>),
+    Trigger(TriggerRequest, Reply<Triggered>),
     Flush(Vec<String>, Reply<Accepted>),
     Reopen(Reply<Accepted>),
     Settings(Reply<Settings>),
@@ -116,6 +119,8 @@ pub(super) struct EventQuery {
     pub(super) targets: Vec<String>,
     pub(super) lines: usize,
     pub(super) follow: bool,
+    /// What workers say, too.
+    pub(super) messages: bool,
 }
 
 /// Which lines a reader wants.

@@ -6,6 +6,7 @@
 //! their parent (the keeper is): it may die at any moment and be started again.
 
 mod accept;
+mod agents;
 mod answer;
 mod boot;
 mod call;
@@ -20,9 +21,11 @@ mod events;
 mod extents;
 mod figures;
 mod inbox;
+mod input;
 mod keeper;
 mod launch;
 mod ledger;
+mod messages;
 mod oom;
 mod outputs;
 mod paths;

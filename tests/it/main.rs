@@ -53,6 +53,7 @@ mod sinks;
 mod skew;
 mod stop;
 mod supervisor_death;
+mod talk;
 mod targets;
 mod upgrade;
 mod worker_death;

@@ -18,6 +18,7 @@ mod names;
 mod query;
 mod same;
 mod start;
+mod talk;
 mod targets;
 mod voice;
 mod words;
@@ -153,6 +154,9 @@ async fn dispatch(verb: Verb, line: &Line, session: &mut Session) -> Result<(), 
         Verb::Delete => act::act(Action::Delete, line, session).await,
         Verb::Scale => act::scale(line, session).await,
         Verb::Reset => act::reset(line, session).await,
+        Verb::Attach => talk::attach(line, session).await,
+        Verb::Send => talk::send(line, session).await,
+        Verb::Trigger => talk::trigger(line, session).await,
         Verb::SendSignal => daemon::send_signal(line, session).await,
         Verb::Kill => daemon::kill(session).await,
         Verb::Update => daemon::update(session).await,

@@ -4,9 +4,9 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
-    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, LogLine,
-    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun,
-    UpgradeRequest, WorkerView,
+    Accepted, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening, InputRequest,
+    LogLine, MessageRequest, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps,
+    TargetRequest, TriggerRequest, Triggered, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 26] = [
+const OPERATIONS: [Operation; 29] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -78,6 +78,16 @@ const OPERATIONS: [Operation; 26] = [
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
     wish("/v1/workers/reset", "Count the restarts of workers anew", Some(of::<TargetRequest>)),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
+    wish("/v1/workers/input", "Write to the standard input of workers", Some(of::<InputRequest>)),
+    wish("/v1/workers/message", "Send a message over IPC channels", Some(of::<MessageRequest>)),
+    Operation {
+        method: "post",
+        path: "/v1/workers/trigger",
+        summary: "Have workers carry out an action that they have announced, and wait for their replies",
+        query: &[],
+        request: Some(of::<TriggerRequest>),
+        reply: of::<Triggered>,
+    },
     ask(
         "/v1/workers/{id}/env",
         "The environment of a worker, with the origin of each variable",
@@ -118,7 +128,7 @@ const OPERATIONS: [Operation; 26] = [
     ask(
         "/v1/events",
         "What happened, one JSON document a line",
-        &["target", "lines", "follow"],
+        &["target", "lines", "follow", "messages"],
         of::<Happening>,
     ),
     ask("/v1/logs", "Lines of output, one JSON document a line", &super::log_query::NAMES, of::<LogLine>),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use supd_api::{
     Accepted, AppName, AppView, CrashReport, DaemonView, EnvironmentView, Fault, FaultCode, Happening,
     LogLine, Millis, PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps,
-    TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
+    TargetRequest, Triggered, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,6 +51,9 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
         .route("/v1/workers/reset", post(reset))
         .route("/v1/workers/signal", post(signal))
+        .route("/v1/workers/input", post(input))
+        .route("/v1/workers/message", post(message))
+        .route("/v1/workers/trigger", post(trigger))
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}/scale", post(scale))
@@ -156,6 +159,21 @@ async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let SignalRequest { targets, signal } = read(body).await?;
     let signal = signal_number(&signal)?;
     Ok(Json(ask(&calls, |reply| Call::Signal { targets, signal, reply }).await?))
+}
+
+async fn input(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let request = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Input(request, reply)).await?))
+}
+
+async fn message(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let request = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Message(request, reply)).await?))
+}
+
+async fn trigger(State(calls): Calls, body: Body) -> Answer<Triggered> {
+    let request = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Trigger(request, reply)).await?))
 }
 
 async fn settings(State(calls): Calls) -> Answer<Settings> {
@@ -313,7 +331,7 @@ fn crash_query(query: Option<&str>) -> Result<(Vec<String>, usize), Fault> {
 }
 
 fn event_query(query: Option<&str>) -> Result<EventQuery, Fault> {
-    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow: false };
+    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow: false, messages: false };
     for (name, value) in parameters(query) {
         let bad = |expected: &str| {
             Fault::new(FaultCode::Invalid, format!("{name}=`{}`: expected {expected}", value.escape_debug()))
@@ -322,7 +340,8 @@ fn event_query(query: Option<&str>) -> Result<EventQuery, Fault> {
             "target" => wanted.targets.push(value),
             "lines" => wanted.lines = value.parse().map_err(|_| bad("a whole number"))?,
             "follow" => wanted.follow = value.parse().map_err(|_| bad("true or false"))?,
-            _ => return Err(unknown_parameter(&name, "target, lines, follow")),
+            "messages" => wanted.messages = value.parse().map_err(|_| bad("true or false"))?,
+            _ => return Err(unknown_parameter(&name, "target, lines, follow, messages")),
         }
     }
     Ok(wanted)
