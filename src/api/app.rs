@@ -133,6 +133,12 @@ pub struct AppDeclaration {
     pub listen: Vec<ListenAddress>,
     /// How workers share those sockets and the ones Node cluster workers ask for.
     pub balance: Balance,
+    /// What a worker reads from its standard input.
+    #[serde(default)]
+    pub stdin: Stdin,
+    /// An IPC channel also where nothing else asks for one.
+    #[serde(default)]
+    pub ipc: bool,
     /// `false`: registered, but not started until asked.
     pub autostart: bool,
     /// What happens after an exit nobody asked for.
@@ -267,6 +273,17 @@ pub enum Balance {
     Shared,
     /// One `SO_REUSEPORT` socket per worker, kept by supd: connections are spread evenly.
     Reuseport,
+}
+
+/// What a worker reads from its standard input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdin {
+    /// `/dev/null`: its end, at once. What an app has whose declaration was written down before there was a choice.
+    #[default]
+    Null,
+    /// What `send` and `attach` write; it never comes to an end.
+    Pipe,
 }
 
 /// What happens after an exit nobody asked for.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::AppName;
+use crate::{AppName, Message};
 
 /// One line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct Happening {
     /// How far the reload has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// What the worker said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
 }
 
 /// How far a reload has come.
@@ -69,4 +72,6 @@ pub enum HappeningKind {
     ReloadFailed,
     /// A version was taken back after its reload had ended well.
     RolledBack,
+    /// A worker said something over its channel. Told only to those who ask for it (`messages=true`), and not remembered.
+    Message,
 }

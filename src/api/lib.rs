@@ -16,6 +16,7 @@ pub mod log;
 pub mod logs;
 pub mod policy;
 pub mod settings;
+pub mod talk;
 pub mod unit;
 pub mod view;
 
@@ -25,7 +26,7 @@ pub use action::{
 };
 pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
-    RestartPolicy, Secret, Source,
+    RestartPolicy, Secret, Source, Stdin,
 };
 pub use change::{Acts, AppDifference, ApplyApps, Change, ChangeKind, CompareApps, Difference, Step};
 pub use crash::{Cause, CrashReport};
@@ -41,6 +42,7 @@ pub use logs::{
 };
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use settings::Settings;
+pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};
 pub use unit::Millis;
 pub use view::{
     AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, OversizeView, Status,

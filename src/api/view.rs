@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, RotationView, Secret};
+use crate::{Action, AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, RotationView, Secret};
 
 /// A worker's state in PM2's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +113,12 @@ pub struct WorkerView {
     pub logs: LogView,
     /// File that holds the process id while it runs.
     pub pid_file: PathBuf,
+    /// What can be triggered in it, as it has announced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    /// What it measures, by name, as it last said (`axm:monitor`).
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metrics: Map<String, Value>,
 }
 
 /// What has become of a worker's output, all its processes together.

@@ -13,27 +13,37 @@
 //! line longer than one look are taken at once, and a line with a descriptor is acknowledged exactly once.
 //!
 //! **Lines of up to 32 KiB leave whole or not at all**, since the kernel takes that much in one buffer
-//! (`unix_stream_sendmsg`); only a longer message can be cut by our death, and then the worker cannot read it or
-//! the next. All our own are short; a long one can only be a user's [`ToWorker::Message`].
+//! (`unix_stream_sendmsg`); only a longer message could be cut by our death, and then the worker could not read it or
+//! the next. All our own are short, and [`Channel::tell`] takes no longer one.
 //!
 //! Descriptors sent to us never arrive: reading without room for them makes the kernel close them (unix(7)).
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
+use serde_json::Value;
 use supd_keeper::protocol::RunId;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::allowance::Allowance;
 use super::lines::Lines;
 use super::message::{self, Ended, FromWorker, Incoming, ToWorker};
 use super::outbox::{Outbox, Parcel, WAITING_MAX};
 
 /// How much one look shows at most.
 const LOOK: usize = 64 << 10;
+
+/// Before the next look after one that showed more than the run may say: a flood does not keep us busy, and what is too much
+/// for that waits in the run.
+const REST: Duration = Duration::from_millis(10);
+
+/// The longest line that is sure to leave whole.
+const WHOLE: usize = 32 << 10;
 
 /// An event of a channel.
 #[derive(Debug)]
@@ -62,10 +72,25 @@ impl Receipt {
     }
 }
 
+/// Why a message is not with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// It has so many bytes, and more than 32 KiB do not leave in one piece.
+    TooLong(usize),
+    /// The run does not read its channel, which is full.
+    Deaf,
+    /// The run has closed its end.
+    Closed,
+}
+
+/// Resolves when it is known whether the message is with the run; an error: the conversation has ended.
+pub type Heard = oneshot::Receiver<Result<(), Unheard>>;
+
 /// What the supervisor wants of the task. Answers and signatures take the same way, so they cannot overtake.
 #[derive(Debug)]
 enum Errand {
     Send(ToWorker),
+    Tell(Vec<u8>, oneshot::Sender<Result<(), Unheard>>),
     Handled,
 }
 
@@ -94,6 +119,8 @@ impl Channel {
             errands: errands.downgrade(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),
+            allowance: Allowance::new(Instant::now()),
+            resting: None,
             over: None,
         };
         tokio::spawn(conversation.hold(incoming));
@@ -104,6 +131,15 @@ impl Channel {
     pub fn send(&self, message: ToWorker) {
         // An error means just that.
         let _ = self.errands.send(Errand::Send(message));
+    }
+
+    /// Tells the run something of a user's: at once and whole, or not at all, so that whoever sends too much can
+    /// neither fill our memory nor have the channel given up.
+    pub fn tell(&self, message: &Value) -> Heard {
+        let (told, heard) = oneshot::channel();
+        // An error drops `told`, which says the same.
+        let _ = self.errands.send(Errand::Tell(message::line(message), told));
+        heard
     }
 }
 
@@ -131,6 +167,9 @@ struct Conversation {
     errands: mpsc::WeakUnboundedSender<Errand>,
     outbox: Outbox,
     inbox: Inbox,
+    allowance: Allowance,
+    /// No look before then.
+    resting: Option<tokio::time::Instant>,
     over: Option<Over>,
 }
 
@@ -145,18 +184,22 @@ impl Conversation {
     }
 
     async fn step(&mut self, errands: &mut mpsc::UnboundedReceiver<Errand>) {
-        let Self { end, outbox, inbox, .. } = self;
-        let (writing, reading) = (!outbox.is_empty(), inbox.unhandled.is_none());
+        let Self { end, outbox, inbox, resting, .. } = self;
+        let (writing, resting) = (!outbox.is_empty(), *resting);
+        let reading = inbox.unhandled.is_none();
         tokio::select! {
             // What waits is written before a signature is looked at: the answer leaves before its query is taken.
             biased;
             sent = end.async_io(Interest::WRITABLE, || send_next(end, outbox)), if writing => self.sent(sent),
             errand = errands.recv() => match errand {
                 Some(Errand::Send(message)) => self.accept(message),
+                // Who asked may have gone.
+                Some(Errand::Tell(line, told)) => drop(told.send(self.tell(&line))),
                 Some(Errand::Handled) => self.take_handled(),
                 None => self.over = Some(Over::Left),
             },
-            seen = end.async_io(Interest::READABLE, || look(end)), if reading => self.saw(seen),
+            () = rest(resting), if reading && resting.is_some() => self.resting = None,
+            seen = end.async_io(Interest::READABLE, || look(end)), if reading && resting.is_none() => self.saw(seen),
         }
     }
 
@@ -174,10 +217,24 @@ impl Conversation {
             ToWorker::DisconnectAndShutdown => {
                 self.outbox.push_together(&[message::disconnect(), message::shutdown()]);
             }
-            ToWorker::Message(message) => self.outbox.push(&message),
         }
         if self.outbox.waiting() > WAITING_MAX {
             self.over = Some(Over::Ended(Ended::Deaf { waiting: self.outbox.waiting() }));
+        }
+    }
+
+    fn tell(&self, line: &[u8]) -> Result<(), Unheard> {
+        if line.len() > WHOLE {
+            return Err(Unheard::TooLong(line.len()));
+        }
+        // What waits goes first, and waits because there is no room.
+        if !self.outbox.is_empty() {
+            return Err(Unheard::Deaf);
+        }
+        match send(self.end.as_raw_fd(), line, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) => Ok(()),
+            Err(Errno::EAGAIN) => Err(Unheard::Deaf),
+            Err(_) => Err(Unheard::Closed),
         }
     }
 
@@ -217,6 +274,13 @@ impl Conversation {
             };
             match meaning {
                 Incoming::Event(event) => self.deliver(length, event),
+                Incoming::Message(text) => match self.allowance.spend(text.len(), Instant::now()) {
+                    Some(missed) => self.deliver(length, FromWorker::Message { text, missed }),
+                    None => {
+                        self.resting = Some(tokio::time::Instant::now() + REST);
+                        self.take_line(length);
+                    }
+                },
                 Incoming::Leaving { seq } => {
                     self.outbox.push(&message::left(seq));
                     self.deliver(length, FromWorker::ExitedAfterDisconnect);
@@ -277,6 +341,12 @@ impl Conversation {
     }
 }
 
+async fn rest(until: Option<tokio::time::Instant>) {
+    if let Some(until) = until {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
 fn errno(error: io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
@@ -306,7 +376,6 @@ mod tests {
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use nix::cmsg_space;
     use nix::sys::socket::{ControlMessageOwned, SockaddrIn, getsockname, recvmsg};
@@ -376,7 +445,7 @@ mod tests {
     }
 
     fn message(text: &str) -> FromWorker {
-        FromWorker::Message(text.to_owned())
+        FromWorker::Message { text: text.to_owned(), missed: 0 }
     }
 
     #[tokio::test]
@@ -490,8 +559,9 @@ mod tests {
         talk.send(ToWorker::DisconnectAndShutdown);
         assert_eq!(talk.hears().await["act"], "disconnect");
         assert_eq!(talk.hears().await, json!("shutdown"));
-        talk.send(ToWorker::Message(json!({"type": "x\n"})));
+        let heard = talk.channel.as_ref().expect("open").tell(&json!({"type": "x\n"}));
         assert_eq!(talk.hears().await, json!({"type": "x\n"}));
+        assert_eq!(heard.await, Ok(Ok(())));
         talk.say(r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":8}"#);
         assert_eq!(talk.hears().await["ack"], 8);
         assert_eq!(talk.heard().await, FromWorker::ExitedAfterDisconnect);
@@ -521,7 +591,7 @@ mod tests {
     #[tokio::test]
     async fn long_lines_with_and_without_an_end() {
         let mut talk = talk();
-        let long = format!("\"{}\"", "x".repeat(3 << 20));
+        let long = format!("\"{}\"", "x".repeat(1 << 20));
         let mut worker = talk.worker.try_clone().expect("duplicate");
         let said = long.clone();
         let writer = std::thread::spawn(move || worker.write_all(format!("{said}\n1\n").as_bytes()));
@@ -533,11 +603,71 @@ mod tests {
     #[tokio::test]
     async fn a_deaf_worker_is_given_up() {
         let mut talk = talk();
-        for _ in 0..40 {
-            talk.send(ToWorker::Message(json!("x".repeat(40_000))));
+        for seq in 0..40 {
+            let data = ServerData(json!("x".repeat(40_000)));
+            talk.send(ToWorker::Answer {
+                seq,
+                key: PortKey::from("k".to_owned()),
+                data,
+                socket: Err(Errno::EMFILE),
+            });
         }
         let FromWorker::Ended(Ended::Deaf { waiting }) = talk.heard().await else { panic!("not given up") };
         assert!(waiting > WAITING_MAX && waiting < 2 * WAITING_MAX, "{waiting}");
+    }
+
+    #[tokio::test]
+    async fn what_a_user_says_is_heard_at_once_or_not_at_all() {
+        let mut talk = talk();
+        let tell = |talk: &Talk, message: &Value| talk.channel.as_ref().expect("open").tell(message);
+        let whole = json!("x".repeat(WHOLE - 3));
+        assert_eq!(tell(&talk, &json!("x".repeat(WHOLE - 2))).await, Ok(Err(Unheard::TooLong(WHOLE + 1))));
+        let mut heard = 0;
+        let refused = loop {
+            match tell(&talk, &whole).await.expect("a conversation") {
+                Ok(()) => heard += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused, Unheard::Deaf);
+        // It is not given up for that, and what it has been told can be read.
+        talk.say("1");
+        assert_eq!(talk.heard().await, message("1"));
+        for _ in 0..heard {
+            assert_eq!(talk.hears().await, whole);
+        }
+        assert_eq!(tell(&talk, &whole).await, Ok(Ok(())));
+        drop(std::mem::replace(&mut talk.worker, UnixStream::pair().expect("pair").0));
+        assert_ne!(tell(&talk, &whole).await, Ok(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_chatty_run_is_not_heard_for_a_while_and_what_we_wait_for_is() {
+        let mut talk = talk();
+        let mut worker = talk.worker.try_clone().expect("duplicate");
+        let writer =
+            std::thread::spawn(move || worker.write_all(("1\n".repeat(100_000) + "\"ready\"\n").as_bytes()));
+        let mut said = 0;
+        loop {
+            match talk.heard().await {
+                FromWorker::Message { missed, .. } => said += 1 + missed,
+                FromWorker::Ready => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        writer.join().expect("thread").expect("written");
+        assert!(said < 100_000, "all were heard");
+        // The next one that is heard tells of those that were not.
+        let mut more = 0;
+        while said < 100_000 {
+            talk.say("2\n\"ready\"");
+            more += 1;
+            if let FromWorker::Message { missed, .. } = talk.heard().await {
+                assert_eq!(said + missed + 1, 100_000 + more);
+                assert_eq!(talk.heard().await, FromWorker::Ready);
+                break;
+            }
+        }
     }
 
     /// The kernel's promise on which the module's second rule rests.

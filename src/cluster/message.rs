@@ -45,8 +45,13 @@ pub enum FromWorker {
     Closed(PortKey),
     /// It leaves by its own will: `cluster.worker.disconnect()` or `kill()`. Acknowledged already.
     ExitedAfterDisconnect,
-    /// Anything else (`process.send`): one valid JSON document, as it came.
-    Message(String),
+    /// Anything else (`process.send`).
+    Message {
+        /// One valid JSON document, as it came.
+        text: String,
+        /// So many before it were not heard, because the run says too much.
+        missed: u64,
+    },
     /// Nothing more will come. The last delivery of a channel.
     Ended(Ended),
 }
@@ -116,8 +121,6 @@ pub enum ToWorker {
         /// Our duplicate is closed when it has left.
         socket: OwnedFd,
     },
-    /// Any other message.
-    Message(Value),
 }
 
 /// A line, sorted by who has to act.
@@ -125,6 +128,8 @@ pub enum ToWorker {
 pub(super) enum Incoming {
     /// The supervisor.
     Event(FromWorker),
+    /// Whoever is interested, if the run may be heard: one valid JSON document.
+    Message(String),
     /// The supervisor, and the worker waits for this acknowledgement.
     Leaving { seq: u64 },
     /// The oldest socket in flight has arrived.
@@ -150,7 +155,7 @@ pub(super) fn parse(line: &[u8]) -> Incoming {
         return internal(&cmd, text);
     }
     match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Incoming::Event(FromWorker::Message(text.to_owned())),
+        Ok(_) => Incoming::Message(text.to_owned()),
         Err(_) => Incoming::Noise,
     }
 }
@@ -333,7 +338,7 @@ mod tests {
 
     #[test]
     fn other_words() {
-        let message = |text: &str| Incoming::Event(FromWorker::Message(text.to_owned()));
+        let message = |text: &str| Incoming::Message(text.to_owned());
         let listening: Endpoint =
             Endpoint::Tcp { address: "[::]:81".parse().expect("address"), ipv6_only: false };
         for (line, meaning) in [

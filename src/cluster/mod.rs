@@ -10,6 +10,7 @@
 //! * [`channel`]: the conversation with one run; its words are in [`message`].
 //! * [`preload`]: what helps a Node worker to leave gently.
 
+mod allowance;
 pub mod bind;
 pub mod channel;
 pub mod endpoint;
@@ -30,7 +31,7 @@ mod node_tests;
 mod parent;
 
 pub use bind::{BindError, Bound, bind, first_unprivileged_port};
-pub use channel::{Channel, Delivery, Receipt};
+pub use channel::{Channel, Delivery, Heard, Receipt, Unheard};
 pub use endpoint::Endpoint;
 pub use holder::{Holder, Holding, holder, holding};
 pub use message::{Ended, FromWorker, ServerData, ServerQuery, ToWorker};

@@ -50,7 +50,7 @@ fn own_address() -> Ipv4Addr {
 
 fn told(name: &str, key: &str, value: &str) -> impl Fn(&FromWorker) -> Option<()> {
     move |event| match event {
-        FromWorker::Message(text) => {
+        FromWorker::Message { text, .. } => {
             let told: Value = serde_json::from_str(text).ok()?;
             (told["name"] == name && told[key] == value).then_some(())
         }
@@ -221,7 +221,8 @@ async fn a_supervisor_dies_between_its_answer_and_the_end_of_its_turn() {
     drop(query);
     let port = parent.listening(1).await.port();
     assert_eq!(ask(port), parent.pid(1));
-    parent.send(1, ToWorker::Message(json!("still well")));
+    let heard = parent.workers[&RunId(1)].channel.as_ref().expect("open").tell(&json!("still well"));
+    assert_eq!(heard.await, Ok(Ok(())));
     while parent.told(1).await != json!({ "name": "still well" }) {}
 }
 

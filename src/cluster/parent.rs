@@ -158,7 +158,7 @@ impl Parent {
             | FromWorker::Preloaded
             | FromWorker::Listening(_)
             | FromWorker::ExitedAfterDisconnect
-            | FromWorker::Message(_) => {}
+            | FromWorker::Message { .. } => {}
         }
     }
 
@@ -206,7 +206,7 @@ impl Parent {
     /// What the script reports by `process.send`.
     pub(super) async fn told(&mut self, run: u64) -> Value {
         self.until(run, |event| match event {
-            FromWorker::Message(text) => serde_json::from_str(text).ok(),
+            FromWorker::Message { text, .. } => serde_json::from_str(text).ok(),
             _ => None,
         })
         .await

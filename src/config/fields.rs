@@ -12,7 +12,8 @@ use serde::Deserialize;
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
     Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit, Listen, LogFile,
-    LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Text, Texts, Threshold, Variables, Words,
+    LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Stdin, Text, Texts, Threshold, Variables,
+    Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -66,6 +67,11 @@ pub(super) struct AppFields {
     pub(super) listen: Option<Listen>,
     /// How workers share a socket: `shared` (one queue) or `reuseport` (one socket each). Default: `shared`.
     pub(super) balance: Option<Balance>,
+    /// What workers read from standard input: `pipe`, which `send` and `attach` write to and which never ends, or `null`,
+    /// which ends at once. Default: `pipe` in fork mode, `null` in cluster mode.
+    pub(super) stdin: Option<Stdin>,
+    /// `true`: an IPC channel (`NODE_CHANNEL_FD`) also for what is no Node app. Default: `false`.
+    pub(super) ipc: Option<Flag>,
     /// `false`: the app is registered but not started. Default: `true`.
     pub(super) autostart: Option<Flag>,
     /// `false`: an exit is final. Default: `true`.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use supd_api::{
     AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, Program,
-    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
+    ReloadPolicy, RestartPolicy, Secret, Source, Stdin, StopPolicy,
 };
 
 use super::paths::{self, Places};
@@ -91,7 +91,7 @@ pub(super) fn app(
         (program::resolve(app, &places, report)?, listen)
     };
     environment.layers.insert(0, base(&program, ground.options));
-    let interpreter = program.interpreter.as_deref();
+    let exec_mode = exec_mode(app, program.interpreter.as_deref());
     let declaration = AppDeclaration {
         name: name?,
         namespace: text(&fields.namespace).unwrap_or_else(|| "default".to_owned()),
@@ -99,11 +99,13 @@ pub(super) fn app(
         cwd: places.cwd.clone(),
         user: fields.uid.as_ref().map(|account| account.0.clone()),
         group: fields.gid.as_ref().map(|account| account.0.clone()),
-        exec_mode: exec_mode(app, interpreter),
+        exec_mode,
         instances: fields.instances.as_ref().map_or(Instances::Count(1), |instances| instances.0),
         environment,
         listen,
         balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
+        stdin: fields.stdin.as_ref().map_or(stdin(exec_mode), |stdin| stdin.0),
+        ipc: flag(&fields.ipc, false),
         autostart: flag(&fields.autostart, true),
         restart: restart(app),
         stop: stop(app, &program),
@@ -182,6 +184,15 @@ fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
         Some(mode) => mode.0,
         None if several && !shared_otherwise && program::speaks_cluster(interpreter) => ExecMode::Cluster,
         None => ExecMode::Fork,
+    }
+}
+
+/// As under PM2: programs that leave when their standard input ends (development servers, consoles) stay up in fork mode, and the
+/// workers of a cluster find its end at once.
+fn stdin(mode: ExecMode) -> Stdin {
+    match mode {
+        ExecMode::Fork => Stdin::Pipe,
+        ExecMode::Cluster => Stdin::Null,
     }
 }
 

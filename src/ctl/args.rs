@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use supd_api::{Millis, ScaleTo};
+use supd_api::{MessageRequest, Millis, ScaleTo};
 
 use super::commands::hooks;
 use super::commands::runtime::{self, RuntimeArgs};
@@ -155,6 +155,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl signal SIGUSR2 web\n  supctl signal HUP all"
     )]
     Signal(SignalArgs),
+    /// Write a line to the standard input of workers
+    #[command(after_help = "Examples:\n  supctl send 0 'reload config'\n  supctl send game 'say hello'")]
+    Send(SendArgs),
+    /// Show what a worker writes and give it what is typed, until Ctrl-C or the end of input
+    #[command(after_help = "Examples:\n  supctl attach 0\n  supctl attach repl")]
+    Attach(AttachArgs),
+    /// Send a message over the IPC channel of workers; `supctl events` shows what they say
+    #[command(after_help = MESSAGE_EXAMPLES)]
+    Message(MessageArgs),
+    /// Have workers carry out an action that they have announced, and print their replies
+    #[command(
+        after_help = "Examples:\n  supctl trigger web flush-cache\n  supctl trigger 0 log-level debug\n  \
+        supctl describe web               the actions that there are"
+    )]
+    Trigger(TriggerArgs),
     /// Stop all workers and end the daemon
     #[command(after_help = "Examples:\n  supctl kill            apps come back with the next start of supd")]
     Kill,
@@ -269,6 +284,13 @@ Examples:
   supctl events                     all apps, the last 15, then follow
   supctl events web 3 --nostream    all that is remembered of these
   supctl events --json | jq 'select(.kind == \"rolled_back\")'";
+
+const MESSAGE_EXAMPLES: &str = "\
+A worker gets { id, type, topic, data }, in Node by process.on('message').
+
+Examples:
+  supctl message web '{\"level\":\"debug\"}'
+  supctl message 0 refresh --topic cache";
 
 const DAEMON_LOG_EXAMPLES: &str = "\
 Under systemd it is in the journal, and journalctl shows it; otherwise in supd.log and its older files.
@@ -530,6 +552,55 @@ pub(crate) struct SignalArgs {
     /// Names, ids, namespaces, /regex/ or `all`
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<String>,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Name, id, namespace, /regex/ or `all`
+    pub(crate) target: String,
+    /// What is written, with a newline after it
+    pub(crate) text: String,
+}
+
+/// `attach`.
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// Id, or the name of an app with one worker
+    #[arg(value_name = "ID|NAME")]
+    pub(crate) target: String,
+    /// What goes to the worker at the end of each line [default: a newline]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) separator: Option<String>,
+}
+
+/// `message`.
+#[derive(Debug, Args)]
+pub(crate) struct MessageArgs {
+    /// Name, id, namespace, /regex/ or `all`
+    pub(crate) target: String,
+    /// Its `data`: a JSON document; anything else is a text
+    pub(crate) data: String,
+    /// Its `type`
+    #[arg(long = "type", value_name = "TYPE", default_value = MessageRequest::KIND)]
+    pub(crate) kind: String,
+    /// Its `topic` [default: true]
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+}
+
+/// `trigger`.
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArgs {
+    /// Name, id, namespace, /regex/ or `all`
+    pub(crate) target: String,
+    /// The name of the action
+    pub(crate) action: String,
+    /// Its parameter, as a text
+    pub(crate) params: Option<String>,
+    /// How long a reply may take: 10s, 500ms, 2m [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    pub(crate) timeout: Option<Millis>,
 }
 
 /// `daemon …`.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use supd_api::{ExecMode, LogTrouble, Millis};
 
 const MINUTE: u64 = 60;
@@ -84,6 +85,16 @@ pub(crate) fn duration(span: Millis) -> String {
         ms if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
         // A float shows no more digits than it needs.
         ms => format!("{} s", ms as f64 / 1000.0),
+    }
+}
+
+/// A metric of PM2's agent: its value with its unit.
+pub(crate) fn metric(metric: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match (metric.get("value"), metric.get("unit")) {
+        (Some(value), Some(unit)) if !unit.is_null() => format!("{} {}", text(value), text(unit)),
+        (Some(value), _) => text(value),
+        (None, _) => text(metric),
     }
 }
 

@@ -26,7 +26,7 @@ impl Printer {
 
     /// `2026-11-20 12:00:03  web 0       exited with code 1 after 3 s`, newline included.
     pub(crate) fn print(&mut self, happening: &Happening) -> Vec<u8> {
-        let Happening { at, kind, app, worker, text, progress: _ } = happening;
+        let Happening { at, kind, app, worker, text, progress: _, message: _ } = happening;
         let name = worker.map_or_else(|| app.to_string(), |worker| format!("{app} {worker}"));
         self.width = self.width.max(name.chars().count());
         let name = format!("{name:<width$}", width = self.width);
@@ -60,7 +60,8 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::Stopped
         | Kind::ReloadBegan
         | Kind::ReloadMoved
-        | Kind::ReloadDone => Ink::Green,
+        | Kind::ReloadDone
+        | Kind::Message => Ink::Green,
     }
 }
 
@@ -71,7 +72,15 @@ mod tests {
 
     fn happening(app: &str, worker: Option<u32>, kind: HappeningKind, text: &str) -> Happening {
         let app = AppName::new(app).unwrap();
-        Happening { at: 1_795_172_403_999, kind, app, worker, text: text.to_owned(), progress: None }
+        Happening {
+            at: 1_795_172_403_999,
+            kind,
+            app,
+            worker,
+            text: text.to_owned(),
+            progress: None,
+            message: None,
+        }
     }
 
     #[test]

@@ -240,6 +240,8 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         log_file: None,
         logs: LogView::default(),
         pid_file: format!("/home/u/.supd/pids/{app}-{id}.pid").into(),
+        actions: Vec::new(),
+        metrics: Default::default(),
     }
 }
 
@@ -284,6 +286,8 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         },
         listen: Vec::new(),
         balance: Balance::Shared,
+        stdin: Default::default(),
+        ipc: false,
         autostart: true,
         pid_file: None,
         restart: RestartPolicy {

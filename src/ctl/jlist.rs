@@ -70,7 +70,9 @@ fn environment(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value
     put(json!({ app.environment.instance_var.as_str(): worker.instance, "unique_id": unique }));
     put(state(worker));
     let agent = if is_node(app) { json!({ "module_name": name }) } else { json!({}) };
-    put(json!({ "axm_actions": [], "axm_monitor": {}, "axm_options": agent, "axm_dynamic": {} }));
+    put(
+        json!({ "axm_actions": worker.actions, "axm_monitor": worker.metrics, "axm_options": agent, "axm_dynamic": {} }),
+    );
     put(counters(worker));
     // What the app calls its variables cannot change what is said about the app.
     for (name, value) in variables {

@@ -34,7 +34,7 @@ pub(crate) struct LogArgs {
 }
 
 /// Which lines are shown.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which lines")]
 pub(crate) struct Choice {
     /// Only standard error

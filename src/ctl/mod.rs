@@ -44,7 +44,7 @@ use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{
     act, apply, check, daemon, describe, env, hooks, ids, init, list, reload, report, runtime, serve,
-    settings, start, upgrade,
+    settings, start, talk, upgrade,
 };
 use commands::{events as event_command, logs as log_command, why as why_command};
 use launch::Launcher;
@@ -131,6 +131,10 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Delete(args) => act::delete(args, session).await,
         Command::Scale(args) => act::scale(&args, session).await,
         Command::Signal(args) => act::signal(args, session).await,
+        Command::Send(args) => talk::send(args, session).await,
+        Command::Attach(args) => talk::attach(args, session).await,
+        Command::Message(args) => talk::message(args, session).await,
+        Command::Trigger(args) => talk::trigger(args, session).await,
         Command::Flush(args) => act::flush(args, session).await,
         Command::ReloadLogs => act::reload_logs(session).await,
         Command::List => list::list(session).await,

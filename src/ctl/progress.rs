@@ -107,7 +107,8 @@ impl Watch {
             | Kind::Killed
             | Kind::Stopped
             | Kind::Waiting
-            | Kind::RolledBack => {}
+            | Kind::RolledBack
+            | Kind::Message => {}
         }
     }
 }
@@ -202,7 +203,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::Stopped => "gone",
         Kind::Waiting => "waiting",
         Kind::GivenUp => "given up",
-        Kind::ReloadBegan | Kind::ReloadMoved => return None,
+        Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message => return None,
         Kind::ReloadDone => return Some("done".to_owned()),
         Kind::ReloadFailed | Kind::RolledBack => return Some(cells::harmless(&happening.text)),
     };

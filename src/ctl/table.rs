@@ -121,10 +121,19 @@ pub(crate) fn list(workers: &[WorkerView], style: Style) -> String {
 pub(crate) fn pairs(pairs: &[(&str, String)], style: Style) -> String {
     let mut table = framed(style);
     for (name, value) in pairs {
-        table.add_row([heading(name), Cell::new(cells::harmless(value))]);
+        table.add_row([heading(&cells::harmless(name)), Cell::new(cells::harmless(value))]);
     }
     if let Some(names) = table.column_mut(0) {
         names.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table.to_string()
+}
+
+/// One column.
+pub(crate) fn column<'a>(rows: impl Iterator<Item = &'a str>, style: Style) -> String {
+    let mut table = framed(style);
+    for row in rows {
+        table.add_row([Cell::new(cells::harmless(row))]);
     }
     table.to_string()
 }

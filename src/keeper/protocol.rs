@@ -249,6 +249,8 @@ pub enum DescriptorName {
     Ipc(RunId),
     /// The datagram socket that a run knows as `NOTIFY_SOCKET`.
     Notify(RunId),
+    /// Write end of a run's standard input, which comes to no end while this is kept.
+    In(RunId),
     /// The memfd in which the log thread notes what it is about to write.
     LogJournal,
     /// The memfd with what this daemon was told to run at its start, until it does.
@@ -260,7 +262,9 @@ impl DescriptorName {
     pub fn run(&self) -> Option<RunId> {
         match self {
             Self::Control | Self::Port(_) | Self::LogJournal | Self::Runtime => None,
-            Self::Out(run) | Self::Err(run) | Self::Ipc(run) | Self::Notify(run) => Some(*run),
+            Self::Out(run) | Self::Err(run) | Self::Ipc(run) | Self::Notify(run) | Self::In(run) => {
+                Some(*run)
+            }
         }
     }
 }

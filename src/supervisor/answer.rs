@@ -41,6 +41,9 @@ impl Shell {
             Call::Signal { targets, signal, reply } => {
                 drop(reply.send(self.signal_workers(&targets, signal)))
             }
+            Call::Input(request, reply) => drop(reply.send(self.write_input(&request))),
+            Call::Message(request, reply) => self.message(request, reply),
+            Call::Trigger(request, reply) => self.trigger(&request, reply),
             Call::Apply { revisions, gently, pace, reply } => self.apply(revisions, gently, pace, reply),
             Call::Compare(apps, reply) => drop(reply.send(Ok(self.compare(apps)))),
             Call::ApplyChanges { revisions, pace, reply } => self.apply_changes(revisions, pace, reply),

@@ -14,6 +14,7 @@ use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, 
 use tokio::sync::watch;
 
 use super::accept::accept_again;
+use super::agents::Agents;
 use super::alerts::Alerts;
 use super::carried::Carried;
 use super::counts::Counts;
@@ -88,6 +89,8 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         ports: Ports::default(),
         sockets: BTreeMap::new(),
         channels: BTreeMap::new(),
+        inputs: BTreeMap::new(),
+        agents: Agents::default(),
         requests: Requests::default(),
         settings: Store::open(home.settings(), outlets.settings.clone()),
         ledger: Writer::new(runtime.is_none().then(|| home.ledger()), outlets.saved.clone()),
@@ -227,6 +230,7 @@ impl Shell {
         self.counts = snapshot.counts;
         self.alerts = snapshot.alerts;
         self.crashes = Crashes::taken_over(snapshot.crashes);
+        self.agents = Agents::taken_over(snapshot.agents);
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);
         }
@@ -270,7 +274,8 @@ impl Shell {
             };
             let Some(revision) = self.revision_of(run) else { continue };
             let (channel, notify) = (end(DescriptorName::Ipc(kept)), end(DescriptorName::Notify(kept)));
-            self.attach(run, worker, &revision, &Ends { out, err, channel, notify }, true);
+            let stdin = end(DescriptorName::In(kept));
+            self.attach(run, worker, &revision, &Ends { out, err, channel, stdin, notify }, true);
         }
     }
 

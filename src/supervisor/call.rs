@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use supd_api::{
     Accepted, AppDifference, AppName, AppView, DaemonView, EnvironmentView, Fault, HealthView, HookView,
-    ScaleTo, Settings, Stream, UpgradeBegun, WorkerView,
+    InputRequest, MessageRequest, ScaleTo, Settings, Stream, TriggerRequest, Triggered, UpgradeBegun,
+    WorkerView,
 };
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
@@ -84,6 +85,9 @@ pub(super) enum Call {
         signal: i32,
         reply: Reply<Accepted>,
     },
+    Input(InputRequest, Reply<Accepted>),
+    Message(MessageRequest, Reply<Accepted>),
+    Trigger(TriggerRequest, Reply<Triggered>),
     Flush(Vec<String>, Reply<Accepted>),
     Reopen(Reply<Accepted>),
     Hooks(Reply<Vec<HookView>>),
@@ -134,6 +138,8 @@ pub(super) struct EventQuery {
     pub(super) targets: Vec<String>,
     pub(super) lines: usize,
     pub(super) follow: bool,
+    /// What workers say, too.
+    pub(super) messages: bool,
 }
 
 /// Which lines a reader wants.

@@ -13,6 +13,12 @@ impl Shell {
     /// Handles one line of a channel. Its receipt is signed with the next snapshot, so that no line is lost with us.
     pub(super) fn on_delivery(&mut self, delivery: Delivery) {
         let run = RunId(delivery.run.0);
+        if let FromWorker::Message { text, missed } = &delivery.event
+            && !self.on_word(run, text, *missed)
+        {
+            // No snapshot knows of it, so none is waited for.
+            return delivery.receipt.sign();
+        }
         if let Some(revision) = self.revision_of(run) {
             self.on_message(run, &revision, delivery.event);
         }
@@ -40,6 +46,7 @@ impl Shell {
             }
             FromWorker::Ended(ended) => {
                 self.channels.remove(&run);
+                self.agents.hang_up(run);
                 // What drains closes its channel when it has finished.
                 self.turn(Event::Drained { run });
                 match ended {
@@ -52,7 +59,7 @@ impl Shell {
             FromWorker::Ready
             | FromWorker::Online
             | FromWorker::ExitedAfterDisconnect
-            | FromWorker::Message(_) => {}
+            | FromWorker::Message { .. } => {}
         }
     }
 

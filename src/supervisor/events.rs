@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use supd_api::{AppName, Fault, Happening, HappeningKind, Progress};
+use supd_api::{AppName, Fault, Happening, HappeningKind, Message, Progress};
 use supd_core::What;
 use tokio::sync::broadcast;
 
@@ -13,24 +13,32 @@ use super::view::{ended, spoken};
 
 /// So many are remembered, and a reader may be so many behind before it misses some.
 const REMEMBERED: usize = 1000;
+/// So many messages of workers a reader may be behind. They are not remembered: a chatty worker drives no event out.
+const UNREAD: usize = 128;
 
 /// The last events, and those who follow.
 pub(super) struct Events {
     past: VecDeque<Happening>,
     outlet: broadcast::Sender<Happening>,
+    messages: broadcast::Sender<Happening>,
 }
 
 /// One reader: what it asked for of the past, then what comes.
 pub(super) struct Follower {
     past: VecDeque<Happening>,
     inlet: Option<broadcast::Receiver<Happening>>,
+    messages: Option<broadcast::Receiver<Happening>>,
     /// `None`: all apps.
     apps: Option<BTreeSet<String>>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { past: VecDeque::new(), outlet: broadcast::channel(REMEMBERED).0 }
+        Self {
+            past: VecDeque::new(),
+            outlet: broadcast::channel(REMEMBERED).0,
+            messages: broadcast::channel(UNREAD).0,
+        }
     }
 }
 
@@ -40,7 +48,7 @@ impl Events {
         let Ok(app) = AppName::new(happening.app.0) else { return };
         let (kind, text, progress) = spelled(happening.what);
         let worker = happening.worker.map(|worker| worker.0);
-        let happening = Happening { at: now().wall.0, kind, app, worker, text, progress };
+        let happening = Happening { at: now().wall.0, kind, app, worker, text, progress, message: None };
         tracing::info!("{}{}: {}", happening.app, at(worker), happening.text);
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
@@ -48,6 +56,21 @@ impl Events {
         self.past.push_back(happening.clone());
         // It fails when nobody follows.
         let _ = self.outlet.send(happening);
+    }
+
+    /// Publishes what a worker said, if anybody listens. So many of its messages before were not heard.
+    pub(super) fn say(&self, app: &str, worker: u32, message: Message, missed: u64) {
+        if self.messages.receiver_count() == 0 {
+            return;
+        }
+        let Ok(app) = AppName::new(app) else { return };
+        let Message { kind, data } = &message;
+        let lost = if missed == 0 { String::new() } else { format!("; {missed} before it were not heard") };
+        let text = format!("said {kind} {data}{lost}");
+        let kind = HappeningKind::Message;
+        let (at, worker, message) = (now().wall.0, Some(worker), Some(message));
+        // The last listener may have gone.
+        let _ = self.messages.send(Happening { at, kind, app, worker, text, progress: None, message });
     }
 }
 
@@ -62,12 +85,27 @@ impl Follower {
             return Some(happening);
         }
         loop {
-            match self.inlet.as_mut()?.recv().await {
+            let (inlet, messages) = (self.inlet.as_mut()?, self.messages.as_mut());
+            let next = tokio::select! {
+                biased;
+                next = inlet.recv() => next,
+                next = heard(messages) => next,
+            };
+            match next {
                 Ok(happening) if wants(self.apps.as_ref(), &happening) => return Some(happening),
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
+    }
+}
+
+async fn heard(
+    messages: Option<&mut broadcast::Receiver<Happening>>,
+) -> Result<Happening, broadcast::error::RecvError> {
+    match messages {
+        Some(messages) => messages.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -95,7 +133,8 @@ impl Shell {
             .collect();
         let past = past.into_iter().rev().cloned().collect();
         let inlet = query.follow.then(|| self.events.outlet.subscribe());
-        Ok(Follower { past, inlet, apps })
+        let messages = (query.follow && query.messages).then(|| self.events.messages.subscribe());
+        Ok(Follower { past, inlet, messages, apps })
     }
 }
 

@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
-use supd_api::{AppDeclaration, ExecMode, VariableView};
+use supd_api::{AppDeclaration, ExecMode, Stdin, VariableView};
 use supd_keeper::protocol::{DescriptorName, ExecPlan, RunId};
 
 use super::revision::Revision;
@@ -15,11 +15,17 @@ use super::revision::Revision;
 /// Descriptors of a worker below this are standard input, output and error.
 const FIRST_SOCKET: i32 = 3;
 
+/// Room in the pipe of a standard input. More than a worker that reads at all leaves there, and little of what the kernel grants
+/// one user for all pipes (`pipe-user-pages-soft`, pipe(7)), which output needs more.
+const STDIN_ROOM: i32 = 16 << 10;
+
 /// Our ends of a new run.
 pub(super) struct Ends {
     pub(super) out: Arc<OwnedFd>,
     pub(super) err: Arc<OwnedFd>,
     pub(super) channel: Option<Arc<OwnedFd>>,
+    /// `None`: it reads `/dev/null`.
+    pub(super) stdin: Option<Arc<OwnedFd>>,
     /// Where it speaks; `None`: its run began under a supervisor that did not listen.
     pub(super) notify: Option<Arc<OwnedFd>>,
 }
@@ -34,11 +40,14 @@ pub(super) struct Launch {
 
 /// The number of the IPC channel in the child, after the sockets it inherits; `None`: it gets none.
 ///
-/// Node apps get one as under PM2. Others only when they use it: a Node process further down that inherits
+/// Node apps get one as under PM2. Others only when they ask for it or use it: a Node process further down that inherits
 /// `NODE_CHANNEL_FD` without the descriptor would not start.
 pub(super) fn channel_number(app: &AppDeclaration, sockets: usize) -> Option<i32> {
     let node = app.program.interpreter.as_deref().is_some_and(is_node);
-    let used = app.ready.wait_ready || app.stop.shutdown_with_message || app.exec_mode == ExecMode::Cluster;
+    let used = app.ipc
+        || app.ready.wait_ready
+        || app.stop.shutdown_with_message
+        || app.exec_mode == ExecMode::Cluster;
     (node || used).then(|| FIRST_SOCKET + i32::try_from(sockets).unwrap_or(i32::MAX - FIRST_SOCKET))
 }
 
@@ -76,7 +85,9 @@ pub(super) fn launch(
     attached.extend(sockets);
 
     let notify = Arc::new(notify);
+    let input = (app.stdin == Stdin::Pipe).then(input).transpose()?;
     let ends = Ends {
+        stdin: input.as_ref().map(|(_, ours)| Arc::clone(ours)),
         out: Arc::new(out),
         err: Arc::new(err),
         channel: pair.as_ref().map(|(_, ours, _)| Arc::clone(ours)),
@@ -88,6 +99,12 @@ pub(super) fn launch(
         descriptors.push(number);
         attached.push(theirs);
         keep.push(DescriptorName::Ipc(run));
+        kept.push(ours);
+    }
+    if let Some((theirs, ours)) = input {
+        descriptors.push(0);
+        attached.push(theirs);
+        keep.push(DescriptorName::In(run));
         kept.push(ours);
     }
     attached.extend(kept);
@@ -106,6 +123,15 @@ pub(super) fn launch(
         listen_pid,
     };
     Ok(Launch { plan, attached, keep, ends })
+}
+
+/// A pipe for standard input: theirs, and ours, which never waits.
+fn input() -> io::Result<(Arc<OwnedFd>, Arc<OwnedFd>)> {
+    let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // With more room it works as well.
+    let _ = fcntl(&ours, FcntlArg::F_SETPIPE_SZ(STDIN_ROOM));
+    Ok((Arc::new(theirs), Arc::new(ours)))
 }
 
 /// What is executed, with all its arguments.

@@ -6,6 +6,7 @@
 //! their parent (the keeper is): it may die at any moment and be started again.
 
 mod accept;
+mod agents;
 mod alerts;
 mod answer;
 mod boot;
@@ -25,9 +26,11 @@ mod extents;
 mod figures;
 mod health;
 mod inbox;
+mod input;
 mod keeper;
 mod launch;
 mod ledger;
+mod messages;
 mod oom;
 mod outputs;
 mod paths;

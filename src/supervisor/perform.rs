@@ -103,6 +103,7 @@ impl Shell {
         let output = Output::new(&self.home, &revision.declaration, worker.0);
         self.follow(run, output, &ends.out, &ends.err, resumed);
         self.listen_to(run, revision, ends);
+        self.inputs.extend(ends.stdin.iter().map(|end| (run, Arc::clone(end))));
         if let Some(end) = &ends.channel {
             let opened = end
                 .try_clone()
@@ -163,6 +164,8 @@ impl Shell {
     fn forget(&mut self, run: RunId) {
         let kept = protocol::RunId(run.0);
         self.channels.remove(&run);
+        self.inputs.remove(&run);
+        self.agents.forget(run);
         self.checks.remove(&run);
         self.ports.release(kept);
         self.figures.forget(run);

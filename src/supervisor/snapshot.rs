@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use supd_api::Action;
 use supd_core::{AppName, RequestId, RevisionId, RunId, SNAPSHOT_VERSION, Spec, Supervisor, WorkerResult};
 use supd_keeper::memfd;
 use supd_keeper::protocol::Order;
@@ -49,6 +50,9 @@ pub(super) struct Snapshot {
     pub(super) crashes: Awaited,
     #[serde(default)]
     pub(super) outputs: Vec<(RunId, Output)>,
+    /// What runs have announced of themselves.
+    #[serde(default)]
+    pub(super) agents: Vec<(RunId, Vec<Action>)>,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -136,6 +140,7 @@ impl Shell {
             alerts: self.alerts.clone(),
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
+            agents: self.agents.announced(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

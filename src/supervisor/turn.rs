@@ -10,6 +10,7 @@ use supd_core::{Effect, Event, Exit, Happening, Mono, Pid, RunId, Supervisor};
 use supd_keeper::protocol::{self, Report};
 use tokio::sync::watch;
 
+use super::agents::Agents;
 use super::alerts::Alerts;
 use super::carried::Carried;
 use super::checks::Checks;
@@ -66,6 +67,9 @@ pub(super) struct Shell {
     pub(super) ports: Ports,
     pub(super) sockets: BTreeMap<PortKey, Arc<OwnedFd>>,
     pub(super) channels: BTreeMap<RunId, Channel>,
+    /// Our ends of standard inputs.
+    pub(super) inputs: BTreeMap<RunId, Arc<OwnedFd>>,
+    pub(super) agents: Agents,
     pub(super) checks: BTreeMap<RunId, Checks>,
     pub(super) requests: Requests,
     pub(super) events: Events,

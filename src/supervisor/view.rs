@@ -73,6 +73,8 @@ impl Shell {
                 cpu_time: usage.cpu_time.into(),
                 memory: usage.memory,
                 logs: self.carried.view(view.id, files),
+                actions: seat.run.map(|run| self.agents.actions(run.run).to_vec()).unwrap_or_default(),
+                metrics: seat.run.map(|run| self.agents.metrics(run.run)).unwrap_or_default(),
                 ..view
             });
         }
@@ -184,6 +186,8 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         log_file: paths::combined_log_file(home, app, id),
         logs: LogView::default(),
         pid_file: paths::pid_file(home, app, id),
+        actions: Vec::new(),
+        metrics: Default::default(),
     }
 }
 

@@ -57,6 +57,7 @@ mod sinks;
 mod skew;
 mod stop;
 mod supervisor_death;
+mod talk;
 mod targets;
 mod upgrade;
 mod why;

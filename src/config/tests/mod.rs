@@ -120,6 +120,8 @@ fn defaults() {
             "environment": {"layers": [{"layer": "base", "variables": {"PATH": site.options.caller["PATH"]}}], "instance_var": "NODE_APP_INSTANCE", "increment_var": null},
             "listen": [],
             "balance": "shared",
+            "stdin": "pipe",
+            "ipc": false,
             "autostart": true,
             "restart": {
                 "autorestart": true, "stop_exit_codes": [], "min_uptime": null, "max_restarts": null,
@@ -165,6 +167,8 @@ fn each_field_arrives() {
         ("gid", json!("www-data"), "/group", json!("www-data")),
         ("listen", json!("localhost:80"), "/listen", json!(["127.0.0.1:80"])),
         ("balance", json!("reuseport"), "/balance", json!("reuseport")),
+        ("stdin", json!("null"), "/stdin", json!("null")),
+        ("ipc", json!(true), "/ipc", json!(true)),
         ("autostart", json!(false), "/autostart", json!(false)),
         ("autorestart", json!("false"), "/restart/autorestart", json!(false)),
         ("stop_exit_codes", json!(0), "/restart/stop_exit_codes", json!([0])),

@@ -41,6 +41,8 @@ const KEYS: &[&str] = &[
     "max_parallel",
     "rollback_window",
     "reuse_port",
+    "stdin",
+    "ipc",
     "log_file",
     "log_date_format",
     "log_type",

@@ -245,6 +245,24 @@ impl TryFrom<Value> for Balance {
 }
 
 field_type!(
+    /// What is read from standard input.
+    Stdin(supd_api::Stdin),
+    { "enum": ["pipe", "null"] }
+);
+
+impl TryFrom<Value> for Stdin {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("pipe") => Ok(Self(supd_api::Stdin::Pipe)),
+            Some("null") => Ok(Self(supd_api::Stdin::Null)),
+            _ => expected("\"pipe\" or \"null\"", &value),
+        }
+    }
+}
+
+field_type!(
     /// The name or the number of a user or a group.
     Account(String),
     { "type": ["string", "integer"], "minimum": 0 }

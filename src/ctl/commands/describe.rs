@@ -50,6 +50,7 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     block.push(("rotation", policy::rotation(app)));
     block.extend(setting(declared, worker));
     block.extend(revisions(app, worker));
+    block.extend(announced(worker));
     block.push(("created", format!("{} ago", cells::since(worker.created_at))));
     block
 }
@@ -145,6 +146,15 @@ fn output(logs: &LogView) -> Vec<(&'static str, String)> {
     });
     rows.extend(dropped);
     rows
+}
+
+/// What it has announced over its channel.
+fn announced(worker: &WorkerView) -> Vec<(&'static str, String)> {
+    let names: Vec<&str> = worker.actions.iter().map(|action| action.name.as_str()).collect();
+    let actions = (!names.is_empty())
+        .then(|| ("actions", format!("{}, see `supctl trigger --help`", names.join(", "))));
+    let metric = |(name, value)| ("metric", format!("{name}: {}", cells::metric(value)));
+    actions.into_iter().chain(worker.metrics.iter().map(metric)).collect()
 }
 
 fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)> {

@@ -18,5 +18,6 @@ pub(crate) mod runtime;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod start;
+pub(crate) mod talk;
 pub(crate) mod upgrade;
 pub(crate) mod why;

@@ -21,6 +21,7 @@ fn began() -> Happening {
         worker: None,
         text: String::new(),
         progress,
+        message: None,
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) struct Command {
 /// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
+    Attach,
     ClearDump,
     Delete,
     Describe,
@@ -47,11 +48,13 @@ pub(super) enum Verb {
     Resurrect,
     Save,
     Scale,
+    Send,
     SendSignal,
     Start,
     StartOrReload,
     StartOrRestart,
     Stop,
+    Trigger,
     Update,
     /// PM2 has it, supd has not; and why.
     Missing(&'static str),
@@ -92,6 +95,12 @@ pub(super) const COMMANDS: &[Command] = &[
     command(&["delete", "del"], "name|id|namespace|script|all|json|stdin", 1, Verb::Delete),
     command(&["scale"], "app_name> <number", 2, Verb::Scale),
     command(&["reset"], "name|id|all", 1, Verb::Reset),
+    Command { most: Some(2), ..command(&["attach"], "pm_id", 1, Verb::Attach) },
+    command(&["send"], "pm_id> <line", 2, Verb::Send),
+    Command {
+        most: Some(3),
+        ..command(&["trigger"], "id|name|namespace|script> <action_name> <params", 2, Verb::Trigger)
+    },
     command(&["sendSignal"], "signal> <pm2_id|name", 2, Verb::SendSignal),
     plain(&["kill"], Verb::Kill),
     plain(&["update", "updatePM2"], Verb::Update),
@@ -113,7 +122,6 @@ pub(super) const COMMANDS: &[Command] = &[
     command(&["ecosystem", "init"], "", 0, Verb::Ecosystem),
     plain(&["examples"], Verb::Examples),
     // Here the commands that are being written take the place of what stands for them.
-    missing(&["attach", "send", "trigger"], YET),
     missing(&["monit", "imonit", "dashboard", "dash"], YET),
     missing(&["slist", "sysinfos"], YET),
     missing(&["logrotate"], "log rotation is built in, see `rotate_size` and `rotate_interval`"),

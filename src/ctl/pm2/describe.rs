@@ -29,10 +29,30 @@ pub(super) async fn describe(line: &Line, session: &mut Session) -> Result<(), F
 fn block(app: &AppView, worker: &WorkerView, style: Style) -> String {
     let (id, name) = (worker.id, &worker.app);
     format!(
-        " Describing process with id {id} - name {name} \n{}\n\n \
+        " Describing process with id {id} - name {name} \n{}\n{}\n \
         Use `pm2 logs {name} [--lines 1000]` to display logs\n Use `pm2 env {id}` to display environment variables",
-        table::pairs(&rows(&app.declaration, worker), style)
+        table::pairs(&rows(&app.declaration, worker), style),
+        announced(worker, style)
     )
+}
+
+/// What it has announced over its channel: nothing, or blocks with a newline after each.
+fn announced(worker: &WorkerView, style: Style) -> String {
+    let mut text = String::new();
+    if !worker.actions.is_empty() {
+        let names = worker.actions.iter().map(|action| action.name.as_str());
+        let names = table::column(names, style);
+        text += &format!(
+            " Actions available \n{names}\n Trigger via: pm2 trigger {} <action_name>\n\n",
+            worker.app
+        );
+    }
+    if !worker.metrics.is_empty() {
+        let metrics: Vec<(&str, String)> =
+            worker.metrics.iter().map(|(name, value)| (name.as_str(), cells::metric(value))).collect();
+        text += &format!(" Code metrics value \n{}\n", table::pairs(&metrics, style));
+    }
+    text
 }
 
 fn rows(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)> {

@@ -19,6 +19,7 @@ mod query;
 mod runtime;
 mod same;
 mod start;
+mod talk;
 mod targets;
 mod voice;
 mod words;
@@ -162,6 +163,9 @@ async fn dispatch(verb: Verb, line: &Line, session: &mut Session) -> Result<(), 
         Verb::Delete => act::act(Action::Delete, line, session).await,
         Verb::Scale => act::scale(line, session).await,
         Verb::Reset => act::reset(line, session).await,
+        Verb::Attach => talk::attach(line, session).await,
+        Verb::Send => talk::send(line, session).await,
+        Verb::Trigger => talk::trigger(line, session).await,
         Verb::SendSignal => daemon::send_signal(line, session).await,
         Verb::Kill => daemon::kill(session).await,
         Verb::Update => daemon::update(session).await,

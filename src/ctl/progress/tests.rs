@@ -19,6 +19,7 @@ fn about(app: &str, worker: Option<u32>, kind: Kind, progress: Option<(u32, u32)
         worker,
         text: "the new one exited with code 1; the old workers stay".to_owned(),
         progress: progress.map(|(done, of)| Progress { done, of }),
+        message: None,
     }
 }
 

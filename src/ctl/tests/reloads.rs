@@ -10,7 +10,8 @@ const RELOAD: &str = "/v1/workers/reload";
 
 fn about(app: &str, worker: Option<u32>, kind: Kind) -> Happening {
     let app = AppName::new(app).unwrap();
-    Happening { at: 1_795_172_403_000, kind, app, worker, text: "in words".to_owned(), progress: None }
+    let text = "in words".to_owned();
+    Happening { at: 1_795_172_403_000, kind, app, worker, text, progress: None, message: None }
 }
 
 fn moved(app: &str, kind: Kind, done: u32, of: u32) -> Happening {
@@ -241,10 +242,11 @@ async fn a_rollback_to_nothing_changes_nothing() {
 async fn events_are_shown_and_followed_over_a_restart() {
     let line = json!(about("web", Some(0), Kind::Failed)).to_string();
     let mut answers = ok([]);
-    answers.insert("GET /v1/events?target=web&follow=true&lines=15", (200, format!("{line}\n")));
+    answers
+        .insert("GET /v1/events?target=web&follow=true&lines=15&messages=true", (200, format!("{line}\n")));
     answers.insert("GET /v1/events?follow=false", (200, format!("{line}\n")));
     answers.insert("GET /v1/events?follow=false&lines=3", (200, String::new()));
-    let again = "GET /v1/events?target=web&follow=true&lines=0";
+    let again = "GET /v1/events?target=web&follow=true&lines=0&messages=true";
     let fake = Fake::serving(refusing(answers, again, 404, "not_found", "`web` is gone"));
     let ran = fake.run("events web").await;
     assert_eq!(ran.code, 3);

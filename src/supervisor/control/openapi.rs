@@ -5,8 +5,9 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use supd_api::{
     Accepted, AppDifference, AppView, ApplyApps, CompareApps, CrashReport, DaemonView, EnvironmentView,
-    Fault, FaultCode, Happening, HealthView, HookView, LogLine, PendingRequests, ReloadRequest, ScaleTo,
-    Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
+    Fault, FaultCode, Happening, HealthView, HookView, InputRequest, LogLine, MessageRequest,
+    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest,
+    TriggerRequest, Triggered, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
 /// One operation.
@@ -96,6 +97,16 @@ const OPERATIONS: &[Operation] = &[
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
     wish("/v1/workers/reset", "Count the restarts of workers anew", Some(of::<TargetRequest>)),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
+    wish("/v1/workers/input", "Write to the standard input of workers", Some(of::<InputRequest>)),
+    wish("/v1/workers/message", "Send a message over IPC channels", Some(of::<MessageRequest>)),
+    Operation {
+        method: "post",
+        path: "/v1/workers/trigger",
+        summary: "Have workers carry out an action that they have announced, and wait for their replies",
+        query: &[],
+        request: Some(of::<TriggerRequest>),
+        reply: of::<Triggered>,
+    },
     ask(
         "/v1/workers/{id}/env",
         "The environment of a worker, with the origin of each variable",
@@ -147,7 +158,7 @@ const OPERATIONS: &[Operation] = &[
     ask(
         "/v1/events",
         "What happened, one JSON document a line, or for `Accept: text/event-stream` one an event",
-        &["target", "lines", "follow"],
+        &["target", "lines", "follow", "messages"],
         of::<Happening>,
     ),
     ask("/v1/logs", "Lines of output, one JSON document a line", &super::log_query::NAMES, of::<LogLine>),

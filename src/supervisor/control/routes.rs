@@ -10,8 +10,9 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use supd_api::{
     Accepted, AppDeclaration, AppDifference, AppName, AppView, ApplyApps, CompareApps, CrashReport,
-    DaemonView, EnvironmentView, Fault, FaultCode, HookView, Millis, PendingRequests, ReloadRequest, ScaleTo,
-    Settings, SignalRequest, StartApps, TargetRequest, UpgradeBegun, UpgradeRequest, WorkerView,
+    DaemonView, EnvironmentView, Fault, FaultCode, Happening, HookView, LogLine, Millis, PendingRequests,
+    ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, Triggered, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,6 +48,9 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
         .route("/v1/workers/reset", post(reset))
         .route("/v1/workers/signal", post(signal))
+        .route("/v1/workers/input", post(input))
+        .route("/v1/workers/message", post(message))
+        .route("/v1/workers/trigger", post(trigger))
         .route("/v1/workers/{id}/env", get(environment))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/diff", post(compare))
@@ -160,6 +164,21 @@ async fn signal(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let SignalRequest { targets, signal } = read(body).await?;
     let signal = signal_number(&signal)?;
     Ok(Json(ask(&calls, |reply| Call::Signal { targets, signal, reply }).await?))
+}
+
+async fn input(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let request = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Input(request, reply)).await?))
+}
+
+async fn message(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let request = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Message(request, reply)).await?))
+}
+
+async fn trigger(State(calls): Calls, body: Body) -> Answer<Triggered> {
+    let request = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Trigger(request, reply)).await?))
 }
 
 async fn settings(State(calls): Calls) -> Answer<Settings> {
@@ -320,7 +339,7 @@ fn crash_query(query: Option<&str>) -> Result<(Vec<String>, usize), Fault> {
 
 /// `follow`: unless the query says otherwise.
 fn event_query(query: Option<&str>, follow: bool) -> Result<EventQuery, Fault> {
-    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow };
+    let mut wanted = EventQuery { targets: Vec::new(), lines: usize::MAX, follow, messages: false };
     for (name, value) in parameters(query) {
         let bad = |expected: &str| {
             Fault::new(FaultCode::Invalid, format!("{name}=`{}`: expected {expected}", value.escape_debug()))
@@ -329,7 +348,8 @@ fn event_query(query: Option<&str>, follow: bool) -> Result<EventQuery, Fault> {
             "target" => wanted.targets.push(value),
             "lines" => wanted.lines = value.parse().map_err(|_| bad("a whole number"))?,
             "follow" => wanted.follow = value.parse().map_err(|_| bad("true or false"))?,
-            _ => return Err(unknown_parameter(&name, "target, lines, follow")),
+            "messages" => wanted.messages = value.parse().map_err(|_| bad("true or false"))?,
+            _ => return Err(unknown_parameter(&name, "target, lines, follow, messages")),
         }
     }
     Ok(wanted)
