@@ -12,6 +12,7 @@ pub mod listen;
 pub mod log;
 pub mod logs;
 pub mod policy;
+pub mod process;
 pub mod settings;
 pub mod unit;
 pub mod view;
@@ -34,6 +35,7 @@ pub use logs::{
     RotationView, StdoutForm,
 };
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{
