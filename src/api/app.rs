@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy};
-use crate::{ListenAddress, LogPolicy, Millis};
+use crate::{ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
 /// not `all` and not made of digits only (those mean something else as a target).
@@ -123,6 +123,9 @@ pub struct AppDeclaration {
     pub user: Option<String>,
     /// Group name or numeric id; `None`: the user's primary group.
     pub group: Option<String>,
+    /// What its processes may do and how they rank.
+    #[serde(default, skip_serializing_if = "ProcessPolicy::is_default")]
+    pub process: ProcessPolicy,
     /// Whether Node workers share listening sockets through Node's cluster protocol.
     pub exec_mode: ExecMode,
     /// How many workers.

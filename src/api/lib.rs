@@ -15,6 +15,7 @@ pub mod listen;
 pub mod log;
 pub mod logs;
 pub mod policy;
+pub mod process;
 pub mod settings;
 pub mod talk;
 pub mod unit;
@@ -41,6 +42,7 @@ pub use logs::{
     RotationView, StdoutForm,
 };
 pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};
 pub use unit::Millis;

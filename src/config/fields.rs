@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit, Listen, LogFile,
-    LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Stdin, Text, Texts, Threshold, Variables,
-    Words,
+    Account, Balance, Capabilities, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit,
+    Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink, Size, Span,
+    Stdin, Text, Texts, Threshold, Umask, Variables, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -62,6 +62,21 @@ pub(super) struct AppFields {
     pub(super) uid: Option<Account>,
     /// Group to run as: name or id. Default: the user's.
     pub(super) gid: Option<Account>,
+    /// Permissions that new files of it do not get: octal digits in a text, such as `"027"`. Default: the daemon's.
+    pub(super) umask: Option<Umask>,
+    /// Its rank for the processor: -20 (first) to 19 (last). Below the daemon's own takes root. Default: the daemon's.
+    pub(super) nice: Option<Nice>,
+    /// Whom the kernel ends when memory is short: -1000 (never) to 1000 (first). Below the daemon's own takes root. Default: the
+    /// daemon's.
+    pub(super) oom_score_adj: Option<OomScore>,
+    /// Limits of each of its processes, by the names of getrlimit(2) in small letters: `{ nofile = 65536, core = "unlimited" }`; two
+    /// limits as `"soft:hard"`. Raising a hard one takes root. Default: the daemon's.
+    pub(super) rlimits: Option<Rlimits>,
+    /// `true`: none of its programs gets more privileges than it has, `sudo` neither. Default: `false`.
+    pub(super) no_new_privs: Option<Flag>,
+    /// What of root's privileges it keeps as another user, by the names of capabilities(7): `net_bind_service` for ports below
+    /// 1024. Default: none.
+    pub(super) capabilities: Option<Capabilities>,
     /// Sockets that supd binds and passes to every worker as `LISTEN_FDS`: `127.0.0.1:8080`, `:8080`,
     /// `/run/app.sock`.
     pub(super) listen: Option<Listen>,

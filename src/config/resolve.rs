@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, Program,
-    ReloadPolicy, RestartPolicy, Secret, Source, Stdin, StopPolicy,
+    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, ProcessPolicy,
+    Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin, StopPolicy,
 };
 
 use super::paths::{self, Places};
@@ -99,6 +99,7 @@ pub(super) fn app(
         cwd: places.cwd.clone(),
         user: fields.uid.as_ref().map(|account| account.0.clone()),
         group: fields.gid.as_ref().map(|account| account.0.clone()),
+        process: process(app),
         exec_mode,
         instances: fields.instances.as_ref().map_or(Instances::Count(1), |instances| instances.0),
         environment,
@@ -193,6 +194,18 @@ fn stdin(mode: ExecMode) -> Stdin {
     match mode {
         ExecMode::Fork => Stdin::Pipe,
         ExecMode::Cluster => Stdin::Null,
+    }
+}
+
+fn process(app: &App) -> ProcessPolicy {
+    let fields = &app.fields;
+    ProcessPolicy {
+        umask: fields.umask.as_ref().map(|mask| mask.0),
+        nice: fields.nice.as_ref().map(|nice| nice.0),
+        oom_score_adj: fields.oom_score_adj.as_ref().map(|score| score.0),
+        rlimits: fields.rlimits.as_ref().map(|limits| limits.0.clone()).unwrap_or_default(),
+        no_new_privs: flag(&fields.no_new_privs, false),
+        capabilities: fields.capabilities.as_ref().map(|names| names.0.clone()).unwrap_or_default(),
     }
 }
 

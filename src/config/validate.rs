@@ -18,6 +18,7 @@ mod logs;
 
 pub(super) use logs::check_rotation;
 mod probes;
+mod process;
 
 /// More sockets of one app are a mistake.
 const MOST_SOCKETS: usize = 64;
@@ -38,6 +39,7 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     let mut check = Check { app, problems: Vec::new() };
     check.identity();
     check.program();
+    check.process();
     check.environment();
     check.sockets();
     check.limits();

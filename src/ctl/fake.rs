@@ -277,6 +277,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         cwd: format!("/srv/{name}").into(),
         user: None,
         group: None,
+        process: supd_api::ProcessPolicy::default(),
         exec_mode: ExecMode::Cluster,
         instances: Instances::Count(2),
         environment: Environment {

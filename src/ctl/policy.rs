@@ -1,8 +1,8 @@
 //! How do the rules of an app read in words? Readiness, liveness, stopping, reloads and rotation, for `describe`.
 
 use supd_api::{
-    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ReadyPolicy,
-    ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
+    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ProcessPolicy,
+    ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
 };
 
 use super::cells::{duration, memory};
@@ -54,6 +54,22 @@ pub(crate) fn reload(app: &AppDeclaration) -> String {
     };
     let parallel = max_parallel.map(|most| format!(", max_parallel {most}")).unwrap_or_default();
     format!("{pace}{parallel}, on probation for {}", duration(*rollback_window))
+}
+
+/// What processes may do and how they rank; `None`: as the daemon has it.
+pub(crate) fn process(process: &ProcessPolicy) -> Option<String> {
+    let ProcessPolicy { umask, nice, oom_score_adj, rlimits, no_new_privs, capabilities } = process;
+    let names: Vec<&str> = capabilities.iter().map(|it| it.as_str()).collect();
+    let limits = rlimits.iter().map(|(resource, limit)| format!("{} {limit}", resource.as_str()));
+    let parts = [
+        umask.map(|mask| format!("umask {mask:03o}")),
+        nice.map(|nice| format!("nice {nice}")),
+        oom_score_adj.map(|score| format!("oom_score_adj {score}")),
+        no_new_privs.then(|| "no_new_privs".to_owned()),
+        (!names.is_empty()).then(|| format!("capabilities {}", names.join(" "))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().chain(limits).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Where output goes beside its files, or in their place.
@@ -184,6 +200,16 @@ mod tests {
         let live = LivePolicy { probe: Some(health()), watchdog: Some(Millis(30_000)) };
         let text = "http /health every 10 s, 3 failures, timeout 1 s; WATCHDOG=1 every 30 s at least";
         assert_eq!(liveness(&live), text);
+    }
+
+    #[test]
+    fn processes() {
+        let mut policy = ProcessPolicy::default();
+        assert_eq!(process(&policy), None);
+        policy.umask = Some(0o27);
+        policy.nice = Some(-5);
+        policy.rlimits.insert(supd_api::Resource::Nofile, supd_api::Rlimit { soft: Some(16), hard: None });
+        assert_eq!(process(&policy).as_deref(), Some("umask 027, nice -5, nofile 16:unlimited"));
     }
 
     #[test]

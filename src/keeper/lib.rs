@@ -5,6 +5,7 @@
 //! how the two talk. This is the only crate with `unsafe`; whoever needs a system call without a safe wrapper finds
 //! the wrapper here.
 
+mod attributes;
 mod clock;
 mod companion;
 mod datagram;

@@ -16,6 +16,7 @@ use nix::unistd::{
     setsid,
 };
 
+use crate::attributes;
 use crate::protocol::{ExecPlan, Step};
 use crate::spawn::{Failure, Inheritance, tell};
 
@@ -68,7 +69,12 @@ impl<'a> Program<'a> {
         if let Some((soft, hard)) = inheritance.open_files {
             setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(Failure::at(Step::Session))?;
         }
-        take_identity(self.plan)?;
+        let identity = take_groups(self.plan)?;
+        attributes::rank(&self.plan.attributes)?;
+        identity
+            .map_or(Ok(()), |user| setresuid(user, user, user))
+            .map_err(Failure::at(Step::Credentials))?;
+        attributes::confine(&self.plan.attributes)?;
         chdir(self.cwd.as_c_str()).map_err(Failure::at(Step::Chdir))?;
         if self.plan.listen_pid {
             self.env.extend(CString::new(format!("LISTEN_PID={}", getpid())));
@@ -162,18 +168,18 @@ fn place(targets: &[RawFd], attached: &[OwnedFd], status: &OwnedFd) -> Result<Ow
     Ok(status)
 }
 
-/// Becomes the user and group of the plan, if it names any.
-fn take_identity(plan: &ExecPlan) -> Result<(), Failure> {
+/// Takes the groups of the plan and of its user. Answers with the user that is still to be taken.
+fn take_groups(plan: &ExecPlan) -> Result<Option<Uid>, Failure> {
     let user = plan.user.as_deref().map(find_user).transpose()?;
     let group = plan.group.as_deref().map(find_group).transpose()?;
     let refused = Failure::at(Step::Credentials);
     match (user, group) {
-        (None, None) => Ok(()),
-        (None, Some(gid)) => setresgid(gid, gid, gid).map_err(refused),
+        (None, None) => Ok(None),
+        (None, Some(gid)) => setresgid(gid, gid, gid).map(|()| None).map_err(refused),
         (Some(user), group) => {
             let unknown = Failure { step: Step::Group, errno: Errno::ENOENT };
             let gid = group.or(user.gid).ok_or(unknown)?;
-            become_user(&user, gid).map_err(refused)
+            take_groups_of(&user, gid).map_err(refused)
         }
     }
 }
@@ -185,17 +191,17 @@ pub(crate) struct Identity {
     pub(crate) name: Option<CString>,
 }
 
-fn become_user(user: &Identity, gid: Gid) -> Result<(), Errno> {
+fn take_groups_of(user: &Identity, gid: Gid) -> Result<Option<Uid>, Errno> {
     // Naming the user one already is takes no privilege.
     if !geteuid().is_root() && geteuid() == user.uid && getegid() == gid {
-        return Ok(());
+        return Ok(None);
     }
     setresgid(gid, gid, gid)?;
     match &user.name {
         Some(name) => initgroups(name, gid)?,
         None => setgroups(&[gid])?,
     }
-    setresuid(user.uid, user.uid, user.uid)
+    Ok(Some(user.uid))
 }
 
 pub(crate) fn find_user(name: &str) -> Result<Identity, Failure> {

@@ -288,6 +288,58 @@ pub struct ExecPlan {
     pub descriptors: Vec<i32>,
     /// Set `LISTEN_PID` to the child's own pid (sd_listen_fds(3)).
     pub listen_pid: bool,
+    /// What it may do and how it ranks.
+    #[serde(default)]
+    pub attributes: Attributes,
+}
+
+/// What a child may do and how it ranks, apart from its user. What is not given stays as the keeper has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attributes {
+    /// For umask(2).
+    pub umask: Option<u32>,
+    /// For setpriority(2).
+    pub nice: Option<i32>,
+    /// For `/proc/self/oom_score_adj`.
+    pub oom_score_adj: Option<i32>,
+    /// For setrlimit(2), in this order.
+    pub limits: Vec<Limit>,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// Numbers of the ambient capabilities (capabilities(7)). All others are given up, unless it stays root.
+    pub capabilities: Vec<u8>,
+}
+
+/// A limit. `None`: unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Of what.
+    pub resource: Resource,
+    /// What is in force.
+    pub soft: Option<u64>,
+    /// Up to what the child may raise it.
+    pub hard: Option<u64>,
+}
+
+/// What has a limit: those of getrlimit(2) that Linux heeds, but `RLIMIT_RTTIME`, by which runs are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "they are getrlimit(2)'s")]
+pub enum Resource {
+    As,
+    Core,
+    Cpu,
+    Data,
+    Fsize,
+    Memlock,
+    Msgqueue,
+    Nice,
+    Nofile,
+    Nproc,
+    Rtprio,
+    Sigpending,
+    Stack,
 }
 
 impl fmt::Debug for ExecPlan {
@@ -315,8 +367,18 @@ pub enum Step {
     User,
     /// Looking up the group. `ENOENT`: there is none of that name.
     Group,
+    /// Its score for the day when memory is short.
+    OomScore,
+    /// Its nice value.
+    Nice,
+    /// This limit.
+    Limit(Resource),
     /// Becoming that user (setgid, initgroups, setuid).
     Credentials,
+    /// Keeping its capabilities.
+    Capabilities,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    Privileges,
     /// Entering the working directory, as that user.
     Chdir,
     /// execve(2). `ENOENT` for a file that exists means that the interpreter in its first line is missing.

@@ -14,7 +14,7 @@ use crate::keeper::{Options, say};
 use crate::link::{Link, SUPERVISOR_END, SUPERVISOR_ENV};
 use crate::log::Level;
 use crate::notify::is_private;
-use crate::protocol::{ExecPlan, Exit, Report};
+use crate::protocol::{Attributes, ExecPlan, Exit, Report};
 use crate::spawn::{self, Failure, Inheritance, Pending, Verdict};
 use crate::table::SupervisorEntry;
 use crate::tree;
@@ -84,6 +84,7 @@ impl Supervisor {
         let mut env: Vec<_> = env.filter(|(name, _)| !is_private(name) && name != SUPERVISOR_ENV).collect();
         env.push((SUPERVISOR_ENV.to_owned(), SUPERVISOR_END.to_string()));
         let plan = ExecPlan {
+            attributes: Attributes::default(),
             program: options.program.clone(),
             argv: options.argv.clone(),
             env,

@@ -34,6 +34,10 @@ pub(super) fn accept(declaration: AppDeclaration) -> Result<Revision, Fault> {
         );
     }
     let user = user_of(&declaration)?;
+    if user.uid.is_root() && !declaration.process.capabilities.is_empty() {
+        let text = format!("{}: `capabilities` has no effect: root has all of them", declaration.name);
+        return Err(Fault::new(FaultCode::Invalid, text).hint("name another user in `uid`"));
+    }
     let base = EnvironmentLayer { layer: Layer::Base, variables: base(&user) };
     let version = version_of(&declaration);
     let pin = Some(Pin::new(&declaration));

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
+use supd_api::{AppDeclaration, ExecMode, ProcessPolicy, Resource, Rlimit, VariableView};
 use supd_api::{AppDeclaration, ExecMode, Stdin, VariableView};
+use supd_keeper::protocol::{self, Attributes, DescriptorName, ExecPlan, Limit, RunId};
 use supd_keeper::protocol::{DescriptorName, ExecPlan, RunId};
 
 use super::revision::Revision;
@@ -121,6 +123,7 @@ pub(super) fn launch(
         group: app.group.clone(),
         descriptors,
         listen_pid,
+        attributes: attributes(&app.process),
     };
     Ok(Launch { plan, attached, keep, ends })
 }
@@ -132,6 +135,41 @@ fn input() -> io::Result<(Arc<OwnedFd>, Arc<OwnedFd>)> {
     // With more room it works as well.
     let _ = fcntl(&ours, FcntlArg::F_SETPIPE_SZ(STDIN_ROOM));
     Ok((Arc::new(theirs), Arc::new(ours)))
+}
+
+/// As the keeper has it.
+fn attributes(process: &ProcessPolicy) -> Attributes {
+    let limit = |(resource, limit): (&Resource, &Rlimit)| Limit {
+        resource: kept(*resource),
+        soft: limit.soft,
+        hard: limit.hard,
+    };
+    Attributes {
+        umask: process.umask,
+        nice: process.nice,
+        oom_score_adj: process.oom_score_adj,
+        limits: process.rlimits.iter().map(limit).collect(),
+        no_new_privs: process.no_new_privs,
+        capabilities: process.capabilities.iter().map(|capability| capability.number()).collect(),
+    }
+}
+
+pub(super) fn kept(resource: Resource) -> protocol::Resource {
+    match resource {
+        Resource::As => protocol::Resource::As,
+        Resource::Core => protocol::Resource::Core,
+        Resource::Cpu => protocol::Resource::Cpu,
+        Resource::Data => protocol::Resource::Data,
+        Resource::Fsize => protocol::Resource::Fsize,
+        Resource::Memlock => protocol::Resource::Memlock,
+        Resource::Msgqueue => protocol::Resource::Msgqueue,
+        Resource::Nice => protocol::Resource::Nice,
+        Resource::Nofile => protocol::Resource::Nofile,
+        Resource::Nproc => protocol::Resource::Nproc,
+        Resource::Rtprio => protocol::Resource::Rtprio,
+        Resource::Sigpending => protocol::Resource::Sigpending,
+        Resource::Stack => protocol::Resource::Stack,
+    }
 }
 
 /// What is executed, with all its arguments.

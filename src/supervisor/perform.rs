@@ -8,7 +8,7 @@ use supd_core::{AppName, Effect, Event, RevisionId, RunId, What, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
 use super::environment::{Place, environment};
-use super::launch::{Ends, command, launch};
+use super::launch::{self, Ends, command, launch};
 use super::ledger::{Entry, Ledger};
 use super::now;
 use super::outputs::Output;
@@ -205,6 +205,24 @@ impl Shell {
                     errno.desc()
                 )
             }
+            (Step::OomScore, errno) => {
+                let score = app.process.oom_score_adj.unwrap_or_default();
+                format!("its oom_score_adj cannot be {score}: {}", errno.desc())
+            }
+            (Step::Nice, errno) => {
+                format!("its nice value cannot be {}: {}", app.process.nice.unwrap_or_default(), errno.desc())
+            }
+            (Step::Limit(kept), errno) => {
+                let limit = app.process.rlimits.iter().find(|(resource, _)| launch::kept(**resource) == kept);
+                let text =
+                    limit.map(|(resource, limit)| format!("`{}` cannot be {limit}", resource.as_str()));
+                format!("its limit {}: {}", text.unwrap_or_default(), errno.desc())
+            }
+            (Step::Capabilities, errno) => {
+                let names: Vec<&str> = app.process.capabilities.iter().map(|it| it.as_str()).collect();
+                format!("it cannot have the capabilities {}: {}", names.join(", "), errno.desc())
+            }
+            (Step::Privileges, errno) => format!("no_new_privs: {}", errno.desc()),
             (Step::Fork, errno) => format!("no process could be made: {}", errno.desc()),
             (Step::Session | Step::Descriptors | Step::User | Step::Group, errno) => {
                 format!("{}: {}", format!("{step:?}").to_lowercase(), errno.desc())

@@ -89,7 +89,8 @@ impl TryFrom<Value> for Size {
     }
 }
 
-fn size(text: &str) -> Option<u64> {
+/// Bytes, with a unit or without.
+pub(super) fn size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
     let (number, unit) = (&text[..digits], text[digits..].trim_start().to_ascii_lowercase());
     let shift = match unit.as_str() {

@@ -54,6 +54,7 @@ macro_rules! field_type {
 mod checks;
 mod lists;
 mod logs;
+mod process;
 mod variables;
 
 pub(super) use checks::{
@@ -61,6 +62,7 @@ pub(super) use checks::{
 };
 pub(super) use lists::{Codes, Listen, Texts, Words};
 pub(super) use logs::{Compress, Full, Keep, LogFile, LogType, Schedule, Sink, Size, check_schedule};
+pub(super) use process::{Capabilities, Nice, OomScore, Rlimits, Umask};
 pub(super) use variables::{Filter, FilterEnv, Variables, check_variable_name};
 
 field_type!(

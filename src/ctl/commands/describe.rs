@@ -179,7 +179,11 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
                 .map_or_else(|| "the command line".to_owned(), |source| source.file.display().to_string()),
         ),
     ];
-    memory.map(|size| ("max memory restart", size)).into_iter().chain(rows).collect()
+    let own = [
+        memory.map(|size| ("max memory restart", size)),
+        policy::process(&app.process).map(|text| ("process", text)),
+    ];
+    own.into_iter().flatten().chain(rows).collect()
 }
 
 fn spaced(words: &[String]) -> String {

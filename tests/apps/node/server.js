@@ -7,6 +7,8 @@ const { BOOT_MS, CRASH_FILE, FAULT, HOST, NODE_APP_INSTANCE, PORT, SICK_FILE, ST
 const answer = (response) => response.end(JSON.stringify({ pid: process.pid, version: VERSION ?? '' }));
 const isThere = (file) => file !== undefined && fs.existsSync(file);
 
+const hoard = [];
+
 const routes = {
   '/': (response) => answer(response),
   '/health': (response) => {
@@ -26,6 +28,10 @@ const routes = {
       clearInterval(writing);
       response.end();
     }, ms / 10);
+  },
+  '/grow': (response) => {
+    hoard.push(Buffer.alloc(128 << 20, 1));
+    answer(response);
   },
   // The event loop never comes round again.
   '/block': () => {
