@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
     Acts, AppDeclaration, Change, ChangeKind, DeclaredRotation, Instances, Layer, LivePolicy, LogForm,
-    LogPolicy, LogTarget, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy,
+    LogPolicy, LogTarget, ProcessPolicy, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source,
+    StopPolicy,
 };
 
 use super::pin::Pin;
@@ -141,11 +142,14 @@ fn fields(revision: &Revision) -> Vec<Field> {
         cwd,
         user,
         group,
+        process,
         exec_mode,
         instances: _,
         environment,
         listen,
         balance,
+        stdin,
+        ipc,
         autostart,
         restart,
         stop,
@@ -170,18 +174,33 @@ fn fields(revision: &Revision) -> Vec<Field> {
         field("listen", NewProcesses, some(listen)),
         field("balance", NewProcesses, balance),
         field("autostart", AtOnce, autostart),
+        field("stdin", NewProcesses, stdin),
+        field("ipc", NewProcesses, ipc),
         field("pid_file", NewProcesses, pid_file),
         field("inherit_env", NewProcesses, inherits),
         field("instance_var", NewProcesses, &environment.instance_var),
         field("increment_var", NewProcesses, &environment.increment_var),
         field("the version in package.json", NewProcesses, version),
     ];
+    fields.extend(of_process(process));
     fields.extend(of_restart(restart));
     fields.extend(of_stop(stop));
     fields.extend(of_checks(ready, live));
     fields.extend(of_reload(reload));
     fields.extend(of_logs(logs));
     fields
+}
+
+fn of_process(policy: &ProcessPolicy) -> Vec<Field> {
+    let ProcessPolicy { umask, nice, oom_score_adj, rlimits, no_new_privs, capabilities } = policy;
+    vec![
+        field("umask", NewProcesses, umask.map(|mask| format!("{mask:03o}"))),
+        field("nice", NewProcesses, nice),
+        field("oom_score_adj", NewProcesses, oom_score_adj),
+        field("rlimits", NewProcesses, (!rlimits.is_empty()).then_some(rlimits)),
+        field("no_new_privs", NewProcesses, no_new_privs),
+        field("capabilities", NewProcesses, (!capabilities.is_empty()).then_some(capabilities)),
+    ]
 }
 
 fn of_restart(policy: &RestartPolicy) -> Vec<Field> {

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
-use supd_api::{AppDeclaration, ExecMode, ProcessPolicy, Resource, Rlimit, VariableView};
-use supd_api::{AppDeclaration, ExecMode, Stdin, VariableView};
+use supd_api::{AppDeclaration, ExecMode, ProcessPolicy, Resource, Rlimit, Stdin, VariableView};
 use supd_keeper::protocol::{self, Attributes, DescriptorName, ExecPlan, Limit, RunId};
-use supd_keeper::protocol::{DescriptorName, ExecPlan, RunId};
 
 use super::revision::Revision;
 

@@ -10,9 +10,8 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use supd_api::{
     Accepted, AppDeclaration, AppDifference, AppName, AppView, ApplyApps, CompareApps, CrashReport,
-    DaemonView, EnvironmentView, Fault, FaultCode, Happening, HookView, LogLine, Millis, PendingRequests,
-    ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, Triggered, UpgradeBegun,
-    UpgradeRequest, WorkerView,
+    DaemonView, EnvironmentView, Fault, FaultCode, HookView, Millis, PendingRequests, ReloadRequest, ScaleTo,
+    Settings, SignalRequest, StartApps, TargetRequest, Triggered, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
