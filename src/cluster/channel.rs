@@ -659,7 +659,7 @@ mod tests {
         assert!(said < 100_000, "all were heard");
         // The next one that is heard tells of those that were not.
         let mut more = 0;
-        while said < 100_000 {
+        loop {
             talk.say("2\n\"ready\"");
             more += 1;
             if let FromWorker::Message { missed, .. } = talk.heard().await {
