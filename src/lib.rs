@@ -18,3 +18,4 @@ pub mod processes;
 pub mod resolve;
 pub mod serve;
 pub mod supervisor;
+pub mod watch;

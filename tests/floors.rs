@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
@@ -24,6 +24,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("probe", &["api", "keeper", "printable"]),
     ("notify", &["api", "keeper", "printable"]),
     ("serve", &[]),
+    ("watch", &[]),
     (
         "ctl",
         &["api", "atomic", "config", "cluster", "dates", "home", "nearest", "processes", "resolve", "serve"],
@@ -31,8 +32,20 @@ const ROOMS: [(&str, &[&str]); 21] = [
     (
         "supervisor",
         &[
-            "api", "core", "keeper", "config", "logs", "cluster", "probe", "notify", "home", "nearest",
-            "atomic", "resolve",
+            "api",
+            "core",
+            "keeper",
+            "config",
+            "logs",
+            "cluster",
+            "probe",
+            "notify",
+            "watch",
+            "home",
+            "nearest",
+            "atomic",
+            "printable",
+            "resolve",
         ],
     ),
     ("daemon", &["keeper", "home", "processes", "supervisor"]),
@@ -53,6 +66,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "probe",
             "notify",
             "serve",
+            "watch",
             "ctl",
             "supervisor",
             "daemon",

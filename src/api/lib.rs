@@ -33,10 +33,10 @@ pub use logs::{
     Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
     RotationView, StdoutForm,
 };
-pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
 pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{
     AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, Status, StreamView,
-    UpgradeView, VariableView, WorkerView,
+    UpgradeView, VariableView, Watching, WorkerView,
 };

@@ -32,6 +32,7 @@ impl Shell {
                 drop(reply.send(Ok(Accepted::default())));
             }
             Call::Reset(targets, reply) => drop(reply.send(self.reset(&targets))),
+            Call::Unwatch(targets, reply) => self.unwatch(&targets, reply),
             Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
             Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
             Call::Signal { targets, signal, reply } => {

@@ -7,6 +7,7 @@ use super::call::Call;
 use super::ledger::Saved;
 use super::settings::Written;
 use super::upgrade::Step;
+use super::watching::Tidings;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
 use crate::{notify, probe};
@@ -26,6 +27,7 @@ pub(super) struct Inbox {
     pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
     pub(super) steps: mpsc::UnboundedReceiver<Step>,
     pub(super) reported: mpsc::UnboundedReceiver<RunId>,
+    pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -43,6 +45,8 @@ pub(super) struct Outlets {
     pub(super) steps: mpsc::UnboundedSender<Step>,
     /// Runs whose crash report is on disk.
     pub(super) reported: mpsc::UnboundedSender<RunId>,
+    /// Of watched files.
+    pub(super) tidings: mpsc::UnboundedSender<Tidings>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -56,6 +60,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (doubts, doubts_in) = mpsc::unbounded_channel();
     let (steps, steps_in) = mpsc::unbounded_channel();
     let (reported, reported_in) = mpsc::unbounded_channel();
+    let (tidings, tidings_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -67,6 +72,20 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         doubts: doubts_in,
         steps: steps_in,
         reported: reported_in,
+        tidings: tidings_in,
     };
-    (Outlets { calls, deliveries, notices, saved, settings, notes, answers, doubts, steps, reported }, inbox)
+    let outlets = Outlets {
+        calls,
+        deliveries,
+        notices,
+        saved,
+        settings,
+        notes,
+        answers,
+        doubts,
+        steps,
+        reported,
+        tidings,
+    };
+    (outlets, inbox)
 }

@@ -43,6 +43,7 @@ mod targets;
 mod turn;
 mod upgrade;
 mod view;
+mod watching;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -103,6 +104,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
+            Some(tidings) = inbox.tidings.recv() => shell.on_tidings(tidings),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),

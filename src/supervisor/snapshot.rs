@@ -18,6 +18,7 @@ use super::outputs::Output;
 use super::revision::Revision;
 use super::spec::spec;
 use super::turn::Shell;
+use super::watching::Handled;
 use crate::cluster::Ports;
 
 /// Version of the shell's part; the core's has its own. See [`supd_core::SNAPSHOT_VERSION`].
@@ -42,6 +43,8 @@ pub(super) struct Snapshot {
     pub(super) crashes: Awaited,
     #[serde(default)]
     pub(super) outputs: Vec<(RunId, Output)>,
+    #[serde(default)]
+    pub(super) handled_changes: Handled,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -125,6 +128,7 @@ impl Shell {
             carried: self.carried.figures(),
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
+            handled_changes: self.watches.handled.clone(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

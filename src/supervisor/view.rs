@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use supd_api::{
     AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis, Progress,
-    Status, Stream, UpgradeView, WorkerView,
+    Status, Stream, UpgradeView, Watching, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -66,6 +66,7 @@ impl Shell {
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 memory: usage.memory,
+                watching: self.watches.view(seat.app, &revision.declaration.watch),
                 logs: self.carried.view(view.id, files),
                 ..view
             });
@@ -159,6 +160,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         reason: seat.reason.clone(),
         message: None,
         notice: seat.notice.map(str::to_owned),
+        watching: Watching::default(),
         revision: seat.revision.0,
         remaining: seat.remaining.map(Millis::from),
         uptime: up.map(|run| now.mono.since(run.started.mono).into()),

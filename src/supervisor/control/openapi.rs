@@ -44,7 +44,7 @@ const fn wish(
 /// Their replies are one JSON document a line.
 const STREAMS: [&str; 2] = ["/v1/events", "/v1/logs"];
 
-const OPERATIONS: [Operation; 26] = [
+const OPERATIONS: [Operation; 27] = [
     ask("/v1/openapi.json", "This document", &[], of::<Value>),
     ask("/v1/daemon", "The daemon itself", &[], of::<DaemonView>),
     wish("/v1/daemon/stop", "Stop all workers, then the daemon; the ledger stays", None),
@@ -77,6 +77,11 @@ const OPERATIONS: [Operation; 26] = [
     wish("/v1/workers/rollback", "Move apps to the version before", Some(of::<ReloadRequest>)),
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
     wish("/v1/workers/reset", "Count the restarts of workers anew", Some(of::<TargetRequest>)),
+    wish(
+        "/v1/workers/unwatch",
+        "Watch the files of apps no more, whatever is declared",
+        Some(of::<TargetRequest>),
+    ),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
     ask(
         "/v1/workers/{id}/env",

@@ -140,6 +140,9 @@ impl World {
             Op::Rollback { app } => {
                 self.wish(|request| Event::Rollback { request, app: name(app), timeout: None });
             }
+            Op::Renew { app } => {
+                self.handle(Event::Renew { app: name(app), why: "a.js changed".to_owned() });
+            }
             Op::Unfit { nth } => self.unfit(nth),
             Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
             Op::Advance(ms) => self.advance(ms),
