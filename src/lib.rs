@@ -20,3 +20,4 @@ pub mod processes;
 pub mod resolve;
 pub mod serve;
 pub mod supervisor;
+pub mod watch;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and what of ours it may import. A crate and a module of the root package are rooms alike.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("api", &[]),
     ("core", &[]),
     ("keeper", &[]),
@@ -26,6 +26,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("hooks", &["api", "keeper", "printable"]),
     ("metrics", &["api"]),
     ("serve", &[]),
+    ("watch", &[]),
     (
         "ctl",
         &["api", "atomic", "config", "cluster", "dates", "home", "nearest", "processes", "resolve", "serve"],
@@ -33,8 +34,22 @@ const ROOMS: [(&str, &[&str]); 23] = [
     (
         "supervisor",
         &[
-            "api", "core", "keeper", "config", "logs", "cluster", "hooks", "metrics", "probe", "notify",
-            "home", "nearest", "atomic", "resolve",
+            "api",
+            "core",
+            "keeper",
+            "config",
+            "logs",
+            "cluster",
+            "hooks",
+            "metrics",
+            "probe",
+            "notify",
+            "watch",
+            "printable",
+            "home",
+            "nearest",
+            "atomic",
+            "resolve",
         ],
     ),
     ("daemon", &["keeper", "home", "processes", "supervisor"]),
@@ -57,6 +72,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "probe",
             "notify",
             "serve",
+            "watch",
             "ctl",
             "supervisor",
             "daemon",

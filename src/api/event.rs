@@ -62,6 +62,8 @@ pub enum HappeningKind {
     Waiting,
     /// It is not started again.
     GivenUp,
+    /// Its processes are to be replaced, because of a change of its files or by the clock.
+    Renewed,
     /// A reload has begun.
     ReloadBegan,
     /// A reload has come further.

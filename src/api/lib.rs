@@ -41,12 +41,12 @@ pub use logs::{
     Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
     RotationView, StdoutForm,
 };
-pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
 pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};
 pub use unit::Millis;
 pub use view::{
     AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, OversizeView, Status,
-    StreamView, UpgradeView, VariableView, WorkerView,
+    StreamView, UpgradeView, VariableView, Watching, WorkerView,
 };

@@ -2,6 +2,8 @@
 //!
 //! Fields that a release has added have a default, so that ledgers of earlier ones keep loading.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -138,5 +140,39 @@ pub struct ReloadPolicy {
 impl Default for ReloadPolicy {
     fn default() -> Self {
         Self { max_surge: 1, max_parallel: None, rollback_window: Millis(30_000), reuse_port: false }
+    }
+}
+
+/// Whether workers are replaced when files change, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WatchPolicy {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Files, and directories with all that is in them, absolute; empty: the working directory.
+    pub paths: Vec<PathBuf>,
+    /// What does not count, beside what never does: patterns of gitignore(5) that begin at the working directory, but one
+    /// with `/` at its beginning is an absolute path.
+    pub ignore: Vec<String>,
+    /// A burst of changes is over when nothing has changed for so long.
+    pub delay: Millis,
+    /// What `.gitignore` files name does not count either.
+    pub gitignore: bool,
+}
+
+impl Default for WatchPolicy {
+    fn default() -> Self {
+        let delay = Self::DEFAULT_DELAY;
+        Self { enabled: false, paths: Vec::new(), ignore: Vec::new(), delay, gitignore: false }
+    }
+}
+
+impl WatchPolicy {
+    /// Longer than a tool takes from one file to the next, and short for people.
+    pub const DEFAULT_DELAY: Millis = Millis(200);
+
+    /// Whether nothing was said about it.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }

@@ -70,6 +70,9 @@ pub struct WorkerView {
     /// What should be known about its app, such as a version that was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// Whether it is replaced when its files change.
+    #[serde(default, skip_serializing_if = "Watching::is_off")]
+    pub watching: Watching,
     /// Number of the version it runs, or is to run.
     #[serde(default)]
     pub revision: u64,
@@ -119,6 +122,26 @@ pub struct WorkerView {
     /// What it measures, by name, as it last said (`axm:monitor`).
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,
+}
+
+/// Whether the files of an app are watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Watching {
+    /// It is not declared.
+    #[default]
+    Off,
+    /// They are while it is to run.
+    On,
+    /// They are not although they should be, for this reason.
+    Failed(String),
+}
+
+impl Watching {
+    /// Whether nobody asked for it.
+    pub fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
 }
 
 /// What has become of a worker's output, all its processes together.

@@ -13,7 +13,7 @@ use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
     Account, Balance, Capabilities, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit,
     Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink, Size, Span,
-    Stdin, Text, Texts, Threshold, Umask, Variables, Words,
+    Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions, WatchedPaths, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -191,6 +191,16 @@ pub(super) struct AppFields {
     pub(super) disable_logs: Option<Flag>,
     /// File that holds the pid of a worker while it runs; the worker's id goes before `.pid`. Default: in supd's home.
     pub(super) pid_file: Option<Text>,
+    /// `true`: workers are replaced when a file in the working directory changes; or the files and directories that are watched
+    /// in its place. Default: `false`.
+    pub(super) watch: Option<WatchedPaths>,
+    /// What is not watched, beside what never is: patterns as in `.gitignore`, from the working directory on. `!` at the
+    /// beginning takes a pattern back.
+    pub(super) ignore_watch: Option<Texts>,
+    /// How long nothing may change until workers are replaced. Milliseconds, or a text. Default: 200 ms.
+    pub(super) watch_delay: Option<Span>,
+    /// `{ gitignore: true }`: what `.gitignore` files name is not watched either. `ignored`: as `ignore_watch`.
+    pub(super) watch_options: Option<WatchOptions>,
     /// `true`: with `--env NAME` the app is called `name-NAME`. Default: `false`.
     pub(super) append_env_to_name: Option<Flag>,
 }
@@ -202,6 +212,7 @@ impl AppFields {
         self.cwd = over.cwd.clone().or(self.cwd.take());
         self.uid = over.uid.clone().or(self.uid.take());
         self.gid = over.gid.clone().or(self.gid.take());
+        self.watch = over.watch.clone().or(self.watch.take());
         self.namespace = self.namespace.take().or(over.namespace.clone());
     }
 }
@@ -235,10 +246,6 @@ const INTERNAL: &str = "it is for PM2's own use";
 
 /// Fields of PM2 that are accepted and do nothing here, and why.
 const INERT: &[(&str, &str)] = &[
-    ("watch", LATER),
-    ("ignore_watch", LATER),
-    ("watch_delay", LATER),
-    ("watch_options", LATER),
     ("cron_restart", LATER),
     ("cron", LATER),
     ("post_update", "supd does not pull from git"),

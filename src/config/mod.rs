@@ -32,6 +32,7 @@ mod typescript;
 mod validate;
 mod value;
 mod vocabulary;
+mod watch;
 mod words;
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ pub struct Options {
     pub supctl: PathBuf,
     /// `--only a,b`; empty: all.
     pub only: Vec<String>,
-    /// Fields that lie over those of each app of a file, as some flags of PM2's do: `cwd`, `uid`, `gid`; and `namespace` where
+    /// Fields that lie over those of each app of a file, as some flags of PM2's do: `cwd`, `uid`, `gid`, `watch`; and `namespace` where
     /// an app has none.
     pub over: Map<String, Value>,
     /// What the document may take for granted.

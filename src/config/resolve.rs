@@ -14,7 +14,7 @@ use super::paths::{self, Places};
 use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Flag, Listen, Span, Text};
-use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate};
+use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate, watch};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
@@ -113,6 +113,7 @@ pub(super) fn app(
         ready,
         live,
         reload: reload(app),
+        watch: watch::watch(app, &places, report),
         logs,
         pid_file: fields.pid_file.as_ref().map(|Text(path)| places.absolute(path)),
         program,

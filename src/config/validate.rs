@@ -19,6 +19,7 @@ mod logs;
 pub(super) use logs::check_rotation;
 mod probes;
 mod process;
+mod watch;
 
 /// More sockets of one app are a mistake.
 const MOST_SOCKETS: usize = 64;
@@ -46,6 +47,7 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     check.readiness();
     check.reloads();
     check.logs();
+    check.watch();
     check.problems
 }
 
@@ -186,6 +188,7 @@ impl Check<'_> {
             ("drain_timeout", Some(app.stop.drain_timeout)),
             ("listen_timeout", Some(app.ready.listen_timeout)),
             ("rollback_window", Some(app.reload.rollback_window)),
+            ("watch_delay", Some(app.watch.delay)),
         ] {
             if span.is_some_and(|span: Millis| span > LONGEST) {
                 self.fail(field, "expected at most a year");

@@ -91,6 +91,14 @@ pub enum Event {
         /// A rollout that has not ended after so long goes back.
         timeout: Option<Duration>,
     },
+    /// Fact: something has happened because of which the app's processes are to be replaced by new ones of the same version,
+    /// in its mildest way. Nobody waits for it, and what is not to run stays down.
+    Renew {
+        /// The app.
+        app: AppName,
+        /// What has happened, for people.
+        why: String,
+    },
     /// Wish: these workers shall be no more. An app goes with its last worker.
     Delete {
         /// Who waits for it.
@@ -396,6 +404,8 @@ pub enum What {
     Waiting(Duration),
     /// It is not started again, and why.
     GivenUp(String),
+    /// Its processes are to be replaced, and why.
+    Renewed(String),
     /// A rollout of so many workers has begun.
     ReloadBegan(u32),
     /// So many workers of so many are where they shall be.

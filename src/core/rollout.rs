@@ -13,7 +13,7 @@ use crate::seat::{About, Failure, Goal, Manner, Seat, Specs, Turn, Wish};
 /// A rollout in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rollout {
-    /// Who waits for it; `None` on the way back, when the answer has been given.
+    /// Who waits for it; `None` on the way back, when the answer has been given, and where nobody has asked.
     pub(crate) request: Option<RequestId>,
     /// What to go back to.
     pub(crate) from: Goal,
@@ -56,6 +56,26 @@ pub(crate) type Ending = Option<(RequestId, Outcome)>;
 impl App {
     /// Starts moving to `to`, or turns a rollout in progress towards it.
     pub(crate) fn begin_rollout(&mut self, to: Goal, request: RequestId, until: Option<Mono>) -> Ending {
+        let before = self.turn_rollout(to, until);
+        self.probation = None;
+        if let Some(rollout) = &mut self.rollout {
+            rollout.request = Some(request);
+        }
+        before.map(|request| (request, Outcome::Superseded))
+    }
+
+    /// Starts moving to new processes of the version it is at, or moving to. Whoever waits for a rollout in progress waits on,
+    /// and a version on probation stays on it.
+    pub(crate) fn renew_gently(&mut self, to: Goal) {
+        let until = self.rollout.as_ref().and_then(|rollout| rollout.until);
+        let request = self.turn_rollout(to, until);
+        if let Some(rollout) = &mut self.rollout {
+            rollout.request = request;
+        }
+    }
+
+    /// A rollout to `to` without anybody who waits for it, in place of the one there is; who waits for that is returned.
+    fn turn_rollout(&mut self, to: Goal, until: Option<Mono>) -> Option<RequestId> {
         let before = self.rollout.take();
         let (from, proven) = match &before {
             Some(Rollout { back: None, from, proven, .. }) => (*from, *proven),
@@ -71,10 +91,8 @@ impl App {
             }
         }
         self.notice = None;
-        self.probation = None;
-        self.rollout =
-            Some(Rollout { request: Some(request), from, to, back: None, until, proven, moved: 0 });
-        before.and_then(|rollout| rollout.request).map(|request| (request, Outcome::Superseded))
+        self.rollout = Some(Rollout { request: None, from, to, back: None, until, proven, moved: 0 });
+        before.and_then(|rollout| rollout.request)
     }
 
     fn serves(&self, goal: Goal) -> bool {

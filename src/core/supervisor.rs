@@ -138,6 +138,7 @@ impl Supervisor {
             }
             Event::Reset { workers } => self.reset(&workers),
             Event::Reload { request, app, timeout } => self.reload(turn, request, &app, timeout),
+            Event::Renew { app, why } => self.renew(turn, &app, why),
             Event::Rollback { request, app, timeout } => self.rollback(turn, request, &app, timeout),
             Event::Scale { request, app, count } => self.scale(turn, request, &app, count),
             Event::Shutdown { request } => {

@@ -130,6 +130,28 @@ impl Supervisor {
         self.move_to(turn, request, name, revision, timeout);
     }
 
+    /// Where a worker can have one process only and there is no other worker, that is a restart.
+    pub(crate) fn renew(&mut self, turn: &mut Turn<'_>, name: &AppName, why: String) {
+        let Some(revision) = self.revision(name).filter(|_| !turn.halting) else { return };
+        let goal = self.new_goal(revision);
+        let Some(app) = self.apps.get_mut(name) else { return };
+        let up = app.seats.iter().filter(|seat| seat.wish == Wish::Up).count();
+        if up == 0 {
+            return;
+        }
+        turn.told.push((About::App(name.clone()), What::Renewed(why)));
+        let gently =
+            up > 1 || app.rollout.is_some() || app.specs.get(&revision).is_some_and(|spec| spec.overlap);
+        if gently {
+            app.renew_gently(goal);
+            let of = u32::try_from(up).unwrap_or(u32::MAX);
+            turn.told.push((About::App(name.clone()), What::ReloadBegan(of)));
+        } else {
+            let App { seats, specs, .. } = app;
+            seats.iter_mut().filter(|seat| seat.wish == Wish::Up).for_each(|seat| seat.restart(turn, specs));
+        }
+    }
+
     fn move_to(
         &mut self,
         turn: &mut Turn<'_>,

@@ -58,6 +58,7 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::Draining
         | Kind::Stopping
         | Kind::Stopped
+        | Kind::Renewed
         | Kind::ReloadBegan
         | Kind::ReloadMoved
         | Kind::ReloadDone

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use supd_api::{
     AppDeclaration, AppName, AppView, Balance, Environment, EnvironmentLayer, ExecMode, Happening, Instances,
     Layer, LogPolicy, LogView, Millis, Program, ReadyPolicy, RestartPolicy, RotationView, Secret, Status,
-    StopPolicy, WorkerView,
+    StopPolicy, WatchPolicy, Watching, WorkerView,
 };
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
@@ -221,6 +221,7 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         reason: "ready".to_owned(),
         message: None,
         notice: None,
+        watching: Watching::Off,
         revision: 1,
         remaining: None,
         uptime: Some(Millis(7_200_000)),
@@ -317,6 +318,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         },
         live: Default::default(),
         reload: Default::default(),
+        watch: WatchPolicy::default(),
         logs: LogPolicy::default(),
     }
 }

@@ -126,6 +126,18 @@ pub(crate) struct FieldFlags {
     #[arg(long)]
     #[serde(rename = "treekill", serialize_with = "negated", skip_serializing_if = "is_false")]
     no_treekill: bool,
+    /// Replace workers when a file in the working directory changes; or when one of these does, several by commas
+    #[arg(long, value_name = "PATHS", num_args = 0..=1, require_equals = true, default_missing_value = ".", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    watch: Vec<String>,
+    /// What --watch leaves out, in the patterns of .gitignore; several by commas
+    #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignore_watch: Vec<String>,
+    /// Milliseconds without a change until workers are replaced
+    #[arg(long, value_name = "MS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch_delay: Option<Quantity>,
     /// User to run as
     #[arg(short, long, visible_alias = "user", value_name = "USER")]
     #[serde(skip_serializing_if = "Option::is_none")]

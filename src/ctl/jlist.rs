@@ -96,7 +96,7 @@ fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
         "vizion": false,
         "autostart": app.autostart,
         "autorestart": app.restart.autorestart,
-        "watch": false,
+        "watch": app.watch.enabled,
         "instance_var": app.environment.instance_var,
         "pmx": false,
         "automation": false,
@@ -118,6 +118,8 @@ fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
         ("exp_backoff_restart_delay", json!(restart.exp_backoff_restart_delay)),
         ("max_memory_restart", json!(restart.max_memory_restart)),
         ("increment_var", json!(app.environment.increment_var)),
+        ("ignore_watch", json!((!app.watch.ignore.is_empty()).then_some(&app.watch.ignore))),
+        ("watch_delay", json!(app.watch.enabled.then_some(app.watch.delay))),
         ("stop_exit_codes", json!((!restart.stop_exit_codes.is_empty()).then_some(&restart.stop_exit_codes))),
     ] {
         if !value.is_null() {

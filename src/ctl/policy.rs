@@ -2,10 +2,11 @@
 
 use supd_api::{
     AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ProcessPolicy,
-    ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
+    ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy, WatchPolicy,
+    Watching,
 };
 
-use super::cells::{duration, memory};
+use super::cells::{duration, harmless, memory};
 
 /// When a worker counts as up.
 pub(crate) fn readiness(app: &AppDeclaration) -> String {
@@ -70,6 +71,22 @@ pub(crate) fn process(process: &ProcessPolicy) -> Option<String> {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().chain(limits).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// When its files are watched, and what counts.
+pub(crate) fn watch(app: &AppDeclaration, watching: &Watching) -> String {
+    let WatchPolicy { paths, ignore, delay, gitignore, .. } = &app.watch;
+    match watching {
+        Watching::Off => return "no".to_owned(),
+        Watching::Failed(why) => return format!("failed: {}", harmless(why)),
+        Watching::On => {}
+    }
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let what = if paths.is_empty() { app.cwd.display().to_string() } else { paths.join(", ") };
+    let without = ignore.iter().map(String::as_str).chain(gitignore.then_some("what .gitignore names"));
+    let without: Vec<&str> = without.collect();
+    let without = if without.is_empty() { String::new() } else { format!(" without {}", without.join(", ")) };
+    harmless(&format!("{what}{without}, after {} without a change", duration(*delay)))
 }
 
 /// Where output goes beside its files, or in their place.

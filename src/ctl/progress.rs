@@ -107,6 +107,7 @@ impl Watch {
             | Kind::Killed
             | Kind::Stopped
             | Kind::Waiting
+            | Kind::Renewed
             | Kind::RolledBack
             | Kind::Message => {}
         }
@@ -205,7 +206,9 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::GivenUp => "given up",
         Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message => return None,
         Kind::ReloadDone => return Some("done".to_owned()),
-        Kind::ReloadFailed | Kind::RolledBack => return Some(cells::harmless(&happening.text)),
+        Kind::Renewed | Kind::ReloadFailed | Kind::RolledBack => {
+            return Some(cells::harmless(&happening.text));
+        }
     };
     happening.worker.map(|worker| format!("worker {worker}: {step}"))
 }

@@ -36,6 +36,7 @@ impl Shell {
             Call::Reset(targets, reply) => drop(reply.send(self.reset(&targets))),
             Call::Hooks(reply) => drop(reply.send(Ok(self.hook_views()))),
             Call::TestHook(name, reply) => self.test_hook(&name, reply),
+            Call::Unwatch(targets, reply) => self.unwatch(&targets, reply),
             Call::Settings(reply) => drop(reply.send(Ok(self.settings_view()))),
             Call::ChangeSettings(change, reply) => self.change_settings(change, reply),
             Call::Signal { targets, signal, reply } => {

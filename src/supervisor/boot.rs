@@ -33,6 +33,7 @@ use super::settings::Store;
 use super::snapshot::{Revisions, Snapshot};
 use super::turn::{KeeperFacts, Shell, exit_of};
 use super::upgrade::Stage;
+use super::watching::Watches;
 use super::{control, runtime, spec};
 use crate::cluster::{PortKey, Ports, preload};
 use crate::home::Home;
@@ -76,6 +77,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         extents: Extents::default(),
         carried: Carried::default(),
         crashes: Crashes::taken_over(Awaited::new()),
+        watches: Watches::default(),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -120,6 +122,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     if trial {
         shell.prove().await?;
     }
+    shell.agree_on_watches();
     // Only now: whoever can connect is answered.
     control::serve(listener, closing, outlets)?;
     shell.open_door(None);
@@ -234,6 +237,7 @@ impl Shell {
         for record in &handover.runs {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);
         }
+        self.watches.handled = snapshot.handled_changes;
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);

@@ -80,6 +80,8 @@ pub(super) enum Call {
     Scale(AppName, ScaleTo, Reply<Accepted>),
     /// Counts the restarts of these anew.
     Reset(Vec<String>, Reply<Accepted>),
+    /// Watches the files of these no more.
+    Unwatch(Vec<String>, Reply<Accepted>),
     Signal {
         targets: Vec<String>,
         signal: i32,

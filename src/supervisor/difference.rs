@@ -13,7 +13,7 @@ use serde_json::Value;
 use supd_api::{
     Acts, AppDeclaration, Change, ChangeKind, DeclaredRotation, Instances, Layer, LivePolicy, LogForm,
     LogPolicy, LogTarget, ProcessPolicy, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source,
-    StopPolicy,
+    StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -157,6 +157,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         live,
         reload,
         logs,
+        watch,
         pid_file,
     } = declaration;
     let inherits = environment.layers.iter().any(|layer| layer.layer == Layer::Caller);
@@ -188,6 +189,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_checks(ready, live));
     fields.extend(of_reload(reload));
     fields.extend(of_logs(logs));
+    fields.extend(of_watch(watch));
     fields
 }
 
@@ -268,6 +270,17 @@ fn of_reload(policy: &ReloadPolicy) -> Vec<Field> {
         field("rollback_window", AtOnce, rollback_window.to_string()),
         // It tells what the app does anyway.
         field("reuse_port", AtOnce, reuse_port),
+    ]
+}
+
+fn of_watch(policy: &WatchPolicy) -> Vec<Field> {
+    let WatchPolicy { enabled, paths, ignore, delay, gitignore } = policy;
+    vec![
+        field("watch", AtOnce, enabled),
+        field("watched paths", AtOnce, some(paths)),
+        field("ignore_watch", AtOnce, some(ignore)),
+        field("watch_delay", AtOnce, delay.to_string()),
+        field("watch_options.gitignore", AtOnce, gitignore),
     ]
 }
 

@@ -151,6 +151,7 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
         What::Stopped => (HappeningKind::Stopped, "stopped".to_owned()),
         What::Waiting(delay) => (HappeningKind::Waiting, format!("next start in {}", spoken(delay))),
         What::GivenUp(why) => (HappeningKind::GivenUp, why),
+        What::Renewed(why) => (HappeningKind::Renewed, why),
         What::ReloadBegan(of) => {
             return (HappeningKind::ReloadBegan, "reload begins".to_owned(), Some(Progress { done: 0, of }));
         }

@@ -9,6 +9,7 @@ use super::figures::Excess;
 use super::ledger::Saved;
 use super::settings::Written;
 use super::upgrade::Step;
+use super::watching::Tidings;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
 use crate::{notify, probe};
@@ -30,6 +31,7 @@ pub(super) struct Inbox {
     pub(super) reported: mpsc::UnboundedReceiver<RunId>,
     pub(super) excesses: mpsc::UnboundedReceiver<Excess>,
     pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
+    pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -51,6 +53,8 @@ pub(super) struct Outlets {
     pub(super) excesses: mpsc::UnboundedSender<Excess>,
     /// What came of words to hooks.
     pub(super) delivered: mpsc::UnboundedSender<Delivered>,
+    /// Of watched files.
+    pub(super) tidings: mpsc::UnboundedSender<Tidings>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -66,6 +70,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (reported, reported_in) = mpsc::unbounded_channel();
     let (excesses, excesses_in) = mpsc::unbounded_channel();
     let (delivered, delivered_in) = mpsc::unbounded_channel();
+    let (tidings, tidings_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -79,6 +84,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         reported: reported_in,
         excesses: excesses_in,
         delivered: delivered_in,
+        tidings: tidings_in,
     };
     let outlets = Outlets {
         calls,
@@ -93,6 +99,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         reported,
         excesses,
         delivered,
+        tidings,
     };
     (outlets, inbox)
 }

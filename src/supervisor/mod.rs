@@ -53,6 +53,7 @@ mod targets;
 mod turn;
 mod upgrade;
 mod view;
+mod watching;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -116,6 +117,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(delivered) = inbox.delivered.recv() => shell.on_delivered(delivered),
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
+            Some(tidings) = inbox.tidings.recv() => shell.on_tidings(tidings),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
             Some(step) = inbox.steps.recv() => shell.on_step(step),

@@ -22,6 +22,7 @@ use super::revision::Revision;
 use super::runtime::Runtime;
 use super::spec::spec;
 use super::turn::Shell;
+use super::watching::Handled;
 use crate::cluster::Ports;
 
 /// Version of the shell's part; the core's has its own. See [`supd_core::SNAPSHOT_VERSION`].
@@ -53,6 +54,8 @@ pub(super) struct Snapshot {
     /// What runs have announced of themselves.
     #[serde(default)]
     pub(super) agents: Vec<(RunId, Vec<Action>)>,
+    #[serde(default)]
+    pub(super) handled_changes: Handled,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -141,6 +144,7 @@ impl Shell {
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             agents: self.agents.announced(),
+            handled_changes: self.watches.handled.clone(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

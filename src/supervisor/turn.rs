@@ -30,6 +30,7 @@ use super::runtime::Runtime;
 use super::settings::Store;
 use super::snapshot::Revisions;
 use super::upgrade::Stage;
+use super::watching::Watches;
 use crate::cluster::{self, Channel, PortKey, Ports};
 use crate::home::Home;
 use crate::logs::{Logs, Notice};
@@ -79,6 +80,7 @@ pub(super) struct Shell {
     pub(super) settings: Store,
     pub(super) carried: Carried,
     pub(super) crashes: Crashes,
+    pub(super) watches: Watches,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -121,6 +123,7 @@ impl Shell {
     /// Records, reconciles, and carries out what follows, until nothing follows any more.
     pub(super) fn turn(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
+        let mut entrusted = false;
         while let Some(event) = events.pop_front() {
             tracing::debug!(?event);
             let effects = self.core.handle(now(), event);
@@ -134,10 +137,14 @@ impl Shell {
             }
             for effect in effects {
                 tracing::debug!(?effect);
+                entrusted |= effect == Effect::Save;
                 events.extend(self.perform(effect));
             }
         }
         self.tell_trouble();
+        if entrusted {
+            self.agree_on_watches();
+        }
         self.save_if_needed();
     }
 
@@ -222,7 +229,7 @@ impl Shell {
         }
     }
 
-    fn save_if_needed(&mut self) {
+    pub(super) fn save_if_needed(&mut self) {
         if self.ledger.wants() && self.save_again.is_none() {
             let ledger = self.entrusted();
             self.ledger.write(ledger);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use supd_api::{
     AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis,
-    OversizeView, Progress, Status, Stream, UpgradeView, WorkerView,
+    OversizeView, Progress, Status, Stream, UpgradeView, Watching, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
@@ -72,6 +72,7 @@ impl Shell {
                 cpu: usage.cpu,
                 cpu_time: usage.cpu_time.into(),
                 memory: usage.memory,
+                watching: self.watches.view(seat.app, &revision.declaration.watch),
                 logs: self.carried.view(view.id, files),
                 actions: seat.run.map(|run| self.agents.actions(run.run).to_vec()).unwrap_or_default(),
                 metrics: seat.run.map(|run| self.agents.metrics(run.run)).unwrap_or_default(),
@@ -167,6 +168,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         reason: seat.reason.clone(),
         message: None,
         notice: seat.notice.map(str::to_owned),
+        watching: Watching::default(),
         revision: seat.revision.0,
         remaining: seat.remaining.map(Millis::from),
         uptime: up.map(|run| now.mono.since(run.started.mono).into()),

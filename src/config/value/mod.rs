@@ -56,6 +56,7 @@ mod lists;
 mod logs;
 mod process;
 mod variables;
+mod watch;
 
 pub(super) use checks::{
     Address, Http, Interval, Limit, Part, SHORTEST_INTERVAL, Tcp, Threshold, check_at_least, check_path,
@@ -64,6 +65,7 @@ pub(super) use lists::{Codes, Listen, Texts, Words};
 pub(super) use logs::{Compress, Full, Keep, LogFile, LogType, Schedule, Sink, Size, check_schedule};
 pub(super) use process::{Capabilities, Nice, OomScore, Rlimits, Umask};
 pub(super) use variables::{Filter, FilterEnv, Variables, check_variable_name};
+pub(super) use watch::{WatchOptions, WatchedPaths};
 
 field_type!(
     /// A text.

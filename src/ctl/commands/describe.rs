@@ -170,6 +170,7 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
         ("liveness", policy::liveness(&app.live)),
         ("stop", policy::stop(app)),
         ("reload", policy::reload(app)),
+        ("watch", policy::watch(app, &worker.watching)),
         ("listen", if listen.is_empty() { "none declared".to_owned() } else { listen.join(", ") }),
         ("environment", format!("{} declared variables, see `supctl env {}`", names.len(), worker.id)),
         (

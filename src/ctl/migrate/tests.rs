@@ -82,6 +82,7 @@ fn what_is_written_is_readable_to_people_and_loads() {
     let site = site();
     let plan = plan(DUMP, site.path());
     let out = site.path().join("out");
+    fs::create_dir(site.path().join("lib")).unwrap();
     let files = files(&plan, &out);
     let loaded = document::write(&files, false, &options()).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

@@ -110,6 +110,10 @@ pub(super) async fn to(
             post(action, &TargetRequest { targets: target.targets() }, &session.client).await?
         }
     };
+    if action == Action::Stop && line.fields().contains_key("watch") {
+        let targets = TargetRequest { targets: target.targets() };
+        let _: Accepted = session.client.post("/v1/workers/unwatch", &targets).await?;
+    }
     report(&accepted, session).await
 }
 

@@ -104,12 +104,20 @@ fn take(
         "log_file" => after.logs.log_file = wanted.logs.log_file.clone(),
         "merge_logs" => after.logs.merge_logs = wanted.logs.merge_logs,
         "time" | "log_date_format" | "log_type" => after.logs.form = wanted.logs.form.clone(),
+        // PM2 switches it over.
+        "watch" if wanted.watch.paths.is_empty() => after.watch.enabled = !after.watch.enabled,
+        "watch" => {
+            after.watch.enabled = true;
+            after.watch.paths.clone_from(&wanted.watch.paths);
+        }
+        "ignore_watch" => after.watch.ignore.clone_from(&wanted.watch.ignore),
+        "watch_delay" => after.watch.delay = wanted.watch.delay,
         // PM2 keeps the number of processes; `scale` changes it.
         "instances" => session.output.warn("--instances has no effect here: use `pm2 scale`"),
         "autostart" => after.autostart = wanted.autostart,
         "pid_file" => after.pid_file = wanted.pid_file.clone(),
         // Those that supd has no use for were warned of when they were read.
-        "watch" | "ignore_watch" | "watch_delay" | "cron_restart" | "source_map_support" => {}
+        "cron_restart" | "source_map_support" => {}
         "disable_logs" | "filter_env" => {
             let flag = field.replace('_', "-");
             let text = format!("--{flag} cannot be changed by restart: delete the app and start it anew");

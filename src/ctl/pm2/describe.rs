@@ -82,7 +82,7 @@ fn rows(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)
         ("exec mode", format!("{}_mode", cells::mode(worker.exec_mode))),
         ("node.js version", "N/A".to_owned()),
         ("node env", node_env.map_or_else(|| "N/A".to_owned(), |value| value.reveal().to_owned())),
-        ("watch & reload", "✘".to_owned()),
+        ("watch & reload", if app.watch.enabled { "✔" } else { "✘" }.to_owned()),
         ("unstable restarts", worker.unstable_restarts.to_string()),
         ("created at", created(worker.created_at)),
     ]);

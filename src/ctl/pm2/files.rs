@@ -25,7 +25,7 @@ pub(super) fn options(line: &Line) -> Options {
 }
 
 /// What PM2 takes from the command line where there is a file, too.
-const OVER: [&str; 4] = ["cwd", "gid", "namespace", "uid"];
+const OVER: [&str; 5] = ["cwd", "gid", "namespace", "uid", "watch"];
 
 /// Reads a file, or standard input for `-`. What has no effect is warned of.
 pub(super) fn load(target: &str, line: &Line, session: &mut Session) -> Result<Loaded, Failure> {

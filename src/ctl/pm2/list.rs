@@ -19,6 +19,7 @@ enum Dress {
     Title,
     Fork,
     Cluster,
+    Watched,
     State(Status),
 }
 
@@ -135,6 +136,7 @@ fn content(column: Column, worker: &WorkerView) -> (String, Dress) {
         Cpu => (cells::cpu(worker.cpu), Dress::Plain),
         Memory => (cells::memory(worker.memory), Dress::Plain),
         User => (cells::harmless(&worker.user), Dress::Bold),
+        Watching if worker.watching == supd_api::Watching::On => ("enabled".to_owned(), Dress::Watched),
         Watching => ("disabled".to_owned(), Dress::Grey),
     }
 }
@@ -159,7 +161,7 @@ fn dressed(dress: Dress, text: &str, colour: bool) -> String {
         Dress::Title => "1;36",
         Dress::Fork => "1;7",
         Dress::Cluster => "1;34",
-        Dress::State(Status::Online) => "1;32",
+        Dress::Watched | Dress::State(Status::Online) => "1;32",
         Dress::State(Status::Launching) => "1;34",
         Dress::State(Status::Stopping | Status::Stopped | Status::Errored | Status::Waiting) => "1;31",
     };
@@ -171,9 +173,10 @@ pub(super) fn paragraphs(workers: &[&WorkerView]) -> String {
     let paragraph = |worker: &&WorkerView| {
         let text = |column| content(column, worker).0;
         let error = cells::path(worker.error_file.as_deref());
+        let watching = if worker.watching == supd_api::Watching::On { "yes" } else { "no" };
         format!(
             "+--- {}\nnamespace : {}\nversion : {}\npid : {}\npm2 id : {}\nstatus : {}\nmode : {}\nrestarted : {}\n\
-            uptime : {}\nmemory usage : {} \nerror log : {error}\nwatching : no\nPID file : {}\n",
+            uptime : {}\nmemory usage : {} \nerror log : {error}\nwatching : {watching}\nPID file : {}\n",
             text(Name),
             text(Namespace),
             text(Version),

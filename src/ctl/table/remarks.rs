@@ -1,6 +1,6 @@
 //! What is to be said below the table? One line for each thing, however many workers of an app it concerns.
 
-use supd_api::{AppName, LogTrouble, Millis, Status, WorkerView};
+use supd_api::{AppName, LogTrouble, Millis, Status, Watching, WorkerView};
 
 use crate::ctl::cells;
 
@@ -14,6 +14,8 @@ enum Remark<'a> {
     Notice(&'a str),
     /// Why they are not plainly online, or what is wrong with them although they are.
     Reason(Status, &'a str),
+    /// Why changes of its files are not noticed.
+    Unwatched(&'a str),
     /// A file that takes nothing of their output.
     Log(&'a LogTrouble),
     /// What they say about themselves.
@@ -34,7 +36,7 @@ pub(super) fn remarks(workers: &[WorkerView]) -> Vec<String> {
     // Stable: apps stay in order of appearance.
     let place = |app: &AppName| workers.iter().position(|worker| worker.app == *app);
     let rank = |remark: &Remark<'_>| match remark {
-        Remark::Notice(_) => 0,
+        Remark::Notice(_) | Remark::Unwatched(_) => 0,
         Remark::Reason(..) => 1,
         Remark::Log(_) => 2,
         Remark::Message(_) => 3,
@@ -50,12 +52,17 @@ fn about(worker: &WorkerView) -> impl Iterator<Item = Remark<'_>> {
     let reason = (!plain).then_some(Remark::Reason(worker.status, &worker.reason));
     let message = worker.message.as_deref().filter(|text| !text.is_empty()).map(Remark::Message);
     let logs = worker.logs.trouble.iter().map(Remark::Log);
-    notice.into_iter().chain(reason).chain(logs).chain(message)
+    let unwatched = match &worker.watching {
+        Watching::Off | Watching::On => None,
+        Watching::Failed(why) => Some(Remark::Unwatched(why)),
+    };
+    notice.into_iter().chain(unwatched).chain(reason).chain(logs).chain(message)
 }
 
 fn line(app: &AppName, remark: &Remark<'_>, alike: &[&WorkerView]) -> String {
     let ids = cells::numbers(&alike.iter().map(|worker| worker.id).collect::<Vec<_>>());
     match remark {
+        Remark::Unwatched(why) => format!("{app} is not watched: {}", cells::harmless(why)),
         Remark::Notice(text) => format!("{app}: {}", cells::harmless(text)),
         Remark::Reason(status, text) => {
             let left = left(alike.iter().filter_map(|worker| worker.remaining).min());
@@ -115,6 +122,17 @@ mod tests {
             worker.logs.trouble.push(trouble.clone());
         }
         assert_eq!(remarks(&crew), ["web (0, 1): /l/web.log cannot be written for 0s: No space left"]);
+    }
+
+    #[test]
+    fn an_app_that_is_not_watched_says_so_once() {
+        let mut crew = [worker(0, "web"), worker(1, "web")];
+        for worker in &mut crew {
+            worker.watching = Watching::Failed("no inotify watch left".to_owned());
+        }
+        assert_eq!(remarks(&crew), ["web is not watched: no inotify watch left"]);
+        crew.iter_mut().for_each(|worker| worker.watching = Watching::On);
+        assert!(remarks(&crew).is_empty());
     }
 
     #[test]

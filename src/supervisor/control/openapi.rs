@@ -96,6 +96,11 @@ const OPERATIONS: &[Operation] = &[
     wish("/v1/workers/rollback", "Move apps to the version before", Some(of::<ReloadRequest>)),
     wish("/v1/workers/delete", "Stop workers and forget them", Some(of::<TargetRequest>)),
     wish("/v1/workers/reset", "Count the restarts of workers anew", Some(of::<TargetRequest>)),
+    wish(
+        "/v1/workers/unwatch",
+        "Watch the files of apps no more, whatever is declared",
+        Some(of::<TargetRequest>),
+    ),
     wish("/v1/workers/signal", "Send a signal to main processes", Some(of::<SignalRequest>)),
     wish("/v1/workers/input", "Write to the standard input of workers", Some(of::<InputRequest>)),
     wish("/v1/workers/message", "Send a message over IPC channels", Some(of::<MessageRequest>)),

@@ -46,6 +46,7 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/workers/rollback", post(rollback))
         .route("/v1/workers/delete", post(|calls, body| act(Verb::Delete, calls, body)))
         .route("/v1/workers/reset", post(reset))
+        .route("/v1/workers/unwatch", post(unwatch))
         .route("/v1/workers/signal", post(signal))
         .route("/v1/workers/input", post(input))
         .route("/v1/workers/message", post(message))
@@ -153,6 +154,11 @@ async fn flush(State(calls): Calls, body: Body) -> Answer<Accepted> {
 async fn reset(State(calls): Calls, body: Body) -> Answer<Accepted> {
     let TargetRequest { targets } = read(body).await?;
     Ok(Json(ask(&calls, |reply| Call::Reset(targets, reply)).await?))
+}
+
+async fn unwatch(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let TargetRequest { targets } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Unwatch(targets, reply)).await?))
 }
 
 async fn reopen(State(calls): Calls) -> Answer<Accepted> {

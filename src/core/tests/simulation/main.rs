@@ -48,8 +48,9 @@ proptest! {
         world.run(&Op::Advance(60_000));
         world.require_ready(0, count);
         for (n, pause) in pauses.into_iter().enumerate() {
-            match n % 2 {
+            match n % 3 {
                 0 => world.run(&Op::Reload { app: 0, timeout: None }),
+                1 => world.run(&Op::Renew { app: 0 }),
                 _ => world.run(&Op::Apply { app: 0, kind: App { count, surge, ..App::overlapping() }, gently: true, timeout: None }),
             }
             world.run(&Op::Advance(pause));
@@ -203,6 +204,73 @@ fn an_amendment_in_a_rollout_is_its_new_target() {
     world.run(&Op::Advance(60_000));
     let last = world.revisions_in_service(0);
     assert!(last.len() == 1 && last != first);
+    world.end();
+}
+
+/// What was stopped stays so, and what is up gets new processes.
+#[test]
+fn a_renewal_starts_nothing_that_was_stopped() {
+    for kind in [App::plain(), App::overlapping(), App { count: 3, ..App::plain() }] {
+        let mut world = World::new(vec![Profile::GOOD]);
+        world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+        world.run(&Op::Advance(60_000));
+        let before: Vec<RunId> = world.alive().collect();
+        world.run(&Op::Renew { app: 0 });
+        world.run(&Op::Advance(60_000));
+        assert_eq!(world.alive().count(), before.len());
+        assert!(world.alive().all(|run| !before.contains(&run)), "new processes");
+        world.run(&Op::StopApp { app: 0 });
+        world.run(&Op::Advance(60_000));
+        world.run(&Op::Renew { app: 0 });
+        world.run(&Op::Advance(60_000));
+        assert_eq!(world.alive().count(), 0);
+        world.end();
+    }
+}
+
+/// Several workers without overlap go one after the other.
+#[test]
+fn a_renewal_leaves_others_at_work() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    world.run(&Op::Apply { app: 0, kind: App { count: 3, ..App::plain() }, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    world.require_ready(0, 1);
+    world.run(&Op::Renew { app: 0 });
+    world.run(&Op::Advance(60_000));
+    world.end();
+}
+
+/// Whoever waits for a reload waits for the processes that a change in the middle of it asks for, and for the new version.
+#[test]
+fn a_renewal_takes_no_reload_away() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 3, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(60));
+    world.run(&Op::Renew { app: 0 });
+    world.run(&Op::Advance(60_000));
+    assert!(!world.last_answer_failed());
+    assert_ne!(world.revisions_in_service(0), before);
+    world.end();
+}
+
+/// A renewal after a bad release is none of its crashes: the release is still taken back.
+#[test]
+fn a_renewal_ends_no_probation() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    let kind = App { count: 2, ..App::overlapping() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(60_000));
+    let before = world.revisions_in_service(0);
+    world.set_profile_of_next_revision(Profile { dies_after: Some(3_000), ..Profile::GOOD });
+    world.run(&Op::Apply { app: 0, kind, gently: true, timeout: None });
+    world.run(&Op::Advance(1_000));
+    world.run(&Op::Renew { app: 0 });
+    world.run(&Op::Advance(60_000));
+    assert_eq!(world.revisions_in_service(0), before);
     world.end();
 }
 

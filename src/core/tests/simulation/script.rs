@@ -46,6 +46,10 @@ pub enum Op {
     Rollback {
         app: u8,
     },
+    /// A file has changed, say.
+    Renew {
+        app: u8,
+    },
     /// A worker's process fails its checks.
     Unfit {
         nth: u8,
@@ -261,6 +265,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (0u8..3).prop_map(|app| Op::DeleteApp { app }),
         3 => (0u8..3, timeout()).prop_map(|(app, timeout)| Op::Reload { app, timeout }),
         1 => (0u8..3).prop_map(|app| Op::Rollback { app }),
+        2 => (0u8..3).prop_map(|app| Op::Renew { app }),
         2 => any::<u8>().prop_map(|nth| Op::Unfit { nth }),
         2 => any::<u8>().prop_map(|nth| Op::Oversize { nth }),
         1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),

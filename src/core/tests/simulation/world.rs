@@ -147,6 +147,9 @@ impl World {
             }
             Op::Unfit { nth } => self.blame(nth, |run| Event::Unfit { run, why: "503".to_owned() }),
             Op::Oversize { nth } => self.blame(nth, |run| Event::Oversize { run, why: "large".to_owned() }),
+            Op::Renew { app } => {
+                self.handle(Event::Renew { app: name(app), why: "a.js changed".to_owned() });
+            }
             Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
             Op::Advance(ms) => self.advance(ms),
             Op::Crash { nth } => self.crash(nth),
