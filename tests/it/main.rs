@@ -25,6 +25,7 @@ mod live;
 mod log_reading;
 mod logs;
 mod migrate;
+mod monit;
 mod node;
 mod output;
 mod own_log;

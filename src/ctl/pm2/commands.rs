@@ -114,7 +114,6 @@ pub(super) const COMMANDS: &[Command] = &[
     plain(&["examples"], Verb::Examples),
     // Here the commands that are being written take the place of what stands for them.
     missing(&["attach", "send", "trigger"], YET),
-    missing(&["monit", "imonit", "dashboard", "dash"], YET),
     missing(&["slist", "sysinfos"], YET),
     missing(&["logrotate"], "log rotation is built in, see `rotate_size` and `rotate_interval`"),
     missing(&["pull", "forward", "backward"], GIT),
