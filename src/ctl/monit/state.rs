@@ -172,7 +172,8 @@ impl State {
                 if feed == self.feed {
                     self.log.take(&line);
                 }
-                Vec::new()
+                // Many come at once, and none changes what is selected.
+                return Vec::new();
             }
             Message::Acted(action, outcome) => self.acted(action, &outcome),
         };
