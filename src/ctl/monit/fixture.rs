@@ -55,7 +55,7 @@ pub(super) fn look(workers: Vec<WorkerView>) -> Message {
     let web: Vec<WorkerView> =
         workers.iter().filter(|worker| worker.app.as_str() == "web").cloned().collect();
     let app = (!web.is_empty()).then(|| app("web", web));
-    Message::Looked(Ok(Look { daemon: daemon(), workers, app }))
+    Message::Looked(Ok(Box::new(Look { daemon: daemon(), workers, app })))
 }
 
 /// A dashboard that has looked once at these.

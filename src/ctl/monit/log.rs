@@ -109,7 +109,7 @@ impl Log {
     }
 
     /// Shows the first lines.
-    pub(super) fn to_begin(&mut self, pane: Pane) {
+    pub(super) fn rewind(&mut self, pane: Pane) {
         if !self.is_empty() {
             self.lowest = Some(self.down(Place { line: self.first, row: 0 }, pane.rows.max(1) - 1, pane));
         }

@@ -70,7 +70,7 @@ impl Talk {
     }
 }
 
-async fn look(app: Option<AppName>, client: &Client) -> Result<Look, Fault> {
+async fn look(app: Option<AppName>, client: &Client) -> Result<Box<Look>, Fault> {
     let daemon = client.get("/v1/daemon").await?;
     let workers = client.workers(&[]).await?;
     let app = match app {
@@ -78,7 +78,7 @@ async fn look(app: Option<AppName>, client: &Client) -> Result<Look, Fault> {
         Some(name) => client.apps(&[name.to_string()]).await.ok().and_then(|apps| apps.into_iter().next()),
         None => None,
     };
-    Ok(Look { daemon, workers, app })
+    Ok(Box::new(Look { daemon, workers, app }))
 }
 
 /// Ends when nobody takes the lines any more.

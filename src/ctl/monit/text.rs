@@ -29,7 +29,10 @@ pub(super) fn wrap(text: &str, cells: usize) -> Vec<Range<usize>> {
         rows.push(begin..end);
         begin = end;
     }
-    if rows.is_empty() { vec![0..0] } else { rows }
+    if rows.is_empty() {
+        rows.push(0..0);
+    }
+    rows
 }
 
 /// How many bytes of it fit into so many cells.

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use supd_api::{Status, WorkerView};
 
-use super::{BOLD, Palette, REVERSED, cut, fill};
+use super::{BOLD, Palette, REVERSED, cut};
 use crate::ctl::monit::keys::{Command, KEYS};
 use crate::ctl::monit::layout::is_wide;
 use crate::ctl::monit::state::{Asking, Purpose, State};
@@ -35,7 +35,7 @@ pub(super) fn draw(state: &State, palette: Palette, area: Rect, buffer: &mut Buf
         (None, None, Some(action)) => (Line::from(Span::styled(action.going(), BOLD)), Style::new()),
         (None, None, None) => (hints(state, palette, room), Style::new()),
     };
-    fill(area, style, buffer);
+    buffer.set_style(area, style);
     buffer.set_line(area.x + 1, area.y, &cut(line, room), area.width);
 }
 

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use supd_api::{Millis, WorkerView};
 
-use super::{BOLD, Palette, REVERSED, fill, word};
+use super::{BOLD, Palette, REVERSED, word};
 use crate::ctl::monit::history::Load;
 use crate::ctl::monit::layout::Areas;
 use crate::ctl::monit::rows::{Row, words};
@@ -134,7 +134,7 @@ pub(super) fn draw(state: &State, palette: Palette, areas: &Areas, buffer: &mut 
         let pen = Pen { buffer, x: areas.list.x, y };
         figures(row, state, columns, palette, pen);
         if selected {
-            fill(Rect { y, height: 1, ..areas.list }, REVERSED, buffer);
+            buffer.set_style(Rect { y, height: 1, ..areas.list }, REVERSED);
         }
     }
     if rows.is_empty() {

@@ -168,10 +168,5 @@ fn cut(line: Line<'_>, cells: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Fills a row with this style.
-fn fill(area: Rect, style: Style, buffer: &mut Buffer) {
-    buffer.set_style(area, style);
-}
-
 #[cfg(test)]
 mod tests;

@@ -57,7 +57,7 @@ fn a_line_that_is_longer_than_the_pane_can_be_read_whole() {
     log.page_down(PANE);
     log.page_down(PANE);
     assert_eq!((shown(&log)[2].to_owned(), log.held()), ("h".repeat(10), None), "at the end it follows");
-    log.to_begin(PANE);
+    log.rewind(PANE);
     assert_eq!(shown(&log)[0], "first");
 }
 

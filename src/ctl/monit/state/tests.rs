@@ -2,6 +2,7 @@ use supd_api::{FaultCode, ScaleTo, Status, Stream, UpgradeView, WorkerOutcome};
 
 use super::*;
 use crate::ctl::fake::{in_state, worker};
+use crate::ctl::monit::action::Verb;
 use crate::ctl::monit::fixture::{NOW, crowd, daemon, look, press, say, state};
 
 const SIZE: (u16, u16) = (80, 24);
@@ -246,7 +247,7 @@ fn a_change_of_the_daemon_is_told() {
     ] {
         let mut state = state(SIZE, web(1));
         let look = Look { daemon: after, workers: web(1), app: None };
-        state.update(NOW, Message::Looked(Ok(look)));
+        state.update(NOW, Message::Looked(Ok(Box::new(look))));
         assert_eq!(state.news.map(|news| news.text).as_deref(), told);
     }
 }
