@@ -110,6 +110,10 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl list\n  supctl list --json | jq '.[] | select(.status != \"online\")'"
     )]
     List,
+    /// Watch apps, their load and their logs on the terminal, and act on them; `?` shows the keys
+    #[command(visible_aliases = ["dash", "dashboard"], alias = "imonit")]
+    #[command(after_help = "Examples:\n  supctl monit\n  supctl monit --no-color")]
+    Monit,
     /// Print all workers as JSON with PM2's field names, without environment values
     #[command(after_help = "Examples:\n  supctl jlist | jq -r '.[] | [.name, .pm2_env.status] | @tsv'")]
     Jlist,

@@ -25,9 +25,11 @@ mod launch;
 mod log_args;
 mod logs;
 mod migrate;
+mod monit;
 mod order;
 mod output;
 mod own_log;
+mod places;
 mod pm2;
 mod policy;
 mod progress;
@@ -138,6 +140,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Flush(args) => act::flush(args, session).await,
         Command::ReloadLogs => act::reload_logs(session).await,
         Command::List => list::list(session).await,
+        Command::Monit => monit::monit(session).await,
         Command::Jlist => list::jlist(session).await,
         Command::Describe(args) => describe::describe(&args.targets, session).await,
         Command::Why(args) => why_command::why(&args.targets, session).await,

@@ -125,6 +125,14 @@ impl Order {
         let body = json!(ReloadRequest { targets, no_wait, timeout });
         Self { path: way.path().to_owned(), body, kind: Kind::moving(way, apps, patience) }
     }
+
+    /// Sends it and says nothing meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Client::post`].
+    pub(crate) async fn send(&self, client: &Client) -> Result<Accepted, Fault> {
+        client.post(&self.path, &self.body).await
+    }
 }
 
 impl Kind {
@@ -187,14 +195,14 @@ pub(crate) async fn carry_out(
 ) -> Result<Accepted, Failure> {
     let Session { client, output } = session;
     match &order.kind {
-        Kind::Plain => Ok(client.post(&order.path, &order.body).await?),
+        Kind::Plain => Ok(order.send(client).await?),
         Kind::Starting => {
-            let accepted: Accepted = client.post(&order.path, &order.body).await?;
+            let accepted = order.send(client).await?;
             culprits.suspect(&accepted);
             Ok(accepted)
         }
         Kind::Beginning(way, apps) => {
-            let accepted = client.post(&order.path, &order.body).await?;
+            let accepted = order.send(client).await?;
             output
                 .say(format!("the {}; `supctl events` shows how it ends", going(*way, apps, "has begun")))?;
             Ok(accepted)
@@ -232,7 +240,7 @@ async fn attend(
     interrupt: impl Future<Output = ()>,
 ) -> Result<Option<Accepted>, Fault> {
     let mut happenings = client.stream(EVENTS).await.ok();
-    let answer = client.post(&order.path, &order.body);
+    let answer = order.send(client);
     tokio::pin!(answer, interrupt);
     let accepted = loop {
         tokio::select! {

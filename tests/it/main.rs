@@ -28,6 +28,7 @@ mod log_reading;
 mod logs;
 mod memory;
 mod migrate;
+mod monit;
 mod node;
 mod observe;
 mod output;

@@ -1,6 +1,5 @@
 //! logs: the last lines and what follows.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use supd_api::LogLine;
@@ -11,9 +10,7 @@ use crate::ctl::follow::{Again, Source, Text, follow};
 use crate::ctl::log_args::LogArgs;
 use crate::ctl::logs::Printer;
 use crate::ctl::output::Failure;
-
-/// What the daemon takes as the head of a request leaves room for the rest.
-const PLACES_MAX: usize = 12 << 10;
+use crate::ctl::places::Places;
 
 /// `logs`.
 pub(crate) async fn logs(args: &LogArgs, session: &mut Session) -> Result<(), Failure> {
@@ -26,14 +23,13 @@ pub(crate) type Print = Box<dyn FnMut(&LogLine) -> Text>;
 
 /// The lines that are asked for, as `print` has them.
 pub(crate) async fn show(args: &LogArgs, print: Print, session: &mut Session) -> Result<(), Failure> {
-    follow(Logs { args, print, places: BTreeMap::new() }, session).await
+    follow(Logs { args, print, places: Places::default() }, session).await
 }
 
 struct Logs<'a> {
     args: &'a LogArgs,
     print: Print,
-    /// Up to where we have read each log.
-    places: BTreeMap<String, String>,
+    places: Places,
 }
 
 impl Source for Logs<'_> {
@@ -62,8 +58,7 @@ impl Source for Logs<'_> {
             return None;
         }
         let mut path = path(self.args);
-        let places = self.places.values().map(String::as_str).collect::<Vec<_>>().join(",");
-        if (1..=PLACES_MAX).contains(&places.len()) {
+        if let Some(places) = self.places.query() {
             add(&mut path, "from", places);
             return Some(Again { path, note: None });
         }
@@ -74,17 +69,7 @@ impl Source for Logs<'_> {
     }
 
     fn heed(&mut self, line: &LogLine) -> bool {
-        match line {
-            LogLine::Position { path, place } => {
-                self.places.insert(path.clone(), place.clone());
-                false
-            }
-            LogLine::File { .. }
-            | LogLine::Line { .. }
-            | LogLine::Undated { .. }
-            | LogLine::Gap { .. }
-            | LogLine::Missed { .. } => true,
-        }
+        !self.places.heed(line)
     }
 
     fn text(&mut self, line: &LogLine) -> Text {

@@ -60,7 +60,7 @@ pub(super) enum Verb {
     Missing(&'static str),
 }
 
-const YET: &str = "this version of supd does not have it yet";
+const MACHINE: &str = "supd shows its apps; figures of the machine are for `top`, `vmstat` and node_exporter";
 const SERVICE: &str = "supd has no online service";
 const MODULES: &str = "supd has no modules; log rotation is built in";
 const PROFILER: &str = "supd itself is no Node process; profile an app with `node --cpu-prof`";
@@ -121,9 +121,7 @@ pub(super) const COMMANDS: &[Command] = &[
     with(flags::LOGS, command(&["logs", "log"], "", 0, Verb::Logs)),
     command(&["ecosystem", "init"], "", 0, Verb::Ecosystem),
     plain(&["examples"], Verb::Examples),
-    // Here the commands that are being written take the place of what stands for them.
-    missing(&["monit", "imonit", "dashboard", "dash"], YET),
-    missing(&["slist", "sysinfos"], YET),
+    missing(&["slist", "sysinfos"], MACHINE),
     missing(&["logrotate"], "log rotation is built in, see `rotate_size` and `rotate_interval`"),
     missing(&["pull", "forward", "backward"], GIT),
     missing(&["create", "autoinstall"], "`pm2 ecosystem` writes an example"),

@@ -8,7 +8,7 @@ use clap::Parser;
 use crate::ctl::args::Cli;
 
 /// PM2's name and ours.
-pub(super) const SAME: [(&str, &str); 12] = [
+pub(super) const SAME: [(&str, &str); 16] = [
     ("set", "set"),
     ("multiset", "multiset"),
     ("get", "get"),
@@ -21,6 +21,10 @@ pub(super) const SAME: [(&str, &str); 12] = [
     ("startup", "startup"),
     ("unstartup", "unstartup"),
     ("completion", "completions"),
+    ("monit", "monit"),
+    ("imonit", "monit"),
+    ("dashboard", "monit"),
+    ("dash", "monit"),
 ];
 
 /// The command line in supctl's words; `None`: it is none of these. Flags may stand before the command.
