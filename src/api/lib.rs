@@ -33,7 +33,7 @@ pub use logs::{
     Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
     RotationView, StdoutForm,
 };
-pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
+pub use policy::{Check, CronPolicy, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
 pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{

@@ -28,6 +28,7 @@ pub(super) struct Inbox {
     pub(super) steps: mpsc::UnboundedReceiver<Step>,
     pub(super) reported: mpsc::UnboundedReceiver<RunId>,
     pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
+    pub(super) alarms: mpsc::UnboundedReceiver<()>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -47,6 +48,8 @@ pub(super) struct Outlets {
     pub(super) reported: mpsc::UnboundedSender<RunId>,
     /// Of watched files.
     pub(super) tidings: mpsc::UnboundedSender<Tidings>,
+    /// An app is due by the clock.
+    pub(super) alarms: mpsc::UnboundedSender<()>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -61,6 +64,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (steps, steps_in) = mpsc::unbounded_channel();
     let (reported, reported_in) = mpsc::unbounded_channel();
     let (tidings, tidings_in) = mpsc::unbounded_channel();
+    let (alarms, alarms_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -73,6 +77,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         steps: steps_in,
         reported: reported_in,
         tidings: tidings_in,
+        alarms: alarms_in,
     };
     let outlets = Outlets {
         calls,
@@ -86,6 +91,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         steps,
         reported,
         tidings,
+        alarms,
     };
     (outlets, inbox)
 }

@@ -15,6 +15,7 @@ mod checks;
 mod control;
 mod crash_files;
 mod crashes;
+mod cron;
 mod environment;
 mod events;
 mod extents;
@@ -105,6 +106,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(tidings) = inbox.tidings.recv() => shell.on_tidings(tidings),
+            Some(()) = inbox.alarms.recv() => shell.on_alarm(),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),

@@ -13,6 +13,7 @@ use supd_keeper::protocol::Order;
 use super::carried::Figures;
 use super::checks::Words;
 use super::crashes::Awaited;
+use super::cron::Noted;
 use super::extents::Extents;
 use super::outputs::Output;
 use super::revision::Revision;
@@ -45,6 +46,8 @@ pub(super) struct Snapshot {
     pub(super) outputs: Vec<(RunId, Output)>,
     #[serde(default)]
     pub(super) handled_changes: Handled,
+    #[serde(default)]
+    pub(super) timetable: Vec<Noted>,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -129,6 +132,7 @@ impl Shell {
             crashes: self.crashes.awaited.clone(),
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             handled_changes: self.watches.handled.clone(),
+            timetable: self.timetable.noted(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

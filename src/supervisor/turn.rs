@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::carried::Carried;
 use super::checks::Checks;
 use super::crashes::Crashes;
+use super::cron::Timetable;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -71,6 +72,7 @@ pub(super) struct Shell {
     pub(super) carried: Carried,
     pub(super) crashes: Crashes,
     pub(super) watches: Watches,
+    pub(super) timetable: Timetable,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -125,6 +127,7 @@ impl Shell {
         }
         if entrusted {
             self.agree_on_watches();
+            self.agree_on_times();
         }
         self.save_if_needed();
     }

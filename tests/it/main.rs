@@ -14,6 +14,7 @@ mod wait;
 
 mod bad_clients;
 mod bad_declarations;
+mod by_the_clock;
 mod deploy;
 mod doctor;
 mod drain;
@@ -55,4 +56,5 @@ mod stop;
 mod supervisor_death;
 mod targets;
 mod upgrade;
+mod watching;
 mod worker_death;
