@@ -151,6 +151,14 @@ impl Home {
     pub fn pids(&self) -> PathBuf {
         self.directory.join("pids")
     }
+
+    /// All of these, and what they are called while they are being replaced ([`crate::atomic`]).
+    pub fn all(&self) -> Vec<PathBuf> {
+        let replaced = [self.ledger(), self.settings()];
+        let unfinished = replaced.clone().map(|file| file.with_extension("new"));
+        let others = [self.socket(), self.lock(), self.pid_file(), self.logs(), self.crashes(), self.pids()];
+        replaced.into_iter().chain(unfinished).chain(others).chain(self.daemon_logs()).collect()
+    }
 }
 
 /// The directory that somebody names.

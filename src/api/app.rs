@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
+use crate::policy::{CronPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
 use crate::{ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
@@ -159,6 +159,9 @@ pub struct AppDeclaration {
     /// Whether workers are replaced when files change.
     #[serde(default, skip_serializing_if = "WatchPolicy::is_default")]
     pub watch: WatchPolicy,
+    /// When workers are replaced by the clock; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<CronPolicy>,
     /// Where output goes.
     pub logs: LogPolicy,
     /// File that holds the pid of a worker while it runs, absolute; its id goes before `.pid`. `None`: one in the home.

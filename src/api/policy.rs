@@ -143,6 +143,16 @@ impl Default for ReloadPolicy {
     }
 }
 
+/// When workers are replaced by the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CronPolicy {
+    /// A cron expression.
+    pub expression: String,
+    /// A name of the IANA time zone database; `None`: local time of the daemon.
+    pub time_zone: Option<String>,
+}
+
 /// Whether workers are replaced when files change, and which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

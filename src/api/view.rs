@@ -196,6 +196,9 @@ pub struct AppView {
     /// How its output is rotated.
     #[serde(default)]
     pub rotation: RotationView,
+    /// Unix time in milliseconds when its workers are next replaced by the clock, while it is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cron: Option<u64>,
     /// How far a reload in progress has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Capabilities, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit,
-    Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink, Size, Span,
-    Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions, WatchedPaths, Words,
+    Account, Balance, Capabilities, Codes, Compress, Count, Cron, FilterEnv, Flag, Full, Instances, Keep,
+    Limit, Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink, Size,
+    Span, Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions, WatchedPaths, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -191,6 +191,10 @@ pub(super) struct AppFields {
     pub(super) disable_logs: Option<Flag>,
     /// File that holds the pid of a worker while it runs; the worker's id goes before `.pid`. Default: in supd's home.
     pub(super) pid_file: Option<Text>,
+    /// When workers are replaced: `hourly`, `daily`, `weekly`, or a cron expression. Default: never.
+    pub(super) cron_restart: Option<Cron>,
+    /// The time zone of `cron_restart`, such as `Europe/Berlin`. Default: the local time of the daemon.
+    pub(super) cron_time_zone: Option<Text>,
     /// `true`: workers are replaced when a file in the working directory changes; or the files and directories that are watched
     /// in its place. Default: `false`.
     pub(super) watch: Option<WatchedPaths>,
@@ -238,16 +242,14 @@ const ALIASES: &[(&str, &str)] = &[
     ("log", "log_file"),
     ("combine_logs", "merge_logs"),
     ("pid", "pid_file"),
+    ("cron", "cron_restart"),
 ];
 
-const LATER: &str = "this version of supd does not have that feature yet";
 const NODE_AGENT: &str = "it configures an agent inside of Node processes, which supd does not inject";
 const INTERNAL: &str = "it is for PM2's own use";
 
 /// Fields of PM2 that are accepted and do nothing here, and why.
 const INERT: &[(&str, &str)] = &[
-    ("cron_restart", LATER),
-    ("cron", LATER),
     ("post_update", "supd does not pull from git"),
     ("vizion", "supd does not look into git"),
     ("kill_retry_time", "supd is told of exits and does not poll for them"),

@@ -6,14 +6,14 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, EnvironmentLayer, ExecMode, Instances, Layer, Millis, ProcessPolicy,
-    Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin, StopPolicy,
+    AppDeclaration, AppName, Balance, CronPolicy, EnvironmentLayer, ExecMode, Instances, Layer, Millis,
+    ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin, StopPolicy,
 };
 
 use super::paths::{self, Places};
 use super::problem::{Report, shown};
 use super::read::App;
-use super::value::{Flag, Listen, Span, Text};
+use super::value::{Cron, Flag, Listen, Span, Text};
 use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate, watch};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
@@ -113,6 +113,7 @@ pub(super) fn app(
         ready,
         live,
         reload: reload(app),
+        cron: cron(app),
         watch: watch::watch(app, &places, report),
         logs,
         pid_file: fields.pid_file.as_ref().map(|Text(path)| places.absolute(path)),
@@ -248,6 +249,12 @@ fn reload(app: &App) -> ReloadPolicy {
         rollback_window: span(&fields.rollback_window).unwrap_or(default.rollback_window),
         reuse_port: flag(&fields.reuse_port, default.reuse_port),
     }
+}
+
+fn cron(app: &App) -> Option<CronPolicy> {
+    let Cron(expression) = app.fields.cron_restart.as_ref()?;
+    let time_zone = text(&app.fields.cron_time_zone).filter(|zone| !zone.is_empty());
+    expression.clone().map(|expression| CronPolicy { expression, time_zone })
 }
 
 fn text(field: &Option<Text>) -> Option<String> {

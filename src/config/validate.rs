@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 
+use jiff::Zoned;
 use nix::sys::signal::Signal;
-use supd_api::{AppDeclaration, ExecMode, Instances, Millis};
+use supd_api::{AppDeclaration, CronPolicy, ExecMode, Instances, Millis};
 
 use super::problem::{Problem, shown};
 use super::program::speaks_cluster;
-use super::value::{LONGEST, check_variable_name};
+use super::value::{LONGEST, check_schedule, check_variable_name};
 
 mod logs;
 
 pub(super) use logs::check_rotation;
+use logs::check_time_zone;
 mod probes;
 mod process;
 mod watch;
@@ -48,6 +50,7 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     check.reloads();
     check.logs();
     check.watch();
+    check.cron();
     check.problems
 }
 
@@ -196,6 +199,20 @@ impl Check<'_> {
         }
         if app.restart.stop_exit_codes.iter().any(|code| !(0..=255).contains(code)) {
             self.fail("stop_exit_codes", "expected exit codes from 0 to 255");
+        }
+    }
+
+    fn cron(&mut self) {
+        let Some(CronPolicy { expression, time_zone }) = &self.app.cron else { return };
+        match check_schedule(expression) {
+            Err(why) => self.fail("cron_restart", why),
+            Ok(cron) if cron.find_next_occurrence(&Zoned::default(), false).is_err() => {
+                self.fail("cron_restart", format!("{} never comes", shown(expression)));
+            }
+            Ok(_) => {}
+        }
+        if let Some(Err(why)) = time_zone.as_deref().map(check_time_zone) {
+            self.fail("cron_time_zone", why);
         }
     }
 

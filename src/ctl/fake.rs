@@ -259,6 +259,7 @@ pub(crate) fn app(name: &str, workers: Vec<WorkerView>) -> AppView {
         previous_revision: None,
         rotation: RotationView::default(),
         progress: None,
+        next_cron: None,
         workers,
     }
 }
@@ -318,6 +319,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         },
         live: Default::default(),
         reload: Default::default(),
+        cron: None,
         watch: WatchPolicy::default(),
         logs: LogPolicy::default(),
     }

@@ -138,6 +138,10 @@ pub(crate) struct FieldFlags {
     #[arg(long, value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     watch_delay: Option<Quantity>,
+    /// Replace workers at these times: daily, or a cron expression as in "0 3 * * *"
+    #[arg(long, value_name = "WHEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cron_restart: Option<String>,
     /// User to run as
     #[arg(short, long, visible_alias = "user", value_name = "USER")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -118,6 +118,7 @@ fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
         ("exp_backoff_restart_delay", json!(restart.exp_backoff_restart_delay)),
         ("max_memory_restart", json!(restart.max_memory_restart)),
         ("increment_var", json!(app.environment.increment_var)),
+        ("cron_restart", json!(app.cron.as_ref().map(|cron| &cron.expression))),
         ("ignore_watch", json!((!app.watch.ignore.is_empty()).then_some(&app.watch.ignore))),
         ("watch_delay", json!(app.watch.enabled.then_some(app.watch.delay))),
         ("stop_exit_codes", json!((!restart.stop_exit_codes.is_empty()).then_some(&restart.stop_exit_codes))),

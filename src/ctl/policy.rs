@@ -1,9 +1,11 @@
 //! How do the rules of an app read in words? Readiness, liveness, stopping, reloads and rotation, for `describe`.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use supd_api::{
-    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ProcessPolicy,
-    ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy, WatchPolicy,
-    Watching,
+    AppDeclaration, AppView, Check, Compression, CronPolicy, ExecMode, LivePolicy, LogSink, Probe,
+    ProcessPolicy, ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
+    WatchPolicy, Watching,
 };
 
 use super::cells::{duration, harmless, memory};
@@ -71,6 +73,18 @@ pub(crate) fn process(process: &ProcessPolicy) -> Option<String> {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().chain(limits).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// When workers are replaced by the clock. `next`: Unix time in milliseconds.
+pub(crate) fn cron(app: &AppDeclaration, next: Option<u64>) -> String {
+    let Some(CronPolicy { expression, time_zone }) = &app.cron else { return "never".to_owned() };
+    let zone = time_zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+    let instant = next.and_then(|at| Timestamp::from_millisecond(i64::try_from(at).ok()?).ok());
+    let next = instant.map_or_else(String::new, |at| {
+        let here = at.to_zoned(TimeZone::system());
+        format!(", next at {} here", here.strftime("%Y-%m-%d %H:%M:%S"))
+    });
+    harmless(&format!("{expression}{zone}{next}"))
 }
 
 /// When its files are watched, and what counts.

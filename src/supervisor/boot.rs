@@ -19,6 +19,7 @@ use super::alerts::Alerts;
 use super::carried::Carried;
 use super::counts::Counts;
 use super::crashes::{Awaited, Crashes};
+use super::cron::Timetable;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -78,6 +79,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         carried: Carried::default(),
         crashes: Crashes::taken_over(Awaited::new()),
         watches: Watches::default(),
+        timetable: Timetable::default(),
         checks: BTreeMap::new(),
         preload: preload(&home),
         core: Supervisor::default(),
@@ -123,6 +125,8 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         shell.prove().await?;
     }
     shell.agree_on_watches();
+    shell.agree_on_times();
+    shell.set_alarm();
     // Only now: whoever can connect is answered.
     control::serve(listener, closing, outlets)?;
     shell.open_door(None);
@@ -238,6 +242,7 @@ impl Shell {
             self.crashes.note_peak(RunId(record.run.0), record.peak_memory);
         }
         self.watches.handled = snapshot.handled_changes;
+        self.timetable = Timetable::taken_over(snapshot.timetable);
         self.requests = Requests::taken_over(snapshot.handed_over);
         self.take_sockets(&handover.descriptors);
         self.take_runs(&handover.descriptors);

@@ -158,6 +158,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         reload,
         logs,
         watch,
+        cron,
         pid_file,
     } = declaration;
     let inherits = environment.layers.iter().any(|layer| layer.layer == Layer::Caller);
@@ -190,6 +191,8 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_reload(reload));
     fields.extend(of_logs(logs));
     fields.extend(of_watch(watch));
+    fields.push(field("cron_restart", AtOnce, cron.as_ref().map(|cron| &cron.expression)));
+    fields.push(field("cron_time_zone", AtOnce, cron.as_ref().and_then(|cron| cron.time_zone.as_ref())));
     fields
 }
 

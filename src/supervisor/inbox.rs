@@ -32,6 +32,7 @@ pub(super) struct Inbox {
     pub(super) excesses: mpsc::UnboundedReceiver<Excess>,
     pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
     pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
+    pub(super) alarms: mpsc::UnboundedReceiver<()>,
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.
@@ -55,6 +56,8 @@ pub(super) struct Outlets {
     pub(super) delivered: mpsc::UnboundedSender<Delivered>,
     /// Of watched files.
     pub(super) tidings: mpsc::UnboundedSender<Tidings>,
+    /// An app is due by the clock.
+    pub(super) alarms: mpsc::UnboundedSender<()>,
 }
 
 pub(super) fn inbox() -> (Outlets, Inbox) {
@@ -71,6 +74,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (excesses, excesses_in) = mpsc::unbounded_channel();
     let (delivered, delivered_in) = mpsc::unbounded_channel();
     let (tidings, tidings_in) = mpsc::unbounded_channel();
+    let (alarms, alarms_in) = mpsc::unbounded_channel();
     let inbox = Inbox {
         calls: calls_in,
         deliveries: deliveries_in,
@@ -85,6 +89,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         excesses: excesses_in,
         delivered: delivered_in,
         tidings: tidings_in,
+        alarms: alarms_in,
     };
     let outlets = Outlets {
         calls,
@@ -100,6 +105,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         excesses,
         delivered,
         tidings,
+        alarms,
     };
     (outlets, inbox)
 }

@@ -19,6 +19,7 @@ mod control;
 mod counts;
 mod crash_files;
 mod crashes;
+mod cron;
 mod difference;
 mod environment;
 mod events;
@@ -118,6 +119,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
             Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
             Some(tidings) = inbox.tidings.recv() => shell.on_tidings(tidings),
+            Some(()) = inbox.alarms.recv() => shell.on_alarm(),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
             Some(step) = inbox.steps.recv() => shell.on_step(step),

@@ -16,6 +16,7 @@ use super::carried::Figures;
 use super::checks::Words;
 use super::counts::Counts;
 use super::crashes::Awaited;
+use super::cron::Noted;
 use super::extents::Extents;
 use super::outputs::Output;
 use super::revision::Revision;
@@ -56,6 +57,8 @@ pub(super) struct Snapshot {
     pub(super) agents: Vec<(RunId, Vec<Action>)>,
     #[serde(default)]
     pub(super) handled_changes: Handled,
+    #[serde(default)]
+    pub(super) timetable: Vec<Noted>,
     pub(super) next_revision: u64,
     pub(super) next_request: u64,
     /// What a predecessor has left to be answered, with what came of it since.
@@ -145,6 +148,7 @@ impl Shell {
             outputs: self.outputs.iter().map(|(run, output)| (*run, output.clone())).collect(),
             agents: self.agents.announced(),
             handled_changes: self.watches.handled.clone(),
+            timetable: self.timetable.noted(),
             next_revision: self.next_revision,
             next_request: self.next_request,
             handed_over: self.requests.handed_over(),

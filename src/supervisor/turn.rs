@@ -17,6 +17,7 @@ use super::checks::Checks;
 use super::control::Door;
 use super::counts::Counts;
 use super::crashes::Crashes;
+use super::cron::Timetable;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -81,6 +82,7 @@ pub(super) struct Shell {
     pub(super) carried: Carried,
     pub(super) crashes: Crashes,
     pub(super) watches: Watches,
+    pub(super) timetable: Timetable,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
     pub(super) outlets: Outlets,
@@ -144,6 +146,7 @@ impl Shell {
         self.tell_trouble();
         if entrusted {
             self.agree_on_watches();
+            self.agree_on_times();
         }
         self.save_if_needed();
     }

@@ -6,7 +6,7 @@
 //! that was acted upon. That moment is part of the snapshot, so that a broken build is not tried again by every successor. A
 //! file that was deleted meanwhile is not missed by anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -116,32 +116,37 @@ impl Shell {
             ignore: policy.ignore.clone(),
             gitignore: policy.gitignore,
             own: self.written_by_us(declaration, workers),
+            own_prefixes: self.put_aside(declaration, workers),
             delay: policy.delay.duration(),
             since: UNIX_EPOCH + Duration::from_millis(since),
         }
     }
 
-    /// What is written because the app runs: logs, those put aside (`NAME__DATE`), pid files, and our own home.
+    /// What is written because the app runs: its logs and pid files, and what is ours.
     fn written_by_us(&self, app: &AppDeclaration, workers: &[u32]) -> Vec<PathBuf> {
-        let logs = workers.iter().flat_map(|worker| {
-            let file = |stream| paths::log_file(&self.home, app, *worker, stream);
-            let combined = paths::combined_log_file(&self.home, app, *worker);
-            file(Stream::Out).into_iter().chain(file(Stream::Err)).chain(combined)
+        let own = workers.iter().flat_map(|worker| {
+            let logs = self.logs_of(app, *worker);
+            logs.into_iter().chain([paths::pid_file(&self.home, app, *worker)])
         });
-        let mut own: Vec<PathBuf> = Vec::new();
-        for log in logs {
-            own.extend(log.file_stem().map(|stem| {
-                let mut aside = stem.to_owned();
-                aside.push("__");
-                log.with_file_name(aside)
-            }));
-            own.push(log);
-        }
-        own.extend(workers.iter().map(|worker| paths::pid_file(&self.home, app, *worker)));
-        own.push(self.home.path().to_owned());
-        own.sort();
-        own.dedup();
-        own
+        let own: BTreeSet<PathBuf> = own.chain(self.home.all()).collect();
+        own.into_iter().collect()
+    }
+
+    /// How the files begin to which its logs are put aside: `NAME__DATE`.
+    fn put_aside(&self, app: &AppDeclaration, workers: &[u32]) -> Vec<PathBuf> {
+        let logs: BTreeSet<PathBuf> = workers.iter().flat_map(|worker| self.logs_of(app, *worker)).collect();
+        let aside = |log: PathBuf| {
+            let mut name = log.file_stem()?.to_owned();
+            name.push("__");
+            Some(log.with_file_name(name))
+        };
+        logs.into_iter().filter_map(aside).collect()
+    }
+
+    fn logs_of(&self, app: &AppDeclaration, worker: u32) -> Vec<PathBuf> {
+        let log = |stream| paths::log_file(&self.home, app, worker, stream);
+        let combined = paths::combined_log_file(&self.home, app, worker);
+        log(Stream::Out).into_iter().chain(log(Stream::Err)).chain(combined).collect()
     }
 
     fn arm(&mut self, app: AppName, plan: Plan) {

@@ -40,8 +40,10 @@ pub struct Plan {
     pub ignore: Vec<String>,
     /// What `.gitignore` files say does not count either.
     pub gitignore: bool,
-    /// No path that begins with one of these texts counts, whatever else is said.
+    /// Files, and directories with all that is in them, that never count, whatever else is said.
     pub own: Vec<PathBuf>,
+    /// Nor does a path whose text begins with one of these.
+    pub own_prefixes: Vec<PathBuf>,
     /// A burst of changes is over when nothing has changed for so long.
     pub delay: Duration,
     /// A file that was changed after this moment and before it was watched counts as changed.

@@ -18,6 +18,7 @@ pub(super) struct Rules {
     roots: Vec<PathBuf>,
     base: PathBuf,
     own: Vec<PathBuf>,
+    own_prefixes: Vec<PathBuf>,
     /// What the user says, which wins over the rest.
     said: Gitignore,
     defaults: Gitignore,
@@ -33,6 +34,7 @@ impl Rules {
         let mut rules = Self {
             roots: plan.paths.iter().map(|path| followed(path)).collect(),
             own: plan.own.iter().map(|path| followed(path)).collect(),
+            own_prefixes: plan.own_prefixes.iter().map(|path| followed(path)).collect(),
             said: gitignore(plan.ignore.iter().map(|pattern| anchored(pattern))),
             defaults: gitignore(DEFAULTS.into_iter().map(anchored)),
             files: plan.gitignore.then(HashMap::new),
@@ -55,7 +57,7 @@ impl Rules {
     pub(super) fn counts(&self, path: &Path, is_dir: bool) -> bool {
         let Some(root) = self.roots.iter().find(|root| path.starts_with(root)) else { return false };
         let begins = |own: &PathBuf| path.as_os_str().as_bytes().starts_with(own.as_os_str().as_bytes());
-        if self.own.iter().any(begins) {
+        if self.own.iter().any(|own| path.starts_with(own)) || self.own_prefixes.iter().any(begins) {
             return false;
         }
         // What was named is meant, whatever it is called.
@@ -237,12 +239,13 @@ mod tests {
     #[test]
     fn what_was_named_counts_and_what_is_supds_own_never() {
         let paths = vec!["/srv/app/.env".into(), "/srv/app/logs".into()];
-        let own = vec!["/srv/app/logs/out.txt".into(), "/srv/app/logs/out__".into()];
-        let rules = Rules::new(&Plan { paths, own, ..plan(Path::new("/srv/app")) });
+        let (own, own_prefixes) = (vec!["/srv/app/logs/out.txt".into()], vec!["/srv/app/logs/out__".into()]);
+        let rules = Rules::new(&Plan { paths, own, own_prefixes, ..plan(Path::new("/srv/app")) });
         assert!(rules.counts(Path::new("/srv/app/.env"), false));
         assert!(rules.counts(Path::new("/srv/app/logs"), true));
         assert!(rules.counts(Path::new("/srv/app/logs/x.js"), false));
         assert!(!rules.counts(Path::new("/srv/app/logs/out.txt"), false));
+        assert!(rules.counts(Path::new("/srv/app/logs/out.txt.js"), false));
         assert!(!rules.counts(Path::new("/srv/app/logs/out__2026-01-01.txt.gz"), false));
         assert!(!rules.counts(Path::new("/srv/app/a.js"), false));
     }

@@ -234,11 +234,15 @@ impl Daemon {
         (pid("keeper_pid"), pid("supervisor_pid"))
     }
 
-    /// Kills the supervisor and waits for the answer of the next one.
-    pub fn kill_supervisor(&self) {
-        let (_, supervisor) = self.heads();
+    /// Kills a supervisor that may not be able to answer, and waits for the answer of the next one.
+    pub fn kill_frozen(&self, supervisor: i32) {
         process::kill(supervisor);
         until_true("the next supervisor", || self.heads().1 != supervisor);
+    }
+
+    /// Kills the supervisor and waits for the answer of the next one.
+    pub fn kill_supervisor(&self) {
+        self.kill_frozen(self.heads().1);
     }
 
     /// Kills keeper, supervisor and all workers at once, as a power cut does.

@@ -55,13 +55,17 @@ pub(in crate::config) fn check_rotation(rotation: &DeclaredRotation) -> Vec<(&'s
     if let Some(Err(problem)) = rotation.date_format.as_deref().map(check_date_format) {
         problems.push(("rotate_date_format", problem.to_owned()));
     }
-    if let Some(Some(zone)) = &rotation.time_zone
-        && TimeZone::get(zone).is_err()
+    if let Some(Some(Err(problem))) = rotation.time_zone.as_ref().map(|it| it.as_deref().map(check_time_zone))
     {
-        let text = format!("{} is no time zone of this machine, such as Europe/Berlin or UTC", shown(zone));
-        problems.push(("rotate_time_zone", text));
+        problems.push(("rotate_time_zone", problem));
     }
     problems
+}
+
+/// Whether this is a name of a time zone; if not, why.
+pub(in crate::config) fn check_time_zone(zone: &str) -> Result<(), String> {
+    let why = |_| format!("{} is no time zone of this machine, such as Europe/Berlin or UTC", shown(zone));
+    TimeZone::get(zone).map(drop).map_err(why)
 }
 
 fn check_date_format(format: &str) -> Result<(), &'static str> {

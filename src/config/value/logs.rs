@@ -156,15 +156,30 @@ impl TryFrom<Value> for Schedule {
     }
 }
 
-/// Whether this is a cron expression; if not, why.
-pub(in crate::config) fn check_schedule(expression: &str) -> Result<(), String> {
+field_type!(
+    /// As [`Schedule`]; 0 too: never, as PM2's command line has it.
+    Cron(Option<String>),
+    { "type": ["string", "boolean", "integer"] }
+);
+
+impl TryFrom<Value> for Cron {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match whole(&value) {
+            Some(0) => Ok(Self(None)),
+            _ => Schedule::try_from(value).map(|Schedule(expression)| Self(expression)),
+        }
+    }
+}
+
+/// What this means as a cron expression; if it is none, why.
+pub(in crate::config) fn check_schedule(expression: &str) -> Result<croner::Cron, String> {
     let shown = super::super::problem::shown(expression);
     if expression.len() > 256 {
         return Err("longer than any cron expression".to_owned());
     }
-    croner::Cron::from_str(expression)
-        .map(drop)
-        .map_err(|error| format!("{shown} is no cron expression: {error}"))
+    croner::Cron::from_str(expression).map_err(|error| format!("{shown} is no cron expression: {error}"))
 }
 
 field_type!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use supd_api::{AppDeclaration, AppView, CrashReport, LogView, Program, StreamView, WorkerView};
+use supd_api::{AppView, CrashReport, LogView, Program, StreamView, WorkerView};
 
 use crate::ctl::client::query;
 use crate::ctl::output::Failure;
@@ -48,7 +48,7 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     block.extend(files(worker));
     block.extend(declared.logs.sink.map(|sink| ("log sink", policy::sink(sink).to_owned())));
     block.push(("rotation", policy::rotation(app)));
-    block.extend(setting(declared, worker));
+    block.extend(setting(app, worker));
     block.extend(revisions(app, worker));
     block.extend(announced(worker));
     block.push(("created", format!("{} ago", cells::since(worker.created_at))));
@@ -157,7 +157,8 @@ fn announced(worker: &WorkerView) -> Vec<(&'static str, String)> {
     actions.into_iter().chain(worker.metrics.iter().map(metric)).collect()
 }
 
-fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)> {
+fn setting(view: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
+    let app = &view.declaration;
     let listen: Vec<String> = app.listen.iter().map(ToString::to_string).collect();
     let names: BTreeSet<&String> =
         app.environment.layers.iter().flat_map(|layer| layer.variables.keys()).collect();
@@ -171,6 +172,7 @@ fn setting(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, Stri
         ("stop", policy::stop(app)),
         ("reload", policy::reload(app)),
         ("watch", policy::watch(app, &worker.watching)),
+        ("cron restart", policy::cron(app, view.next_cron)),
         ("listen", if listen.is_empty() { "none declared".to_owned() } else { listen.join(", ") }),
         ("environment", format!("{} declared variables, see `supctl env {}`", names.len(), worker.id)),
         (

@@ -117,7 +117,8 @@ fn take(
         "autostart" => after.autostart = wanted.autostart,
         "pid_file" => after.pid_file = wanted.pid_file.clone(),
         // Those that supd has no use for were warned of when they were read.
-        "cron_restart" | "source_map_support" => {}
+        "source_map_support" => {}
+        "cron_restart" => after.cron.clone_from(&wanted.cron),
         "disable_logs" | "filter_env" => {
             let flag = field.replace('_', "-");
             let text = format!("--{flag} cannot be changed by restart: delete the app and start it anew");

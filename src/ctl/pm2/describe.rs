@@ -63,8 +63,9 @@ fn rows(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)
         ("namespace", worker.namespace.clone()),
         ("version", worker.version.clone().unwrap_or_else(|| "N/A".to_owned())),
         ("restarts", worker.restarts.to_string()),
-        ("uptime", cells::uptime(worker.uptime)),
     ];
+    rows.extend(app.cron.as_ref().map(|cron| ("cron restart", cells::harmless(&cron.expression))));
+    rows.push(("uptime", cells::uptime(worker.uptime)));
     if let supd_api::LogTarget::File(file) = &app.logs.log_file {
         rows.push(("entire log path", file.display().to_string()));
     }

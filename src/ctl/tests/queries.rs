@@ -121,6 +121,7 @@ async fn describe_shows_a_block_for_each_worker() {
     │ stop               │ drains for 30 s at most, then SIGINT, SIGKILL after 1.6 s   │
     │ reload             │ new before old, max_surge 1, on probation for 30 s          │
     │ watch              │ no                                                          │
+    │ cron restart       │ never                                                       │
     │ listen             │ 127.0.0.1:8175                                              │
     │ environment        │ 1 declared variables, see `supctl env 1`                    │
     │ declared in        │ /srv/ecosystem.toml                                         │
