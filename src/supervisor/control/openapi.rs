@@ -178,7 +178,7 @@ pub(super) fn document() -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS {
         let item = paths.entry(operation.path).or_insert_with(|| json!({}));
-        item[operation.method] = describe(&operation, &mut generator, &fault);
+        item[operation.method] = describe(operation, &mut generator, &fault);
     }
     json!({
         "openapi": "3.0.3",
