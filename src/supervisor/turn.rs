@@ -139,7 +139,8 @@ impl Shell {
             }
             for effect in effects {
                 tracing::debug!(?effect);
-                entrusted |= effect == Effect::Save;
+                let again = matches!(effect, Effect::Spawn { .. }) && self.watches.is_troubled();
+                entrusted |= effect == Effect::Save || again;
                 events.extend(self.perform(effect));
             }
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use supd_api::{Accepted, AppDeclaration, Stream, WatchPolicy, Watching};
-use supd_core::{AppName, Event, WorkerResult};
+use supd_core::{AppName, Event, Wall, WorkerResult};
 
 use super::call::Reply;
 use super::turn::Shell;
@@ -40,6 +40,7 @@ pub(super) struct Handled(BTreeMap<AppName, u64>);
 
 struct Armed {
     number: u64,
+    since: Wall,
     /// But for the moment from which changes count.
     plan: Plan,
     trouble: Option<String>,
@@ -55,10 +56,14 @@ pub(super) struct Tidings {
 }
 
 impl Shell {
-    /// Watches what is to be watched now, and nothing else.
+    /// Watches what is to be watched now, and nothing else. Where that failed, it is tried again for new processes.
     pub(super) fn agree_on_watches(&mut self) {
         let wanted = self.plans();
-        self.watches.armed.retain(|app, armed| wanted.get(app).is_some_and(|plan| armed.is_as(plan)));
+        let runs: Vec<_> = self.core.runs().map(|(app, .., run)| (app, run.started.wall)).collect();
+        self.watches.armed.retain(|app, armed| {
+            let newer = runs.iter().any(|(of, started)| *of == app && *started > armed.since);
+            wanted.get(app).is_some_and(|plan| armed.is_as(plan)) && !(armed.trouble.is_some() && newer)
+        });
         for (app, plan) in wanted {
             if !self.watches.armed.contains_key(&app) {
                 self.arm(app, plan);
@@ -158,7 +163,7 @@ impl Shell {
             Ok(watch) => (Some(watch), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let armed = Armed { number, plan, trouble: None, _watch: watch };
+        let armed = Armed { number, since: now().wall, plan, trouble: None, _watch: watch };
         self.watches.armed.insert(app.clone(), armed);
         if let Some(trouble) = trouble {
             self.on_watch_trouble(&app, trouble);
@@ -191,6 +196,11 @@ impl Shell {
 }
 
 impl Watches {
+    /// Whether an app is not watched that should be.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.armed.values().any(|armed| armed.trouble.is_some())
+    }
+
     /// Whether an app's files are watched.
     pub(super) fn view(&self, app: &AppName, policy: &WatchPolicy) -> Watching {
         let trouble = self.armed.get(app).and_then(|armed| armed.trouble.clone());

@@ -143,6 +143,23 @@ fn what_supd_writes_beside_the_sources_is_no_change() {
     assert_eq!(reasons(&daemon), ["watch: app.sh changed"]);
 }
 
+#[test]
+fn what_cannot_be_watched_says_so_and_is_tried_again() {
+    let (daemon, site) = (Daemon::start(), Site::new("app.sh", SCRIPT));
+    let gone = site.path().join("no/such");
+    daemon.run(&json!([site.app(json!({ "watch": [gone.join("place")] }))]));
+    daemon.until(0, "the trouble", |worker| worker["watching"]["failed"].is_string());
+    let list = daemon.ok(&["list"]).out;
+    assert!(list.contains(&format!("web is not watched: {}: No such file", gone.display())), "{list}");
+    assert_eq!(daemon.worker(0)["status"], "online");
+    fs::create_dir_all(&gone).expect("made");
+    daemon.ok(&["restart", "web"]);
+    daemon.until(0, "its end", |worker| worker["watching"] == "on");
+    let before = daemon.pid(0);
+    fs::write(gone.join("place"), "").expect("written");
+    another(&daemon, before);
+}
+
 /// Traps 14 and 15 of PM2.
 #[test]
 fn watching_can_be_switched_over_and_off() {
