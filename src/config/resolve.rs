@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, CronPolicy, EnvironmentLayer, ExecMode, Instances, Layer, Millis,
-    ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin, StopPolicy,
+    AppDeclaration, AppName, Balance, CronPolicy, Environment, EnvironmentLayer, ExecMode, Instances, Layer,
+    ListenAddress, Millis, ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin,
+    StopPolicy,
 };
 
 use super::paths::{self, Places};
@@ -83,13 +84,7 @@ pub(super) fn app(
         return None;
     }
     let fields = &app.fields;
-    let (program, listen) = if serve::is_server(app) {
-        let server = serve::server(app, &places, &environment, ground.options, report)?;
-        (server.program, vec![server.listen])
-    } else {
-        let listen = fields.listen.as_ref().map(|Listen(listen)| listen.clone()).unwrap_or_default();
-        (program::resolve(app, &places, report)?, listen)
-    };
+    let (program, listen) = program_and_sockets(app, &places, &environment, ground, report)?;
     environment.layers.insert(0, base(&program, ground.options));
     let exec_mode = exec_mode(app, program.interpreter.as_deref());
     let declaration = AppDeclaration {
@@ -124,6 +119,22 @@ pub(super) fn app(
     }
     advice::give(app, &declaration, report);
     Some(declaration)
+}
+
+/// What is executed, and the sockets it is given: those of a file server are its own.
+fn program_and_sockets(
+    app: &App,
+    places: &Places,
+    environment: &Environment,
+    ground: &Ground,
+    report: &mut Report,
+) -> Option<(Program, Vec<ListenAddress>)> {
+    if serve::is_server(app) {
+        let server = serve::server(app, places, environment, ground.options, report)?;
+        return Some((server.program, vec![server.listen]));
+    }
+    let listen = app.fields.listen.as_ref().map(|Listen(listen)| listen.clone()).unwrap_or_default();
+    Some((program::resolve(app, places, report)?, listen))
 }
 
 /// Reports what [`validate()`] finds. A field that has been reported counts as not given, so that only conclusions

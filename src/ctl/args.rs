@@ -1,10 +1,19 @@
 //! Which command line means what to `supctl`? Parsing only: nothing here looks at files or talks to the daemon.
 
+mod daemon;
+mod talk;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use supd_api::{MessageRequest, Millis, ScaleTo};
+use supd_api::{Millis, ScaleTo};
+
+pub(crate) use daemon::{
+    BootArgs, CheckArgs, CompletionArgs, DaemonCommand, DaemonLogArgs, InitArgs, LinkArgs, StartupArgs,
+    UpgradeArgs,
+};
+pub(crate) use talk::{AttachArgs, EventArgs, MessageArgs, SendArgs, SignalArgs, TriggerArgs};
 
 use super::commands::hooks;
 use super::commands::runtime::{self, RuntimeArgs};
@@ -529,177 +538,4 @@ impl FromStr for ScaleCount {
         }
         digits.parse().map(|count| Self(make(count))).map_err(|_| wrong)
     }
-}
-
-/// `events`.
-#[derive(Debug, Args)]
-pub(crate) struct EventArgs {
-    /// Names, ids, namespaces, /regex/ or `all` [default: all]
-    #[arg(value_name = "TARGET")]
-    pub(crate) targets: Vec<String>,
-    /// How many of the last ones to show first [default: 15; all with --nostream]
-    #[arg(long, value_name = "N")]
-    pub(crate) lines: Option<u32>,
-    /// Show what is remembered and end
-    #[arg(long, overrides_with = "follow")]
-    pub(crate) nostream: bool,
-    /// Follow (the default)
-    #[arg(short, long, overrides_with = "nostream")]
-    pub(crate) follow: bool,
-}
-
-/// `signal`.
-#[derive(Debug, Args)]
-pub(crate) struct SignalArgs {
-    /// SIGUSR2, USR2 or 12
-    pub(crate) signal: String,
-    /// Names, ids, namespaces, /regex/ or `all`
-    #[arg(value_name = "TARGET", required = true)]
-    pub(crate) targets: Vec<String>,
-}
-
-/// `send`.
-#[derive(Debug, Args)]
-pub(crate) struct SendArgs {
-    /// Name, id, namespace, /regex/ or `all`
-    pub(crate) target: String,
-    /// What is written, with a newline after it
-    pub(crate) text: String,
-}
-
-/// `attach`.
-#[derive(Debug, Args)]
-pub(crate) struct AttachArgs {
-    /// Id, or the name of an app with one worker
-    #[arg(value_name = "ID|NAME")]
-    pub(crate) target: String,
-    /// What goes to the worker at the end of each line [default: a newline]
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) separator: Option<String>,
-}
-
-/// `message`.
-#[derive(Debug, Args)]
-pub(crate) struct MessageArgs {
-    /// Name, id, namespace, /regex/ or `all`
-    pub(crate) target: String,
-    /// Its `data`: a JSON document; anything else is a text
-    pub(crate) data: String,
-    /// Its `type`
-    #[arg(long = "type", value_name = "TYPE", default_value = MessageRequest::KIND)]
-    pub(crate) kind: String,
-    /// Its `topic` [default: true]
-    #[arg(long)]
-    pub(crate) topic: Option<String>,
-}
-
-/// `trigger`.
-#[derive(Debug, Args)]
-pub(crate) struct TriggerArgs {
-    /// Name, id, namespace, /regex/ or `all`
-    pub(crate) target: String,
-    /// The name of the action
-    pub(crate) action: String,
-    /// Its parameter, as a text
-    pub(crate) params: Option<String>,
-    /// How long a reply may take: 10s, 500ms, 2m [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = span)]
-    pub(crate) timeout: Option<Millis>,
-}
-
-/// `daemon …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DaemonCommand {
-    /// Show the log of the daemon itself, wherever it is, also when none runs
-    #[command(visible_alias = "log", after_help = DAEMON_LOG_EXAMPLES)]
-    Logs(DaemonLogArgs),
-}
-
-/// `daemon logs`.
-#[derive(Debug, Args)]
-pub(crate) struct DaemonLogArgs {
-    /// How many of the last lines to show [default: 15]
-    #[arg(long, value_name = "N")]
-    pub(crate) lines: Option<u32>,
-    /// Show what comes, too
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-}
-
-/// `upgrade`.
-#[derive(Debug, Args)]
-pub(crate) struct UpgradeArgs {
-    /// The new supd [default: the one beside supctl]
-    #[arg(value_name = "PATH")]
-    pub(crate) binary: Option<PathBuf>,
-}
-
-/// `check`.
-#[derive(Debug, Args)]
-pub(crate) struct CheckArgs {
-    /// Declaration file, or `-` [default: as `supctl start` finds it]
-    pub(crate) file: Option<String>,
-    /// Print the JSON schema of declaration files
-    #[arg(long, conflicts_with = "file")]
-    pub(crate) schema: bool,
-    /// How the file is read.
-    #[command(flatten)]
-    pub(crate) selection: Selection,
-}
-
-/// `init`.
-#[derive(Debug, Args)]
-pub(crate) struct InitArgs {
-    /// Where to write it
-    #[arg(value_name = "DIR", default_value = ".")]
-    pub(crate) directory: PathBuf,
-    /// Overwrite an existing file
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// `startup`.
-#[derive(Debug, Args)]
-pub(crate) struct StartupArgs {
-    /// Whose daemon.
-    #[command(flatten)]
-    pub(crate) boot: BootArgs,
-    /// Restart daemon and apps if systemd cannot take over what runs
-    #[arg(long)]
-    pub(crate) now: bool,
-    /// Overwrite a unit that supctl did not write
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// `unstartup`, and what it shares with `startup`.
-#[derive(Debug, Args)]
-pub(crate) struct BootArgs {
-    /// What starts this machine's services; only `systemd` is supported [default: found out]
-    #[arg(value_name = "PLATFORM")]
-    pub(crate) platform: Option<String>,
-    /// The user whose daemon it is [default: you]
-    #[arg(short, long)]
-    pub(crate) user: Option<String>,
-    /// The user's home directory; the daemon's is `.supd` in it
-    #[arg(long, value_name = "DIR", conflicts_with = "home")]
-    pub(crate) hp: Option<PathBuf>,
-    /// Name of the unit [default: supd, or supd-USER for another user's daemon]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) service_name: Option<String>,
-}
-
-/// `completions`.
-#[derive(Debug, Args)]
-pub(crate) struct CompletionArgs {
-    /// bash, zsh, fish, elvish or powershell
-    pub(crate) shell: clap_complete::Shell,
-}
-
-/// `pm2-link`.
-#[derive(Debug, Args)]
-pub(crate) struct LinkArgs {
-    /// Where to make them [default: the directory of supctl]
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
 }

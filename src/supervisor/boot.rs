@@ -71,45 +71,7 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
     let (runtime, told) = handover.runtime()?;
     let (doors, closing) = watch::channel(false);
     let logs = start_logs(&mut keeper, handover.descriptors.remove(&DescriptorName::LogJournal), &outlets)?;
-    let mut shell = Shell {
-        events: Events::default(),
-        counts: Counts::default(),
-        alerts: Alerts::default(),
-        extents: Extents::default(),
-        carried: Carried::default(),
-        crashes: Crashes::taken_over(Awaited::new()),
-        watches: Watches::default(),
-        timetable: Timetable::default(),
-        checks: BTreeMap::new(),
-        preload: preload(&home),
-        core: Supervisor::default(),
-        revisions: Revisions::new(),
-        next_revision: 0,
-        next_request: 0,
-        keeper,
-        keeper_facts: handover.facts.clone(),
-        logs,
-        outputs: BTreeMap::new(),
-        ports: Ports::default(),
-        sockets: BTreeMap::new(),
-        channels: BTreeMap::new(),
-        inputs: BTreeMap::new(),
-        agents: Agents::default(),
-        requests: Requests::default(),
-        settings: Store::open(home.settings(), outlets.settings.clone()),
-        ledger: Writer::new(runtime.is_none().then(|| home.ledger()), outlets.saved.clone()),
-        figures: Figures::new(handover.facts.pid, outlets.excesses.clone()),
-        outlets: outlets.clone(),
-        receipts: Vec::new(),
-        unsaved: false,
-        save_again: None,
-        goodbye: None,
-        runtime,
-        upgrade: Stage::default(),
-        doors,
-        door: None,
-        home,
-    };
+    let mut shell = bare(home, keeper, handover.facts.clone(), logs, (doors, runtime), &outlets);
     match handover.snapshot.take() {
         Some(snapshot) => shell.restore(snapshot, handover)?,
         None if shell.runtime.is_some() => {}
@@ -134,6 +96,57 @@ pub(super) async fn boot(home: Home, mut keeper: Keeper) -> io::Result<(Shell, I
         shell.keeper.order(Order::Ready, Vec::new());
     }
     Ok((shell, inbox))
+}
+
+/// A shell that knows of no app yet.
+fn bare(
+    home: Home,
+    keeper: Keeper,
+    keeper_facts: KeeperFacts,
+    logs: Logs,
+    (doors, runtime): (watch::Sender<bool>, Option<Runtime>),
+    outlets: &Outlets,
+) -> Shell {
+    let figures = Figures::new(keeper_facts.pid, outlets.excesses.clone());
+    Shell {
+        events: Events::default(),
+        counts: Counts::default(),
+        alerts: Alerts::default(),
+        extents: Extents::default(),
+        carried: Carried::default(),
+        crashes: Crashes::taken_over(Awaited::new()),
+        watches: Watches::default(),
+        timetable: Timetable::default(),
+        checks: BTreeMap::new(),
+        preload: preload(&home),
+        core: Supervisor::default(),
+        revisions: Revisions::new(),
+        next_revision: 0,
+        next_request: 0,
+        keeper,
+        keeper_facts,
+        logs,
+        outputs: BTreeMap::new(),
+        ports: Ports::default(),
+        sockets: BTreeMap::new(),
+        channels: BTreeMap::new(),
+        inputs: BTreeMap::new(),
+        agents: Agents::default(),
+        requests: Requests::default(),
+        settings: Store::open(home.settings(), outlets.settings.clone()),
+        ledger: Writer::new(runtime.is_none().then(|| home.ledger()), outlets.saved.clone()),
+        figures,
+        outlets: outlets.clone(),
+        receipts: Vec::new(),
+        unsaved: false,
+        save_again: None,
+        goodbye: None,
+        runtime,
+        upgrade: Stage::default(),
+        doors,
+        door: None,
+        home,
+    }
 }
 
 /// Workers of other users must be able to read it, and a home is for its owner only.

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, Change, ChangeKind, DeclaredRotation, Instances, Layer, LivePolicy, LogForm,
-    LogPolicy, LogTarget, ProcessPolicy, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source,
-    StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Instances, Layer, LivePolicy,
+    LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret,
+    Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -165,10 +165,6 @@ fn fields(revision: &Revision) -> Vec<Field> {
     let mut fields = vec![
         field("declared in", AtOnce, source.as_ref().map(file)),
         field("namespace", NewProcesses, namespace),
-        field("script", NewProcesses, &program.script),
-        field("interpreter", NewProcesses, &program.interpreter),
-        field("node_args", NewProcesses, some(&program.interpreter_args)),
-        field("args", NewProcesses, some(&program.args)),
         field("cwd", NewProcesses, cwd),
         field("uid", NewProcesses, user),
         field("gid", NewProcesses, group),
@@ -184,6 +180,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         field("increment_var", NewProcesses, &environment.increment_var),
         field("the version in package.json", NewProcesses, version),
     ];
+    fields.extend(of_program(program));
     fields.extend(of_process(process));
     fields.extend(of_restart(restart));
     fields.extend(of_stop(stop));
@@ -191,9 +188,25 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_reload(reload));
     fields.extend(of_logs(logs));
     fields.extend(of_watch(watch));
-    fields.push(field("cron_restart", AtOnce, cron.as_ref().map(|cron| &cron.expression)));
-    fields.push(field("cron_time_zone", AtOnce, cron.as_ref().and_then(|cron| cron.time_zone.as_ref())));
+    fields.extend(of_cron(cron.as_ref()));
     fields
+}
+
+fn of_program(program: &Program) -> Vec<Field> {
+    let Program { script, interpreter, interpreter_args, args } = program;
+    vec![
+        field("script", NewProcesses, script),
+        field("interpreter", NewProcesses, interpreter),
+        field("node_args", NewProcesses, some(interpreter_args)),
+        field("args", NewProcesses, some(args)),
+    ]
+}
+
+fn of_cron(policy: Option<&CronPolicy>) -> Vec<Field> {
+    vec![
+        field("cron_restart", AtOnce, policy.map(|cron| &cron.expression)),
+        field("cron_time_zone", AtOnce, policy.and_then(|cron| cron.time_zone.as_ref())),
+    ]
 }
 
 fn of_process(policy: &ProcessPolicy) -> Vec<Field> {

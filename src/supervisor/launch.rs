@@ -70,13 +70,7 @@ pub(super) fn launch(
     let app = &revision.declaration;
     let (out, out_child) = pipe2(OFlag::O_CLOEXEC)?;
     let (err, err_child) = pipe2(OFlag::O_CLOEXEC)?;
-    let pair = channel
-        .map(|number| {
-            let (ours, theirs) =
-                socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-            Ok::<_, io::Error>((number, Arc::new(ours), Arc::new(theirs)))
-        })
-        .transpose()?;
+    let pair = channel.map(pair).transpose()?;
 
     let mut descriptors = vec![1, 2];
     let mut attached = vec![Arc::new(out_child), Arc::new(err_child)];
@@ -124,6 +118,12 @@ pub(super) fn launch(
         attributes: attributes(&app.process),
     };
     Ok(Launch { plan, attached, keep, ends })
+}
+
+/// An IPC channel: its number in the worker, our end, theirs.
+fn pair(number: i32) -> io::Result<(i32, Arc<OwnedFd>, Arc<OwnedFd>)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok((number, Arc::new(ours), Arc::new(theirs)))
 }
 
 /// A pipe for standard input: theirs, and ours, which never waits.

@@ -90,7 +90,7 @@ fn the_door_is_shut_until_it_is_set_and_stays_where_it_is_set() {
     daemon.kill_supervisor();
     until_true("the door of the next supervisor", || Connection::open(&address).is_ok());
     daemon.ok(&["kill"]);
-    assert!(Connection::open(&address).is_err());
+    until_true("the door goes with its daemon", || Connection::open(&address).is_err());
     daemon.ok(&["ping"]);
     until_true("the door of the next daemon", || Connection::open(&address).is_ok());
     assert_eq!(own("/metrics"), 200);
