@@ -33,7 +33,7 @@ pub use logs::{
     Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
     RotationView, StdoutForm,
 };
-pub use policy::{Check, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
+pub use policy::{Check, Condition, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy};
 pub use settings::Settings;
 pub use unit::Millis;
 pub use view::{

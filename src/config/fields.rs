@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Codes, Compress, Count, FilterEnv, Flag, Full, Instances, Keep, Limit, Listen, LogFile,
-    LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Text, Texts, Threshold, Variables, Words,
+    Account, Balance, Codes, Compress, Count, Depends, FilterEnv, Flag, Full, Instances, Keep, Limit, Listen,
+    LogFile, LogType, Mode, Port, Schedule, SignalName, Sink, Size, Span, Text, Texts, Threshold, Variables,
+    Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -68,6 +69,9 @@ pub(super) struct AppFields {
     pub(super) balance: Option<Balance>,
     /// `false`: the app is registered but not started. Default: `true`.
     pub(super) autostart: Option<Flag>,
+    /// Apps that come first: one, a list, or a table from name to `started`, `ready` or `completed` (has ended by itself
+    /// with code 0). In a list they have to be `ready`.
+    pub(super) depends_on: Option<Depends>,
     /// `false`: an exit is final. Default: `true`.
     pub(super) autorestart: Option<Flag>,
     /// Exit codes that are final.

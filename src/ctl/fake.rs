@@ -283,6 +283,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         listen: Vec::new(),
         balance: Balance::Shared,
         autostart: true,
+        depends_on: BTreeMap::new(),
         pid_file: None,
         restart: RestartPolicy {
             autorestart: true,

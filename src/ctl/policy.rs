@@ -1,8 +1,8 @@
 //! How do the rules of an app read in words? Readiness, liveness, stopping, reloads and rotation, for `describe`.
 
 use supd_api::{
-    AppDeclaration, AppView, Check, Compression, ExecMode, LivePolicy, LogSink, Probe, ReadyPolicy,
-    ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
+    AppDeclaration, AppView, Check, Compression, Condition, ExecMode, LivePolicy, LogSink, Probe,
+    ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
 };
 
 use super::cells::{duration, memory};
@@ -20,6 +20,17 @@ pub(crate) fn readiness(app: &AppDeclaration) -> String {
         }
         (true, ExecMode::Fork) => "it runs".to_owned(),
     }
+}
+
+/// What has to come first.
+pub(crate) fn dependencies(app: &AppDeclaration) -> String {
+    let spelled = |condition| match condition {
+        Condition::Started => "started",
+        Condition::Ready => "ready",
+        Condition::Completed => "completed",
+    };
+    let all = app.depends_on.iter().map(|(on, condition)| format!("{on} ({})", spelled(*condition)));
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// When a worker that was up counts as broken.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::accept::accept_again;
 use super::carried::Carried;
 use super::crashes::{Awaited, Crashes};
+use super::depends::in_order;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -253,7 +254,7 @@ impl Shell {
     fn recall(&mut self) -> io::Result<()> {
         let ledger = Ledger::read(&self.home.ledger())?;
         let count = ledger.apps.len();
-        for entry in ledger.apps {
+        for entry in in_order(ledger.apps, |entry| &entry.revision) {
             let seats = entry.seats();
             let app = AppName(entry.revision.declaration.name.to_string());
             let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));

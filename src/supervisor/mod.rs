@@ -15,6 +15,7 @@ mod checks;
 mod control;
 mod crash_files;
 mod crashes;
+mod depends;
 mod environment;
 mod events;
 mod extents;

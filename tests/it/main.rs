@@ -14,6 +14,7 @@ mod wait;
 
 mod bad_clients;
 mod bad_declarations;
+mod depends;
 mod deploy;
 mod doctor;
 mod drain;

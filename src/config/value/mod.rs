@@ -52,6 +52,7 @@ macro_rules! field_type {
 }
 
 mod checks;
+mod depends;
 mod lists;
 mod logs;
 mod variables;
@@ -59,6 +60,7 @@ mod variables;
 pub(super) use checks::{
     Address, Http, Interval, Limit, Part, SHORTEST_INTERVAL, Tcp, Threshold, check_at_least, check_path,
 };
+pub(super) use depends::Depends;
 pub(super) use lists::{Codes, Listen, Texts, Words};
 pub(super) use logs::{Compress, Full, Keep, LogFile, LogType, Schedule, Sink, Size, check_schedule};
 pub(super) use variables::{Filter, FilterEnv, Variables, check_variable_name};
