@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Instances, Layer, LivePolicy,
-    LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret,
-    Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment, Instances, Layer,
+    LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy,
+    RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -162,7 +162,6 @@ fn fields(revision: &Revision) -> Vec<Field> {
         cron,
         pid_file,
     } = declaration;
-    let inherits = environment.layers.iter().any(|layer| layer.layer == Layer::Caller);
     let mut fields = vec![
         field("declared in", AtOnce, source.as_ref().map(file)),
         field("namespace", NewProcesses, namespace),
@@ -177,12 +176,10 @@ fn fields(revision: &Revision) -> Vec<Field> {
         field("stdin", NewProcesses, stdin),
         field("ipc", NewProcesses, ipc),
         field("pid_file", NewProcesses, pid_file),
-        field("inherit_env", NewProcesses, inherits),
-        field("instance_var", NewProcesses, &environment.instance_var),
-        field("increment_var", NewProcesses, &environment.increment_var),
         field("the version in package.json", NewProcesses, version),
     ];
     fields.extend(of_program(program));
+    fields.extend(of_environment(environment));
     fields.extend(of_process(process));
     fields.extend(of_restart(restart));
     fields.extend(of_stop(stop));
@@ -201,6 +198,15 @@ fn of_program(program: &Program) -> Vec<Field> {
         field("interpreter", NewProcesses, interpreter),
         field("node_args", NewProcesses, some(interpreter_args)),
         field("args", NewProcesses, some(args)),
+    ]
+}
+
+fn of_environment(environment: &Environment) -> Vec<Field> {
+    let inherits = environment.layers.iter().any(|layer| layer.layer == Layer::Caller);
+    vec![
+        field("inherit_env", NewProcesses, inherits),
+        field("instance_var", NewProcesses, &environment.instance_var),
+        field("increment_var", NewProcesses, &environment.increment_var),
     ]
 }
 
