@@ -17,6 +17,7 @@ mod bad_clients;
 mod bad_declarations;
 mod by_the_clock;
 mod deploy;
+mod dev;
 mod doctor;
 mod drain;
 mod environment;
