@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_pm2_dev_are_understood() {
+        let words =
+            "start --ignore dist,public app.js --timestamp --post-exec make --silent-exec --raw --auto-exit";
+        let line = parse(&DEV, words.split(' ').map(str::to_owned)).expect("a line");
+        assert_eq!((line.words.as_slice(), &line.unknown), (&["app.js".to_owned()][..], &Vec::new()));
+        let dev = dev(&line);
+        assert_eq!(dev.ignore, ["dist", "public"]);
+        assert_eq!((dev.post_exec.as_deref(), dev.timestamp.as_deref()), (Some("make"), Some(STAMP)));
+        assert!(dev.silent_exec && dev.raw && dev.auto_exit);
+    }
+
+    #[test]
     fn a_delay_is_in_seconds() {
         for (words, millis) in [
             ("app.js", 0),
