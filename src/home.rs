@@ -83,6 +83,14 @@ impl Home {
         Err(NoHome::Unwritable { directory: temporary, reason })
     }
 
+    /// Finds one for a daemon that somebody develops with: apart from the usual one, whose apps go on meanwhile.
+    ///
+    /// # Errors
+    /// [`NoHome`].
+    pub fn find_for_development(given: Option<&Path>) -> Result<Self, NoHome> {
+        Self::at(&named(given).or_else(|| of_user(".supd-dev")).ok_or(NoHome::Unknown)?)
+    }
+
     /// The home in this directory.
     ///
     /// # Errors
@@ -170,8 +178,11 @@ fn named(given: Option<&Path>) -> Option<PathBuf> {
 /// Where it is if nobody does.
 fn usual() -> Option<PathBuf> {
     let system = || Some(PathBuf::from(SYSTEM)).filter(|path| geteuid().is_root() && path.is_dir());
-    let user = || env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".supd"));
-    system().or_else(user)
+    system().or_else(|| of_user(".supd"))
+}
+
+fn of_user(name: &str) -> Option<PathBuf> {
+    env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(name))
 }
 
 fn temporary() -> PathBuf {

@@ -43,6 +43,11 @@ impl App {
         }
     }
 
+    /// Whether it has something that new processes would replace or bring back.
+    pub(crate) fn is_renewable(&self) -> bool {
+        self.seats.iter().any(|seat| seat.wish == Wish::Up || seat.has_ended())
+    }
+
     /// Makes another version the wanted one at once, not in a rollout.
     pub(crate) fn replace_goal(&mut self, goal: Goal) {
         if self.goal.revision != goal.revision {

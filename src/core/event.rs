@@ -92,7 +92,7 @@ pub enum Event {
         timeout: Option<Duration>,
     },
     /// Fact: something has happened because of which the app's processes are to be replaced by new ones of the same version,
-    /// in its mildest way. Nobody waits for it, and what is not to run stays down.
+    /// in its mildest way. Nobody waits for it. What ended by itself runs again, what was stopped stays down.
     Renew {
         /// The app.
         app: AppName,

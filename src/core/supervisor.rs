@@ -113,6 +113,11 @@ impl Supervisor {
         })
     }
 
+    /// Whether [`Event::Renew`] would bring this app new processes.
+    pub fn is_renewable(&self, app: &AppName) -> bool {
+        self.apps.get(app).is_some_and(App::is_renewable)
+    }
+
     // ---- record ----------------------------------------------------------------------------------------------
 
     fn record(&mut self, turn: &mut Turn<'_>, event: Event) {

@@ -139,10 +139,14 @@ impl Supervisor {
         let Some(revision) = self.revision(name).filter(|_| !turn.halting) else { return };
         let goal = self.new_goal(revision);
         let Some(app) = self.apps.get_mut(name) else { return };
-        let up = app.seats.iter().filter(|seat| seat.wish == Wish::Up).count();
-        if up == 0 {
+        if !app.is_renewable() {
             return;
         }
+        for seat in app.seats.iter_mut().filter(|seat| seat.has_ended()) {
+            seat.wish_up();
+            turn.save = true;
+        }
+        let up = app.seats.iter().filter(|seat| seat.wish == Wish::Up).count();
         turn.told.push((About::App(name.clone()), What::Renewed(why)));
         let gently =
             up > 1 || app.rollout.is_some() || app.specs.get(&revision).is_some_and(|spec| spec.overlap);

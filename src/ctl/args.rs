@@ -15,6 +15,7 @@ pub(crate) use daemon::{
 };
 pub(crate) use talk::{AttachArgs, EventArgs, MessageArgs, SendArgs, SignalArgs, TriggerArgs};
 
+use super::commands::dev::{self, DevArgs};
 use super::commands::hooks;
 use super::commands::runtime::{self, RuntimeArgs};
 use super::commands::serve::{self, ServeArgs};
@@ -218,6 +219,9 @@ pub(crate) enum Command {
     /// Run apps in the foreground and end with them, as the main process of a container
     #[command(after_help = runtime::EXAMPLES)]
     Runtime(Box<RuntimeArgs>),
+    /// Run apps in the foreground and start them anew when their files change, until Ctrl-C
+    #[command(after_help = dev::EXAMPLES)]
+    Dev(Box<DevArgs>),
     /// Show the files of a directory to browsers
     #[command(visible_alias = "expose", after_help = serve::EXAMPLES)]
     Serve(Box<ServeArgs>),

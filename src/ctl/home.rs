@@ -30,6 +30,14 @@ pub(crate) fn find_writable(flag: Option<&Path>) -> Result<Home, Fault> {
     Home::find_writable(flag).map_err(nowhere)
 }
 
+/// As [`find`], for a daemon that somebody develops with: `~/.supd-dev`, beside the daemon of this user.
+///
+/// # Errors
+/// As there.
+pub(crate) fn find_for_development(flag: Option<&Path>) -> Result<Home, Fault> {
+    Home::find_for_development(flag).map_err(nowhere)
+}
+
 fn nowhere(error: NoHome) -> Fault {
     let hint = match error {
         NoHome::Unknown | NoHome::Relative(..) => "set SUPD_HOME or give --home DIR",

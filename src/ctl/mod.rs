@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod declare;
 mod deploy;
+mod develop;
 mod difference;
 mod events;
 #[cfg(test)]
@@ -45,7 +46,7 @@ use crate::config::FILE_SERVER;
 use args::{Cli, Command, DaemonCommand, Global, StartupArgs};
 use client::Client;
 use commands::{
-    act, apply, check, daemon, describe, env, hooks, ids, init, list, reload, report, runtime, serve,
+    act, apply, check, daemon, describe, dev, env, hooks, ids, init, list, reload, report, runtime, serve,
     settings, start, talk, upgrade,
 };
 use commands::{events as event_command, logs as log_command, why as why_command};
@@ -72,7 +73,7 @@ pub fn run() -> ExitCode {
         Personality::Supctl => {}
         Personality::Pm2 => return pm2::run(),
         Personality::Runtime => return pm2::run_runtime(),
-        Personality::Missing(name) => return pm2::missing(name),
+        Personality::Dev => return pm2::run_dev(),
     }
     carry_out(Cli::parse())
 }
@@ -88,6 +89,7 @@ fn carry_out(cli: Cli) -> ExitCode {
         Command::Completions(args) => init::completions(&args, &mut output),
         Command::Pm2Link(args) => pm2::link::link(args.directory.as_deref(), &mut output),
         Command::Runtime(args) => runtime::runtime(*args, global.home.as_deref(), &mut output),
+        Command::Dev(args) => dev::dev(*args, global.home.as_deref(), &mut output),
         Command::Migrate(MigrateCommand::Pm2(args)) if !args.live => migrate::migrate(&args, &mut output),
         command => return online(command, &global, output),
     };
@@ -169,6 +171,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Runtime(args) => {
             runtime::runtime(*args, Some(session.client.home().path()), &mut session.output)
         }
+        Command::Dev(args) => dev::dev(*args, Some(session.client.home().path()), &mut session.output),
         Command::Migrate(MigrateCommand::Pm2(args)) if args.live => migrate::live(&args, session).await,
         Command::Migrate(MigrateCommand::Pm2(args)) => migrate::migrate(&args, &mut session.output),
     }

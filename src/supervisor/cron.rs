@@ -1,6 +1,6 @@
 //! Apps whose workers are replaced by the clock.
 //!
-//! The core reads no clock of the time of day, so the times are kept here: for each app with a worker that is to run, the moment
+//! The core reads no clock of the time of day, so the times are kept here: for each app with a worker that is to run or ended by itself, the moment
 //! from which on its next time counts. A time that has passed, because the machine slept, the clock was set or the
 //! supervisor was away, is made up for once, however many there were. That moment is part of the snapshot and moves on
 //! together with the decision, so that a time is neither lost nor acted upon twice.
@@ -150,11 +150,11 @@ impl Alarm {
 }
 
 impl Shell {
-    /// Keeps the times of those apps that are to run, by their proven versions.
+    /// Keeps the times of those apps that were not stopped, by their proven versions.
     pub(super) fn agree_on_times(&mut self) {
-        let wanted = self.core.entrusted().filter_map(|(app, id, _, seats)| {
+        let wanted = self.core.entrusted().filter_map(|(app, id, ..)| {
             let policy = self.revision(app, id)?.declaration.cron.clone()?;
-            seats.iter().any(|seat| seat.up).then(|| (app.clone(), policy))
+            self.core.is_renewable(app).then(|| (app.clone(), policy))
         });
         let wanted = wanted.collect();
         if self.timetable.agree(wanted, now().wall) {

@@ -1,6 +1,6 @@
 //! Apps that are started anew when their files change.
 //!
-//! Whenever what is entrusted to us has changed, the watches are made to agree with it: an app with a worker that is to run is
+//! Whenever what is entrusted to us has changed, the watches are made to agree with it: an app with a worker that is to run, or ended by itself, is
 //! watched as its proven version says, any other is not. What changed while nobody watched, because the supervisor died or
 //! a large tree was still being looked through, counts if it is younger than the app's oldest process and the last change
 //! that was acted upon. That moment is part of the snapshot, so that a broken build is not tried again by every successor. A
@@ -103,9 +103,9 @@ impl Shell {
         }
         let plan = |(app, id, _, seats): (&AppName, _, _, Vec<supd_core::Recalled>)| {
             let declaration = &self.revision(app, id)?.declaration;
-            let up = seats.iter().any(|seat| seat.up);
             let workers: Vec<u32> = seats.iter().map(|seat| seat.worker.0).collect();
-            (up && declaration.watch.enabled).then(|| (app.clone(), self.plan(app, declaration, &workers)))
+            let wanted = declaration.watch.enabled && self.core.is_renewable(app);
+            wanted.then(|| (app.clone(), self.plan(app, declaration, &workers)))
         };
         self.core.entrusted().filter_map(plan).collect()
     }

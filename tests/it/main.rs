@@ -18,6 +18,7 @@ mod bad_declarations;
 mod by_the_clock;
 mod depends;
 mod deploy;
+mod dev;
 mod doctor;
 mod drain;
 mod environment;

@@ -214,6 +214,11 @@ impl Seat {
         self.runs.iter().any(|run| !run.phase.is_active())
     }
 
+    /// By itself, and for good: nobody has stopped it.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.rest, Rest::Ended { .. })
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Mono> {
         let rest = match self.rest {
             Rest::Waiting { until, .. } => Some(until),

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod daemon;
 pub(crate) mod describe;
+pub(crate) mod dev;
 pub(crate) mod env;
 pub(crate) mod events;
 pub(crate) mod hooks;

@@ -71,6 +71,7 @@ pub(super) enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opt {
     Attach,
+    AutoExit,
     Delay,
     Env,
     Err,
@@ -79,6 +80,7 @@ pub(super) enum Opt {
     Formatted,
     Help,
     Highlight,
+    Ignore,
     Json,
     Lines,
     MiniList,
@@ -88,9 +90,11 @@ pub(super) enum Opt {
     NoStream,
     Only,
     Out,
+    PostExec,
     Raw,
     ShowEnv,
     Silent,
+    SilentExec,
     Sort,
     Timestamp,
     UpdateEnv,
@@ -247,6 +251,17 @@ pub(super) const RUNTIME: &[Flag] = &[
     without("secret", Takes::Value, ONLINE),
     without("public", Takes::Value, ONLINE),
     without("machine-name", Takes::Value, ONLINE),
+];
+
+/// Of `pm2-dev`.
+pub(super) const DEV: &[Flag] = &[
+    option("ignore", None, Takes::Value, Opt::Ignore),
+    option("post-exec", None, Takes::Value, Opt::PostExec),
+    switch("silent-exec", Opt::SilentExec),
+    switch("raw", Opt::Raw),
+    option("timestamp", None, Takes::MaybeFormat, Opt::Timestamp),
+    switch("auto-exit", Opt::AutoExit),
+    without("test-mode", Takes::Nothing, "it is for PM2's own tests"),
 ];
 
 /// Of `jlist` and `prettylist`; not PM2's, which always shows everything.

@@ -7,6 +7,7 @@ use supd_api::{Fault, FaultCode, LogLine, Stream};
 
 use crate::ctl::Session;
 use crate::ctl::commands::logs::{self as reading, Print};
+use crate::ctl::develop::STAMP;
 use crate::ctl::follow::Text;
 use crate::ctl::log_args::{Choice, Form, LogArgs};
 use crate::ctl::logs::Printer;
@@ -18,7 +19,6 @@ use super::line::Line;
 
 /// PM2's.
 const LINES: u32 = 15;
-const STAMP: &str = "YYYY-MM-DD-HH:mm:ss";
 
 /// `logs`.
 pub(super) async fn logs(line: &Line, session: &mut Session) -> Result<(), Failure> {

@@ -52,8 +52,8 @@ pub(crate) enum Personality {
     Pm2,
     /// `pm2-runtime`, or `pm2-docker`.
     Runtime,
-    /// One of PM2's other programs, which are not here.
-    Missing(&'static str),
+    /// `pm2-dev`.
+    Dev,
 }
 
 impl Personality {
@@ -63,15 +63,20 @@ impl Personality {
         match link::NAMES.iter().find(|known| Some(**known) == name) {
             None => Self::Supctl,
             Some(&"pm2") => Self::Pm2,
-            Some(&("pm2-runtime" | "pm2-docker")) => Self::Runtime,
-            Some(other) => Self::Missing(other),
+            Some(&"pm2-dev") => Self::Dev,
+            Some(_) => Self::Runtime,
         }
     }
 }
 
 /// Runs `pm2-runtime`.
 pub(crate) fn run_runtime() -> ExitCode {
-    runtime::run()
+    runtime::run(&runtime::RUNTIME)
+}
+
+/// Runs `pm2-dev`.
+pub(crate) fn run_dev() -> ExitCode {
+    runtime::run(&runtime::DEV)
 }
 
 /// Runs `pm2` with the arguments, streams and environment of this process. It fails with code 1.
@@ -90,13 +95,6 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// A program of PM2's that is not here.
-pub(crate) fn missing(name: &str) -> ExitCode {
-    let mut output = Output::process(style(None));
-    output.complain(&format!("this version of supd does not have `{name}` yet"));
-    ExitCode::FAILURE
 }
 
 fn style(line: Option<&Line>) -> Style {

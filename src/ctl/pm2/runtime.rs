@@ -1,4 +1,5 @@
-//! `pm2-runtime`, `pm2-docker`, and `pm2 start --no-daemon`: this process becomes the daemon, by `supctl runtime`'s way.
+//! `pm2-runtime`, `pm2-docker`, `pm2-dev`, and `pm2 start --no-daemon`: this process becomes the daemon, by the way of `supctl runtime` and
+//! `supctl dev`.
 
 use std::env;
 use std::path::Path;
@@ -9,19 +10,37 @@ use supd_api::{AppDeclaration, Fault, FaultCode, Runtime, StdoutForm};
 
 use crate::config;
 use crate::ctl::client::Client;
+use crate::ctl::develop::{Dev, STAMP};
 use crate::ctl::foreground::Foreground;
 use crate::ctl::output::{Failure, Output};
 use crate::ctl::{Session, declare, home};
 
-use super::flags::{Opt, RUNTIME};
+use super::flags::{self, Flag, Opt};
 use super::line::{self, Line, Wrong};
 use super::{files, pm2_home, start, style, voice, words};
 
-/// Runs `pm2-runtime` with the arguments, streams and environment of this process. Other than `pm2` it fails with supctl's codes: a
+/// One of PM2's programs that stay in the foreground.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its flags, beside those of an app.
+    pub(super) flags: &'static [Flag],
+    /// The command of supctl's that is it.
+    pub(super) ours: &'static str,
+}
+
+/// `pm2-runtime`, and `pm2-docker`.
+pub(super) const RUNTIME: Program = Program { name: "pm2-runtime", flags: flags::RUNTIME, ours: "runtime" };
+
+/// `pm2-dev`.
+pub(super) const DEV: Program = Program { name: "pm2-dev", flags: flags::DEV, ours: "dev" };
+
+/// Runs it with the arguments, streams and environment of this process. Other than `pm2` it fails with supctl's codes: a
 /// container has nothing else to tell why it did not start.
-pub(super) fn run() -> ExitCode {
+pub(super) fn run(program: &Program) -> ExitCode {
     let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let parsed = parse(arguments);
+    let parsed = parse(program, arguments);
     let mut output = Output::process(style(parsed.as_ref().ok()));
     let line = match parsed {
         Ok(line) => line,
@@ -30,7 +49,7 @@ pub(super) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = carry_out(&line, &mut output);
+    let done = carry_out(program, &line, &mut output);
     let code = match &done {
         Err(Failure::Fault(fault)) => fault.code.exit_code(),
         Ok(()) | Err(_) => 1,
@@ -39,22 +58,22 @@ pub(super) fn run() -> ExitCode {
 }
 
 /// The one command, `start`, need not be named.
-fn parse(arguments: impl Iterator<Item = String>) -> Result<Line, Wrong> {
+fn parse(program: &Program, arguments: impl Iterator<Item = String>) -> Result<Line, Wrong> {
     let mut arguments = arguments.peekable();
     let _ = arguments.next_if(|first| first == "start");
-    let mut line = line::parse_leniently(RUNTIME, ["start".to_owned()].into_iter().chain(arguments))?;
+    let mut line = line::parse_leniently(program.flags, ["start".to_owned()].into_iter().chain(arguments))?;
     if line.words.first().is_some_and(|word| word == "start") {
         line.words.remove(0);
     }
     Ok(line)
 }
 
-fn carry_out(line: &Line, output: &mut Output) -> Result<(), Failure> {
+fn carry_out(program: &Program, line: &Line, output: &mut Output) -> Result<(), Failure> {
     if line.has(Opt::Version) {
         return Ok(output.line(env!("CARGO_PKG_VERSION"))?);
     }
     if line.has(Opt::Help) {
-        return Ok(output.line(words::runtime_help())?);
+        return Ok(output.line(words::program_help(program))?);
     }
     for option in &line.unknown {
         output.warn(&format!("{option} is unknown, and has no effect"));
@@ -63,15 +82,16 @@ fn carry_out(line: &Line, output: &mut Output) -> Result<(), Failure> {
         output.warn(&format!("--{flag} has no effect: {why}"));
     }
     let given = pm2_home();
-    let home = home::find_writable(given.as_deref().map(Path::new))?;
+    let (given, develops) = (given.as_deref().map(Path::new), program.name == DEV.name);
+    let home = if develops { home::find_for_development(given)? } else { home::find_writable(given)? };
     let client = Client::new(home.clone(), None);
     let output = std::mem::replace(output, Output::process(output.style));
     let mut session = Session { client, output };
-    let runtime = Runtime {
-        apps: declared(line, &mut session)?,
-        auto_exit: !line.has(Opt::NoAutoExit),
-        lines: lines(line),
-        files: false,
+    let apps = declared(line, &mut session)?;
+    let runtime = if develops {
+        dev(line).runtime(apps, &mut session.output)?
+    } else {
+        Runtime { apps, auto_exit: !line.has(Opt::NoAutoExit), lines: lines(line), files: false }
     };
     Foreground { home, runtime, delay: delay(line)? }.become_it(&mut session.output)
 }
@@ -99,6 +119,19 @@ fn declared(line: &Line, session: &mut Session) -> Result<Vec<AppDeclaration>, F
         });
     }
     Ok(apps)
+}
+
+fn dev(line: &Line) -> Dev {
+    let ignored = line.value(Opt::Ignore).unwrap_or_default().split([',', ' ']);
+    let stamp = || line.value(Opt::Timestamp).unwrap_or(STAMP).to_owned();
+    Dev {
+        ignore: ignored.filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect(),
+        post_exec: line.value(Opt::PostExec).map(str::to_owned),
+        silent_exec: line.has(Opt::SilentExec),
+        raw: line.has(Opt::Raw),
+        timestamp: line.has(Opt::Timestamp).then(stamp),
+        auto_exit: line.has(Opt::AutoExit),
+    }
 }
 
 /// The last one that is given counts.
@@ -131,7 +164,8 @@ mod tests {
     use super::*;
 
     fn said(words: &str) -> Line {
-        parse(words.split(' ').map(str::to_owned)).unwrap_or_else(|wrong| panic!("{words}: {wrong:?}"))
+        parse(&RUNTIME, words.split(' ').map(str::to_owned))
+            .unwrap_or_else(|wrong| panic!("{words}: {wrong:?}"))
     }
 
     #[test]
@@ -165,6 +199,18 @@ mod tests {
         ] {
             assert_eq!(lines(&said(words)), form, "{words}");
         }
+    }
+
+    #[test]
+    fn flags_of_pm2_dev_are_understood() {
+        let words =
+            "start --ignore dist,public app.js --timestamp --post-exec make --silent-exec --raw --auto-exit";
+        let line = parse(&DEV, words.split(' ').map(str::to_owned)).expect("a line");
+        assert_eq!((line.words.as_slice(), &line.unknown), (&["app.js".to_owned()][..], &Vec::new()));
+        let dev = dev(&line);
+        assert_eq!(dev.ignore, ["dist", "public"]);
+        assert_eq!((dev.post_exec.as_deref(), dev.timestamp.as_deref()), (Some("make"), Some(STAMP)));
+        assert!(dev.silent_exec && dev.raw && dev.auto_exit);
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn the_name_of_the_program_decides() {
         ("./bin/pm2", Personality::Pm2),
         ("/x/pm2-runtime", Personality::Runtime),
         ("pm2-docker", Personality::Runtime),
-        ("pm2-dev", Personality::Missing("pm2-dev")),
+        ("pm2-dev", Personality::Dev),
         ("pm2x", Personality::Supctl),
     ] {
         assert_eq!(Personality::of(Some(OsStr::new(name))), who, "{name}");

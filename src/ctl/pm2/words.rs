@@ -9,8 +9,9 @@ use supd_api::{Fault, FaultCode};
 use crate::ctl::output::{Failure, Output};
 
 use super::commands::{COMMANDS, Command, Verb};
-use super::flags::{EVERYWHERE, Flag, Opt, RUNTIME, Takes};
+use super::flags::{EVERYWHERE, Flag, Opt, Takes};
 use super::line::{Line, Wrong};
+use super::runtime::Program;
 use super::same::SAME;
 
 const EXAMPLE: &str = include_str!("ecosystem.config.js");
@@ -74,12 +75,13 @@ pub(super) fn help(line: &Line) -> String {
     }
 }
 
-/// `pm2-runtime --help`.
-pub(super) fn runtime_help() -> String {
-    let flags = RUNTIME.iter().chain(EVERYWHERE).map(|flag| format!("\n  {}", spelled(flag)));
-    let usage = "usage: pm2-runtime [start] [options] <ecosystem|file> [-- arguments]";
+/// `pm2-runtime --help`, `pm2-dev --help`.
+pub(super) fn program_help(program: &Program) -> String {
+    let Program { name, flags, ours } = program;
+    let flags = flags.iter().chain(EVERYWHERE).map(|flag| format!("\n  {}", spelled(flag)));
+    let usage = format!("usage: {name} [start] [options] <ecosystem|file> [-- arguments]");
     format!(
-        "{usage}\n\nThis is supd; `supctl runtime --help` tells the same in its own words.{}",
+        "{usage}\n\nThis is supd; `supctl {ours} --help` tells the same in its own words.{}",
         flags.collect::<String>()
     )
 }

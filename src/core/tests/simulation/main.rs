@@ -230,6 +230,25 @@ fn a_renewal_starts_nothing_that_was_stopped() {
     }
 }
 
+/// What ended by itself was not stopped by anybody: it runs again, by whatever rule it ended.
+#[test]
+fn a_renewal_brings_back_what_ended_by_itself() {
+    for (code, autorestart) in [(0, false), (1, false), (99, true)] {
+        for kind in [App::plain(), App::overlapping(), App { count: 3, ..App::plain() }] {
+            let mut world = World::new(vec![Profile { dies_after: Some(5_000), code, ..Profile::GOOD }]);
+            world.run(&Op::Apply { app: 0, kind: App { autorestart, ..kind }, gently: false, timeout: None });
+            world.run(&Op::Advance(60_000));
+            assert_eq!(world.alive().count(), 0);
+            world.run(&Op::Renew { app: 0 });
+            world.run(&Op::Advance(1_000));
+            assert!(world.alive().count() > 0, "code {code}");
+            world.run(&Op::Advance(60_000));
+            assert_eq!(world.alive().count(), 0);
+            world.end();
+        }
+    }
+}
+
 /// Several workers without overlap go one after the other.
 #[test]
 fn a_renewal_leaves_others_at_work() {
