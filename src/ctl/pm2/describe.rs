@@ -64,6 +64,7 @@ fn rows(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)
         ("version", worker.version.clone().unwrap_or_else(|| "N/A".to_owned())),
         ("restarts", worker.restarts.to_string()),
     ];
+    rows.extend(app.restart.max_memory_restart.map(|limit| ("max memory restart", limit.to_string())));
     rows.extend(app.cron.as_ref().map(|cron| ("cron restart", cells::harmless(&cron.expression))));
     rows.push(("uptime", cells::uptime(worker.uptime)));
     if let supd_api::LogTarget::File(file) = &app.logs.log_file {

@@ -41,8 +41,7 @@ pub(super) async fn start(line: &Line, session: &mut Session) -> Result<(), Fail
             started.extend(loaded.apps.iter().map(|app| app.name.to_string()));
             files::apply(loaded.apps, Action::Restart, &apps, line, session).await?;
         } else if let Some(known) = known(word, line, &apps)? {
-            act::to(Action::Restart, &known, &apps, line, session).await?;
-            session.output.announce("Process successfully started")?;
+            resume(&known, &apps, line, session).await?;
             started.push(known.word);
         } else {
             started.push(script(word, &apps, line, session).await?);
@@ -76,7 +75,13 @@ fn known(word: &str, line: &Line, apps: &[AppView]) -> Result<Option<Meant>, Fau
     }
 }
 
-/// A new app, or another worker of one with `-f`; its name is returned.
+/// What is there already goes on as it was declared, with what the flags change.
+async fn resume(known: &Meant, apps: &[AppView], line: &Line, session: &mut Session) -> Result<(), Failure> {
+    act::to(Action::Restart, known, apps, line, session).await?;
+    Ok(session.output.announce("Process successfully started")?)
+}
+
+/// A new app, another worker of one with `-f`, or one that was stopped; its name is returned.
 async fn script(word: &str, apps: &[AppView], line: &Line, session: &mut Session) -> Result<String, Failure> {
     let Some(app) = declared(word, line, session)?.into_iter().next() else {
         return Err(Fault::new(FaultCode::Internal, "a declaration without an app").into());
@@ -96,7 +101,8 @@ async fn script(word: &str, apps: &[AppView], line: &Line, session: &mut Session
             }
             more(&app, session).await?;
         }
-        Some(_) | None => launch(app, session).await?,
+        Some(_) => resume(&meant(&name, apps)?, apps, line, session).await?,
+        None => launch(app, session).await?,
     }
     Ok(name)
 }
