@@ -53,8 +53,7 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::GivenUp
         | Kind::ReloadFailed
         | Kind::RolledBack => Ink::Red,
-        Kind::Held
-        | Kind::Started
+        Kind::Started
         | Kind::Ready
         | Kind::Draining
         | Kind::Stopping

@@ -292,7 +292,6 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         stdin: Default::default(),
         ipc: false,
         autostart: true,
-        depends_on: BTreeMap::new(),
         pid_file: None,
         restart: RestartPolicy {
             autorestart: true,

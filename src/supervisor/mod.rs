@@ -20,7 +20,6 @@ mod counts;
 mod crash_files;
 mod crashes;
 mod cron;
-mod depends;
 mod difference;
 mod environment;
 mod events;

@@ -10,7 +10,6 @@ use tempfile::TempDir;
 
 use super::{Dialect, Format, Loaded, Options, Rejected, from_fields, load_file, load_text};
 
-mod depends;
 mod documents;
 mod golden;
 mod javascript;
