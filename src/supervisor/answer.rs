@@ -9,6 +9,7 @@ use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
 use super::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
+use super::depends::in_order;
 use super::outputs::sinks_that_nobody_sees;
 use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
@@ -74,6 +75,10 @@ impl Shell {
         if let Some(runtime) = self.runtime {
             revisions.iter_mut().for_each(|revision| runtime.redirect(&mut revision.declaration.logs));
         }
+        if let Err(fault) = self.check_order(&revisions) {
+            return drop(reply.send(Err(fault)));
+        }
+        let revisions = in_order(revisions, |revision| revision);
         if let Some(taken) = revisions.iter().find_map(|revision| self.taken_address(&revision.declaration)) {
             // Finding out by whom looks through all processes.
             tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));

@@ -20,6 +20,7 @@ mod counts;
 mod crash_files;
 mod crashes;
 mod cron;
+mod depends;
 mod difference;
 mod environment;
 mod events;
