@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::event::WorkerResult;
+use crate::depends::went_well;
+use crate::event::{Exit, WorkerResult};
 use crate::id::{AppName, RequestId, WorkerId};
 use crate::rollout::Outcome;
 use crate::seat::{Rest, Seat, Wish};
@@ -31,6 +32,8 @@ pub(crate) enum Until {
     Rollout,
     /// Nothing runs at all.
     Silence,
+    /// The job's run of this number has ended.
+    Run(u64),
 }
 
 /// A request that waits.
@@ -53,7 +56,12 @@ impl Waiting {
         }
         let result = |(worker, app): &(WorkerId, AppName)| {
             let failure = ground.settled(&self.until, app, *worker)?.err();
-            Some(WorkerResult { worker: *worker, app: app.clone(), failure })
+            Some(WorkerResult {
+                exit: ground.exit(&self.until, app, *worker),
+                worker: *worker,
+                app: app.clone(),
+                failure,
+            })
         };
         self.workers.iter().map(result).collect()
     }
@@ -69,7 +77,7 @@ impl Waiting {
             Outcome::Failed(why) => Some(format!("the new one {why}; the old workers stay")),
             Outcome::Superseded => Some("another command took its place".to_owned()),
         };
-        let result = |(worker, app)| WorkerResult { failure: failure(worker, &app), worker, app };
+        let result = |(worker, app)| WorkerResult { failure: failure(worker, &app), exit: None, worker, app };
         self.workers.into_iter().map(result).collect()
     }
 }
@@ -85,12 +93,33 @@ impl Ground<'_> {
             _ if self.halting && *until == Until::Rollout => Some(Err("supd is stopping".to_owned())),
             (Until::Silence, _) | (Until::Gone | Until::Down | Until::Scaled, None) => Some(Ok(())),
             (Until::Rollout, Some(_)) => None,
-            (Until::Rollout | Until::Up, None) => Some(Err("deleted meanwhile".to_owned())),
+            (Until::Rollout | Until::Up | Until::Run(_), None) => Some(Err("deleted meanwhile".to_owned())),
+            (Until::Run(_), Some(seat)) if seat.wish == Wish::Gone => {
+                Some(Err("deleted meanwhile".to_owned()))
+            }
+            (Until::Run(_), Some(_)) if self.halting => Some(Err("supd is stopping".to_owned())),
+            (Until::Run(number), Some(seat)) => Some(match seat.outcome(*number)? {
+                Ok(exit) if went_well(exit) => Ok(()),
+                Ok(exit) => Err(exit.to_string()),
+                Err(why) => Err(why.to_owned()),
+            }),
             (Until::Scaled, Some(seat)) if seat.wish == Wish::Gone => None,
+            (Until::Up | Until::Scaled, Some(_)) if self.is_job(app) => Some(Ok(())),
             (Until::Up | Until::Scaled, Some(seat)) => self.up(seat),
             (Until::Down, Some(seat)) => down(seat, Wish::Down),
             (Until::Gone, Some(seat)) => down(seat, Wish::Gone).filter(Result::is_err),
         }
+    }
+
+    /// As a job it is up by being known: its runs are another matter.
+    fn is_job(&self, app: &AppName) -> bool {
+        !self.halting && self.apps.get(app).is_some_and(App::is_job)
+    }
+
+    /// How the run ended that was waited for.
+    fn exit(&self, until: &Until, app: &AppName, worker: WorkerId) -> Option<Exit> {
+        let Until::Run(number) = until else { return None };
+        self.seat(app, worker)?.outcome(*number)?.ok().cloned()
     }
 
     fn up(&self, seat: &Seat) -> Settled {

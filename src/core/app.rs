@@ -45,7 +45,7 @@ impl App {
 
     /// Whether it has something that new processes would replace or bring back.
     pub(crate) fn is_renewable(&self) -> bool {
-        self.seats.iter().any(|seat| seat.wish == Wish::Up || seat.has_ended())
+        !self.is_job() && self.seats.iter().any(|seat| seat.wish == Wish::Up || seat.has_ended())
     }
 
     /// Makes another version the wanted one at once, not in a rollout.
@@ -73,6 +73,7 @@ impl App {
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName, order: &Order) {
         let unproven = self.rollout.as_ref().map(|rollout| rollout.to);
         let held = order.holds(name).is_some();
+        self.seats.iter_mut().filter(|_| !turn.halting).for_each(Seat::begin_queued);
         self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
         if self.dismiss_oversize(turn) {
             self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
@@ -83,7 +84,7 @@ impl App {
             let surge = self.specs.get(&seat.wanted.revision).map_or(1, |spec| spec.surge.max(1) as usize);
             let before = seat.active();
             if before == 0 || doubled < surge {
-                seat.missing(turn, name, unproven, held);
+                seat.missing(turn, &self.specs, name, unproven, held);
                 doubled += usize::from(before == 1 && seat.active() == 2);
             }
         }

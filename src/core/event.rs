@@ -99,6 +99,15 @@ pub enum Event {
         /// What has happened, for people.
         why: String,
     },
+    /// Wish: the job shall run once. Whether it does while another run goes on is the matter of its [`crate::Overlap`].
+    Run {
+        /// Who waits for the end of that run; `None`: the clock has asked.
+        request: Option<RequestId>,
+        /// The job.
+        app: AppName,
+        /// Who or what asks, for people.
+        why: String,
+    },
     /// Wish: these workers shall be no more. An app goes with its last worker.
     Delete {
         /// Who waits for it.
@@ -248,6 +257,8 @@ pub enum Exit {
     NotReady(Duration),
     /// It was stopped because it failed its checks before it was ready.
     Unfit(String),
+    /// It was stopped because it took longer than a run of its job may.
+    TimedOut(Duration),
     /// Nobody saw it.
     Unknown,
 }
@@ -338,6 +349,10 @@ impl fmt::Display for Exit {
             }
             Self::NotReady(limit) => write!(out, "was not ready within {} ms", limit.as_millis()),
             Self::Unfit(why) => write!(out, "failed its check: {why}"),
+            Self::TimedOut(limit) if limit.subsec_millis() == 0 => {
+                write!(out, "timed out after {} s", limit.as_secs())
+            }
+            Self::TimedOut(limit) => write!(out, "timed out after {} ms", limit.as_millis()),
             Self::Unknown => out.write_str("ended unseen"),
         }
     }
@@ -348,7 +363,7 @@ impl Exit {
     pub fn was_a_life(&self) -> bool {
         match self {
             Self::Code(_) | Self::Signal(_) | Self::Unknown => true,
-            Self::NotStarted(_) | Self::NotReady(_) | Self::Unfit(_) => false,
+            Self::NotStarted(_) | Self::NotReady(_) | Self::Unfit(_) | Self::TimedOut(_) => false,
         }
     }
 }
@@ -391,6 +406,14 @@ pub enum What {
     Ready(Duration),
     /// A run ended unasked.
     Failed(Death),
+    /// A run of a job has done what it was started for, after so long.
+    Completed(Duration),
+    /// A run of a job has not.
+    JobFailed(Death),
+    /// There is no run of a job although one was asked for, and why.
+    Skipped(String),
+    /// A run of a job waits for the end of another, and who asked for it.
+    Queued(String),
     /// It failed its checks and will be replaced.
     Unfit(String),
     /// It uses more memory than it may and will be replaced.
@@ -447,4 +470,7 @@ pub struct WorkerResult {
     pub app: AppName,
     /// Why it failed; `None`: it is as wished.
     pub failure: Option<String>,
+    /// How the run of a job ended, if that was waited for.
+    #[serde(default)]
+    pub exit: Option<Exit>,
 }

@@ -22,6 +22,8 @@ pub enum Trouble {
     Down,
     /// A reload was taken back. Over when the next one ends well.
     Reload,
+    /// A run of a job has failed. Over when one has completed.
+    Job,
 }
 
 /// A word to be told.
@@ -93,6 +95,10 @@ impl Incidents {
                 }
                 None
             }
+            (What::JobFailed(death), Some(_)) => {
+                self.begin(now, app, Trouble::Job, None, format!("a run has failed: {}", death.exit))
+            }
+            (What::Completed(_), Some(_)) => self.end(now, app, Trouble::Job, "a run has completed"),
             (What::ReloadBegan(_), _) => {
                 self.moving.insert(app.clone());
                 None
@@ -133,7 +139,7 @@ impl Incidents {
                     let text = format!("no failure for {}; {} in all", minutes(quiet), incident.count);
                     alerts.push(incident.over(now, text));
                 }
-                Trouble::Failing | Trouble::Reload => lasting.push(incident),
+                Trouble::Failing | Trouble::Reload | Trouble::Job => lasting.push(incident),
             }
         }
         self.open.extend(lasting);
@@ -338,6 +344,23 @@ mod tests {
         stage.at(10_000, 0, What::ReloadBegan(1));
         stage.at(10_001, 0, What::ReloadDone);
         assert_eq!(stage.told[1..], [(10_001, Trouble::Reload, true)]);
+    }
+
+    #[test]
+    fn a_job_fails_until_a_run_of_it_completes() {
+        let mut stage = Stage::new();
+        let job_failed = |code| match failed(code) {
+            What::Failed(death) => What::JobFailed(death),
+            other => other,
+        };
+        stage.wished = false;
+        stage.at(0, 0, What::Completed(Duration::ZERO));
+        stage.at(100, 0, job_failed(1));
+        stage.at(86_500, 0, job_failed(2));
+        assert_eq!(stage.told, [(100, Trouble::Job, false)], "no quiet period ends it");
+        stage.at(172_900, 0, What::Completed(Duration::ZERO));
+        assert_eq!(stage.told[1..], [(172_900, Trouble::Job, true)]);
+        assert!(stage.incidents.is_empty());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Is everything over, and how did it end? For a daemon that lives no longer than what it was told to run.
 
+use crate::app::App;
 use crate::event::Exit;
 use crate::seat::{Rest, Seat, Wish};
 use crate::supervisor::Supervisor;
@@ -16,7 +17,9 @@ pub enum Over<'a> {
 impl Supervisor {
     /// `Some`: something has run, and nothing runs or will run any more unless somebody asks for it.
     pub fn over(&self) -> Option<Over<'_>> {
-        if !self.has_run() || !self.seats().all(|(_, seat)| seat.is_over()) {
+        let rests =
+            self.seats().all(|(_, seat)| seat.is_over()) && !self.apps.values().any(App::is_scheduled);
+        if !self.has_run() || !rests {
             return None;
         }
         let failures = self.seats().filter_map(|(_, seat)| seat.failure());

@@ -42,6 +42,32 @@ pub struct Spec {
     /// What must be so before a worker is started for the first time since it was wished up.
     #[serde(default)]
     pub depends_on: BTreeMap<AppName, Condition>,
+    /// It has one worker, whose runs begin when they are asked for and come to an end by themselves. The restart policy has no
+    /// say then, and no rollout concerns it: the next run is of the latest version.
+    #[serde(default)]
+    pub job: Option<Job>,
+}
+
+/// How the runs of a job follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What becomes of a run that is asked for while another goes on.
+    pub overlap: Overlap,
+    /// A run that takes longer is stopped and has failed.
+    pub timeout: Option<Duration>,
+    /// Somebody outside asks for runs by the clock, unless the job is stopped.
+    pub scheduled: bool,
+}
+
+/// What becomes of a run that is asked for while another goes on, or waits for what it depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overlap {
+    /// There is none.
+    Skip,
+    /// It begins after the other. One waits at most; there is none beyond that.
+    Queue,
+    /// The other is stopped in its favour.
+    Kill,
 }
 
 /// What an app must have come to before another one that depends on it is started.

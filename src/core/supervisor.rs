@@ -105,7 +105,10 @@ impl Supervisor {
                 .map(|seat| Recalled {
                     worker: seat.worker,
                     instance: seat.instance,
-                    up: seat.wish == Wish::Up,
+                    up: match seat.job(&app.specs) {
+                        Some(_) => !seat.runs_of_job.paused,
+                        None => seat.wish == Wish::Up,
+                    },
                     completed: matches!(seat.rest, Rest::Ended { well: true, .. }),
                 })
                 .collect();
@@ -132,14 +135,15 @@ impl Supervisor {
                 self.recall(turn, app, (revision, spec), &seats, previous);
             }
             Event::Start { request, workers } => {
-                self.wish(turn, request, &workers, Until::Up, |seat, _, _| seat.wish_up());
+                self.wish(turn, request, &workers, Until::Up, |seat, _, specs| seat.wish_start(specs));
             }
             Event::Stop { request, workers } => {
-                self.wish(turn, request, &workers, Until::Down, |seat, _, _| seat.wish_away(Wish::Down));
+                self.wish(turn, request, &workers, Until::Down, |seat, _, _| seat.wish_stop());
             }
             Event::Restart { request, workers } => {
-                self.wish(turn, request, &workers, Until::Up, Seat::restart)
+                self.wish(turn, request, &workers, Until::Up, Seat::wish_restart)
             }
+            Event::Run { request, app, why } => self.run_job(turn, request, &app, why),
             Event::Delete { request, workers } => {
                 self.wish(turn, request, &workers, Until::Gone, |seat, _, _| seat.wish_away(Wish::Gone));
             }
@@ -178,14 +182,14 @@ impl Supervisor {
     }
 
     fn unfit(&mut self, turn: &mut Turn<'_>, run: RunId, why: String) {
-        let Some((name, app, seat)) = self.owner(run) else { return };
+        let Some((name, app, seat)) = self.owner(run).filter(|(_, app, _)| !app.is_job()) else { return };
         let failure = app.seats[seat].unfit(turn, &app.specs, run, why);
         let ended = failure.and_then(|failure| app.on_failure(turn, &name, &failure));
         self.superseded(ended, turn);
     }
 
     fn oversize(&mut self, turn: &mut Turn<'_>, run: RunId, why: String) {
-        if let Some((_, app, seat)) = self.owner(run) {
+        if let Some((_, app, seat)) = self.owner(run).filter(|(_, app, _)| !app.is_job()) {
             app.seats[seat].oversize(turn, run, why);
         }
     }

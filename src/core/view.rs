@@ -25,6 +25,17 @@ pub enum State {
     Errored,
     /// Waits for its next start.
     Waiting,
+    /// A job between two runs.
+    Idle,
+}
+
+/// What a worker is as a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// Runs are asked for by the clock.
+    pub heeds_clock: bool,
+    /// Another run begins when this one has ended.
+    pub queued: bool,
 }
 
 /// One worker.
@@ -60,6 +71,8 @@ pub struct SeatView<'a> {
     pub last_exit: Option<(&'a Exit, Wall, Duration)>,
     /// Why a run was last found to be too large, and when.
     pub last_oversize: Option<(&'a str, Wall)>,
+    /// If it is one.
+    pub job: Option<JobView>,
 }
 
 /// One run.
@@ -158,7 +171,7 @@ impl Seat {
     }
 
     fn view<'a>(&'a self, name: &'a AppName, app: &'a App, now: Mono, halting: bool) -> SeatView<'a> {
-        let shown = self.shown();
+        let (shown, job) = (self.shown(), self.job_view(app));
         // It is to go, and has not been told yet.
         let kept = shown.is_some_and(|run| run.phase.is_active()) && (halting || self.wish != Wish::Up);
         let (state, until) = match shown.map(|run| run.phase) {
@@ -169,7 +182,7 @@ impl Seat {
             Some(Phase::Stopping { kill_at } | Phase::Sweeping { kill_at }) => {
                 (State::Stopping, Some(kill_at))
             }
-            None => self.at_rest(),
+            None => self.at_rest(job.is_some()),
         };
         SeatView {
             worker: self.worker,
@@ -190,11 +203,19 @@ impl Seat {
             created: self.created,
             last_oversize: self.last_oversize.as_ref().map(|(why, at)| (why.as_str(), *at)),
             last_exit: self.last_exit.as_ref().map(|ended| (&ended.exit, ended.at, ended.uptime)),
+            job,
         }
     }
 
-    fn at_rest(&self) -> (State, Option<Mono>) {
+    fn job_view(&self, app: &App) -> Option<JobView> {
+        let job = self.job(&app.specs)?;
+        let runs = self.runs_of_job;
+        Some(JobView { heeds_clock: job.scheduled && !runs.paused, queued: runs.queued })
+    }
+
+    fn at_rest(&self, is_job: bool) -> (State, Option<Mono>) {
         match (&self.rest, self.wish) {
+            (_, Wish::Down) if is_job && !self.runs_of_job.paused => (State::Idle, None),
             (Rest::Waiting { until, .. }, _) => (State::Waiting, Some(*until)),
             (Rest::Errored { .. }, _) => (State::Errored, None),
             (Rest::Ended { .. }, _) | (Rest::None, Wish::Down | Wish::Gone) => (State::Stopped, None),
@@ -206,8 +227,12 @@ impl Seat {
         if let Some(why) = shown.and_then(|run| run.unfit.as_deref().or(run.too_large())) {
             return format!("to be replaced: {why}");
         }
+        let is_job = self.job(&app.specs).is_some();
         let back = app.rollout.as_ref().and_then(|rollout| rollout.back.as_deref());
         match (shown.map(|run| run.phase), &self.rest) {
+            (Some(Phase::Ready { .. }), _) if is_job => "a run goes on".to_owned(),
+            (None, Rest::Ended { well: true, .. }) if is_job => "the last run has completed".to_owned(),
+            (None, Rest::Ended { why, .. }) if is_job => format!("the last run has failed: {why}"),
             (Some(Phase::Ready { .. }), Rest::Waiting { why, .. }) => format!("the replacement {why}"),
             (Some(Phase::Ready { .. }), _) if self.runs.len() > 1 => match back {
                 Some(why) => format!("reload taken back: the new one {why}"),
@@ -228,6 +253,10 @@ impl Seat {
                 Wish::Up => {
                     self.held.as_ref().map_or_else(|| "to be started".to_owned(), |held| held.why.clone())
                 }
+                Wish::Down | Wish::Gone if is_job && !self.runs_of_job.paused => match self.last_exit {
+                    None => "no run yet".to_owned(),
+                    Some(_) => "the last run was stopped".to_owned(),
+                },
                 Wish::Down | Wish::Gone if self.last_exit.is_none() => "not started yet".to_owned(),
                 Wish::Down | Wish::Gone => "stopped as asked".to_owned(),
             },

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::event::{Effect, Exit, Recalled, What, WorkerResult};
 use crate::id::{AppName, Generation, RequestId, RevisionId, WorkerId};
 use crate::rollout::Outcome;
-use crate::seat::{About, Goal, Manner, Rest, Seat, Specs, Turn, Wish};
+use crate::seat::{About, Goal, Rest, Seat, Specs, Turn, Wish};
 use crate::spec::Spec;
 use crate::supervisor::Supervisor;
 
@@ -33,24 +33,30 @@ impl Supervisor {
         let goal = self.new_goal(revision);
         let known = self.apps.contains_key(name);
         let app = self.apps.entry(name.clone()).or_insert_with(|| App::new(goal));
-        let (count, wish) = (spec.count, if known || spec.autostart { Wish::Up } else { Wish::Down });
+        let (is_job, was_job) = (spec.job.is_some(), app.is_job());
+        let (count, starts) = (spec.count, known || spec.autostart);
+        let gently = known && gently && !is_job && !was_job;
         app.specs.insert(revision, *spec);
-        let superseded = if known && gently {
+        let superseded = if gently {
             app.begin_rollout(goal, request, timeout.map(|timeout| turn.now.mono + timeout))
         } else {
-            app.replace_goal(goal);
-            app.seats.iter_mut().for_each(|seat| seat.want(goal, Manner::StopFirst));
-            app.cancel_rollout()
+            app.replace(goal)
         };
-        app.seats.iter_mut().for_each(Seat::wish_up);
+        let App { seats, specs, .. } = app;
+        seats.iter_mut().for_each(|seat| seat.wish_start(specs));
+        let wish = if starts && !is_job { Wish::Up } else { Wish::Down };
         app.resize(count, goal, wish, &mut self.next_worker, turn);
+        if !starts {
+            app.seats.iter_mut().for_each(Seat::wish_stop);
+        }
         let until = match wish {
-            Wish::Up if known && gently => Until::Rollout,
+            Wish::Up if gently => Until::Rollout,
             Wish::Up => Until::Up,
+            Wish::Down | Wish::Gone if starts => Until::Up,
             Wish::Down | Wish::Gone => Until::Down,
         };
         turn.save = true;
-        if known && gently {
+        if gently {
             turn.told.push((About::App(name.clone()), What::ReloadBegan(count)));
         }
         self.wait(request, name, until);
@@ -65,7 +71,8 @@ impl Supervisor {
         name: &AppName,
         (revision, spec): (RevisionId, Box<Spec>),
     ) {
-        let Some(app) = self.apps.get_mut(name).filter(|app| app.rollout.is_none()) else {
+        let as_it_runs = |app: &&mut App| app.rollout.is_none() && app.is_job() == spec.job.is_some();
+        let Some(app) = self.apps.get_mut(name).filter(as_it_runs) else {
             return self.apply(turn, request, name, Release { revision, spec, gently: true, timeout: None });
         };
         let before: Vec<WorkerId> = app.seats.iter().map(|seat| seat.worker).collect();
@@ -100,11 +107,12 @@ impl Supervisor {
             app.specs.insert(revision, *spec);
         }
         for recalled in seats {
-            let wish = if recalled.up { Wish::Up } else { Wish::Down };
+            let wish = if recalled.up && !app.is_job() { Wish::Up } else { Wish::Down };
             let mut seat = Seat::new(recalled.worker, recalled.instance, wish, goal, turn.now.wall);
             if recalled.completed {
                 seat.rest = Rest::Ended { why: Exit::Code(0).to_string(), well: true };
             }
+            seat.runs_of_job.paused = !recalled.up;
             app.seats.push(seat);
             self.next_worker = self.next_worker.max(recalled.worker.0.saturating_add(1));
         }
@@ -171,10 +179,18 @@ impl Supervisor {
         let Some(revision) = revision else { return self.nothing_to_move_to(turn, request, name) };
         let goal = self.new_goal(revision);
         let Some(app) = self.apps.get_mut(name) else { return };
-        let until = timeout.map(|timeout| turn.now.mono + timeout);
-        let superseded = app.begin_rollout(goal, request, until);
-        app.seats.iter_mut().filter(|seat| seat.wish != Wish::Gone).for_each(Seat::wish_up);
         turn.save = true;
+        let rolls = !app.is_job() && app.specs.get(&revision).is_some_and(|spec| spec.job.is_none());
+        let superseded = match rolls {
+            true => app.begin_rollout(goal, request, timeout.map(|timeout| turn.now.mono + timeout)),
+            false => app.replace(goal),
+        };
+        let App { seats, specs, .. } = app;
+        seats.iter_mut().filter(|seat| seat.wish != Wish::Gone).for_each(|seat| seat.wish_start(specs));
+        if !rolls {
+            self.wait(request, name, Until::Up);
+            return self.superseded(superseded, turn);
+        }
         let of = u32::try_from(app.seats.len()).unwrap_or(u32::MAX);
         turn.told.push((About::App(name.clone()), What::ReloadBegan(of)));
         self.wait(request, name, Until::Rollout);
@@ -188,12 +204,13 @@ impl Supervisor {
             worker: seat.worker,
             app: name.clone(),
             failure: Some("there is no earlier version".to_owned()),
+            exit: None,
         };
         turn.effects.push(Effect::Answer { request, results: seats.map(failure).collect() });
     }
 
     pub(crate) fn scale(&mut self, turn: &mut Turn<'_>, request: RequestId, name: &AppName, count: u32) {
-        if let Some(app) = self.apps.get_mut(name) {
+        if let Some(app) = self.apps.get_mut(name).filter(|app| !app.is_job()) {
             let goal = app.rollout.as_ref().map_or(app.goal, |rollout| rollout.to);
             app.resize(count, goal, Wish::Up, &mut self.next_worker, turn);
         }

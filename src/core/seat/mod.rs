@@ -1,8 +1,9 @@
 //! One worker: a seat with at most two runs in it.
 //!
 //! `record.rs` writes wishes and facts down, `rules.rs` closes the gap between them, `oversize.rs` replaces what has grown
-//! too large.
+//! too large, `job.rs` is about seats whose runs come to an end.
 
+mod job;
 mod oversize;
 mod record;
 mod rules;
@@ -19,6 +20,8 @@ use crate::id::{AppName, Generation, Pid, RevisionId, RunId, WorkerId};
 use crate::phase::{Phase, Proof};
 use crate::restart::Streak;
 use crate::spec::Spec;
+pub(crate) use job::Asked;
+use job::Runs;
 use oversize::Oversize;
 
 /// What a run is an instance of.
@@ -89,6 +92,9 @@ pub(crate) struct Run {
     oversize: Option<Oversize>,
     #[serde(default)]
     proof: Proof,
+    /// As one of a job it may take until then.
+    #[serde(default)]
+    until: Option<Mono>,
     /// Its end is on record already; what follows is only the rest of it.
     ended: bool,
 }
@@ -121,6 +127,9 @@ pub(crate) struct Seat {
     /// Why that start waits.
     #[serde(default)]
     pub(crate) held: Option<Held>,
+    /// If it is that of a job.
+    #[serde(default)]
+    pub(crate) runs_of_job: Runs,
 }
 
 /// A run that failed unasked.
@@ -174,6 +183,7 @@ impl Seat {
             started: false,
             orderly: true,
             held: None,
+            runs_of_job: Runs::default(),
         }
     }
 
@@ -225,6 +235,13 @@ impl Seat {
             Rest::None | Rest::Ended { .. } | Rest::Errored { .. } => None,
         };
         let stays = self.runs.iter().filter_map(Run::stays_until);
-        self.runs.iter().filter_map(|run| run.phase.deadline()).chain(stays).chain(rest).min()
+        let times_out = self.runs.iter().filter_map(Run::times_out);
+        self.runs
+            .iter()
+            .filter_map(|run| run.phase.deadline())
+            .chain(stays)
+            .chain(times_out)
+            .chain(rest)
+            .min()
     }
 }

@@ -31,6 +31,7 @@ impl Seat {
     pub(crate) fn wish_away(&mut self, wish: Wish) {
         self.wish = wish;
         self.started = false;
+        self.runs_of_job.queued = false;
         self.clear_rest();
     }
 
@@ -165,14 +166,19 @@ impl Seat {
             self.last_exit = Some(Ended { exit: exit.clone(), at: turn.now.wall, uptime });
             let (revision, pid) = (run.goal.revision, run.pid);
             let death = || Death { run: run.id, revision, pid, exit: exit.clone(), uptime };
-            let what = if unasked { What::Failed(death()) } else { What::Stopped };
+            let what = match (unasked, &spec.job) {
+                (false, _) => What::Stopped,
+                (true, None) => What::Failed(death()),
+                (true, Some(_)) if went_well(&exit) => What::Completed(uptime),
+                (true, Some(_)) => What::JobFailed(death()),
+            };
             turn.told.push((About::Worker(self.worker), what));
         }
         if !unasked {
             return None;
         }
         // Of one that is to be replaced what follows has been decided already.
-        if run.goal == self.wanted && !run.is_to_go() {
+        if spec.job.is_some() || (run.goal == self.wanted && !run.is_to_go()) {
             let ready = phase.ready_since().map(|since| turn.now.mono.since(since));
             self.rest_after(turn, spec, Life { run: run.id, uptime, ready }, &exit);
         }
@@ -187,7 +193,8 @@ impl Seat {
         }
         let why = exit.to_string();
         let asked_by_code = matches!(exit, Exit::Code(code) if spec.restart.stop_exit_codes.contains(code));
-        self.rest = if asked_by_code || !spec.restart.autorestart {
+        self.rest = if asked_by_code || !spec.restart.autorestart || spec.job.is_some() {
+            self.note_end_of_job();
             self.wish = Wish::Down;
             self.started = false;
             turn.save = true;
@@ -207,6 +214,16 @@ impl Seat {
                 }
             }
         };
+    }
+
+    /// The run of a job has taken too long.
+    pub(super) fn time_out(&mut self, turn: &mut Turn<'_>, specs: &Specs, index: usize) {
+        let run = self.runs[index].clone();
+        let Some(spec) = specs.get(&run.goal.revision) else { return };
+        let limit = run.until.unwrap_or_default().since(run.started.mono);
+        self.ended(turn, spec, &run, run.phase, Exit::TimedOut(limit), true);
+        self.runs[index].ended = true;
+        self.stop(turn, specs, index);
     }
 
     /// Drops a run whose start was decided but never ordered: the supervisor died in between.

@@ -21,7 +21,14 @@ impl Seat {
             .filter(|run| run.phase.deadline().is_some_and(|at| at <= turn.now.mono))
             .map(|run| run.id)
             .collect();
-        due.into_iter().filter_map(|run| self.record(turn, specs, run, &Fact::Deadline, None)).collect()
+        let failures =
+            due.into_iter().filter_map(|run| self.record(turn, specs, run, &Fact::Deadline, None)).collect();
+        for index in 0..self.runs.len() {
+            if self.runs[index].times_out().is_some_and(|at| at <= turn.now.mono) {
+                self.time_out(turn, specs, index);
+            }
+        }
+        failures
     }
 
     /// Runs that should not be. `kept`: others have to go first.
@@ -31,16 +38,26 @@ impl Seat {
             return;
         }
         let (protected, fresh) = (self.protected(), self.fresh().map(|run| run.id));
+        let is_job = |goal: Goal| specs.get(&goal.revision).is_some_and(|spec| spec.job.is_some());
         for index in 0..self.runs.len() {
-            let run = Some(self.runs[index].id);
-            if !(up && (run == fresh || run == protected)) {
+            let Run { id, goal, .. } = self.runs[index];
+            // The run of a job comes to its end whatever was declared meanwhile.
+            let completes = is_job(goal) && is_job(self.wanted);
+            if !(up && (Some(id) == fresh || Some(id) == protected || completes)) {
                 self.stop(turn, specs, index);
             }
         }
     }
 
     /// A start that should be. `unproven` is what a rollout is moving to. `held`: a first start has to wait.
-    pub(crate) fn missing(&mut self, turn: &mut Turn<'_>, app: &AppName, unproven: Option<Goal>, held: bool) {
+    pub(crate) fn missing(
+        &mut self,
+        turn: &mut Turn<'_>,
+        specs: &Specs,
+        app: &AppName,
+        unproven: Option<Goal>,
+        held: bool,
+    ) {
         let room = match self.manner {
             Manner::StopFirst => self.runs.is_empty(),
             Manner::StartFirst => self.runs.len() < 2,
@@ -75,6 +92,7 @@ impl Seat {
             unfit: None,
             oversize: None,
             proof,
+            until: self.job(specs).and_then(|job| job.timeout).map(|limit| turn.now.mono + limit),
             ended: false,
         });
         turn.told.push((About::Worker(self.worker), What::Started));

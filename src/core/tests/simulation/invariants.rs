@@ -14,6 +14,16 @@ pub fn after_a_turn(world: &World) {
     core_and_world_agree(world);
     nothing_left_to_do(world);
     over_is_over(world);
+    jobs_run_alone(world);
+}
+
+/// 13: of a job no second run is under way unless the first one was told to go.
+fn jobs_run_alone(world: &World) {
+    for seat in world.core.view(world.now.mono).filter(|seat| seat.job.is_some()) {
+        let runs = || world.core.runs().filter(|(_, worker, ..)| *worker == seat.worker);
+        let active = runs().filter(|(_, _, _, run)| is_active(run.phase)).count();
+        assert!(active <= usize::from(runs().count() == 1), "{}: a run beside another", seat.app);
+    }
 }
 
 /// 1: never more than two runs a worker; never more active runs than seats and surge.
@@ -67,7 +77,11 @@ fn over_is_over(world: &World) {
         let effects = world.core.clone().handle(later, Event::Tick);
         let starts = |effect: &&Effect| matches!(effect, Effect::Spawn { .. });
         assert_eq!(effects.iter().find(starts), None, "over, and then it goes on");
-    } else if none_runs && world.core.next_deadline().is_none() && !world.core.is_halting() {
+    } else if none_runs
+        && world.core.next_deadline().is_none()
+        && !world.core.is_halting()
+        && !world.core.view(world.now.mono).any(|seat| seat.job.is_some_and(|job| job.heeds_clock))
+    {
         assert!(world.spawn_times().is_empty(), "nothing will ever happen, and it is not over");
     }
 }
@@ -121,7 +135,8 @@ fn is_met(core: &Supervisor, now: Now, app: &AppName, condition: Condition) -> b
                 .unwrap_or_default();
             let done = |worker| {
                 let seat = core.view(now.mono).find(|seat| seat.worker == worker).expect("it is kept");
-                (seat.state, seat.reason.as_str()) == (State::Stopped, "exited with code 0")
+                let done = ["exited with code 0", "the last run has completed"];
+                matches!(seat.state, State::Stopped | State::Idle) && done.contains(&seat.reason.as_str())
             };
             !kept.is_empty() && kept.iter().all(|seat| done(seat.worker))
         }

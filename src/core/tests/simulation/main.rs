@@ -2,6 +2,7 @@
 //! supervisor, and after every step the invariants of the design.
 
 mod invariants;
+mod jobs;
 mod oversize;
 mod script;
 mod world;

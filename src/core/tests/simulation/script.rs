@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use supd_core::{AppName, Condition, OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
+use supd_core::{AppName, Condition, Job, OnLate, Overlap, PmTwoRules, Readiness, RestartPolicy, Spec};
 
 /// One step of a script. `app` and `nth` are taken modulo what exists.
 #[derive(Clone, Debug)]
@@ -45,6 +45,11 @@ pub enum Op {
     },
     Rollback {
         app: u8,
+    },
+    /// Somebody asks for a run of a job, or the clock does.
+    Run {
+        app: u8,
+        by_clock: bool,
     },
     /// A file has changed, say.
     Renew {
@@ -101,6 +106,8 @@ pub struct App {
     pub watch: u64,
     /// On which app, and what of it.
     pub depends_on: Option<(u8, Condition)>,
+    /// As a job, with its time limit in milliseconds.
+    pub job: Option<(Overlap, Option<u64>)>,
 }
 
 impl App {
@@ -117,6 +124,7 @@ impl App {
             drain: None,
             watch: 0,
             depends_on: None,
+            job: None,
         }
     }
 
@@ -124,9 +132,15 @@ impl App {
         Self { overlap: true, told: Some(OnLate::Fail), drain: Some(2_000), watch: 30_000, ..Self::plain() }
     }
 
+    pub fn job(overlap: Overlap) -> Self {
+        Self { job: Some((overlap, None)), ..Self::plain() }
+    }
+
+    /// As the shell makes it of a declaration: a job has one worker, which is ready by being executed.
     pub fn spec(&self) -> Spec {
+        let is_job = self.job.is_some();
         Spec {
-            count: self.count,
+            count: if is_job { 1 } else { self.count },
             autostart: self.autostart,
             restart: RestartPolicy {
                 autorestart: self.autorestart,
@@ -139,11 +153,11 @@ impl App {
                 }),
             },
             kill_timeout: Duration::from_millis(1_600),
-            readiness: match self.told {
+            readiness: match self.told.filter(|_| !is_job) {
                 None => Readiness::Executed,
                 Some(late) => Readiness::Told { within: Duration::from_secs(3), late },
             },
-            overlap: self.overlap,
+            overlap: self.overlap && !is_job,
             surge: self.surge,
             parallel: self.parallel,
             drain: self.drain.map(Duration::from_millis),
@@ -151,6 +165,11 @@ impl App {
             reload_within: Duration::from_millis(6_000),
             watch: Duration::from_millis(self.watch),
             depends_on: self.depends_on.iter().map(|(app, condition)| (name(*app), *condition)).collect(),
+            job: self.job.map(|(overlap, timeout)| Job {
+                overlap,
+                timeout: timeout.map(Duration::from_millis),
+                scheduled: timeout.is_some(),
+            }),
         }
     }
 }
@@ -243,9 +262,11 @@ fn app() -> impl Strategy<Value = App> {
     let drain = prop::option::of(0u64..2_000);
     let watch = prop_oneof![Just(0), 1u64..60_000];
     let flags = (any::<bool>(), 0u8..8, 0u8..6);
-    (0u32..5, 1u32..3, flags, told, pm2, 1u32..4, drain, watch, depends_on()).prop_map(
-        |(count, surge, flags, told, pm2_max_restarts, parallel, drain, watch, depends_on)| {
+    let relations = (depends_on(), job());
+    (0u32..5, 1u32..3, flags, told, pm2, 1u32..4, drain, watch, relations).prop_map(
+        |(count, surge, flags, told, pm2_max_restarts, parallel, drain, watch, relations)| {
             let (overlap, autostart, autorestart) = flags;
+            let (depends_on, job) = relations;
             App {
                 count,
                 surge,
@@ -258,9 +279,19 @@ fn app() -> impl Strategy<Value = App> {
                 drain,
                 watch,
                 depends_on,
+                job,
             }
         },
     )
+}
+
+fn job() -> impl Strategy<Value = Option<(Overlap, Option<u64>)>> {
+    let timeout = prop_oneof![Just(None), (1u64..30_000).prop_map(Some)];
+    prop_oneof![2 => Just(None), 1 => (overlap(), timeout).prop_map(Some)]
+}
+
+pub fn overlap() -> impl Strategy<Value = Overlap> {
+    prop_oneof![Just(Overlap::Skip), Just(Overlap::Queue), Just(Overlap::Kill)]
 }
 
 /// Also on itself, and in circles.
@@ -291,6 +322,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (0u8..3).prop_map(|app| Op::DeleteApp { app }),
         3 => (0u8..3, timeout()).prop_map(|(app, timeout)| Op::Reload { app, timeout }),
         1 => (0u8..3).prop_map(|app| Op::Rollback { app }),
+        3 => (0u8..3, any::<bool>()).prop_map(|(app, by_clock)| Op::Run { app, by_clock }),
         2 => (0u8..3).prop_map(|app| Op::Renew { app }),
         1 => Just(Op::StartAll),
         1 => Just(Op::StopAll),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use supd_core::{
-    AppName, Condition, Effect, Event, Exit, Known, KnownState, Mono, Now, Phase, Pid, RequestId, RevisionId,
-    RunId, Snapshot, Spec, State, Supervisor, WorkerId,
+    AppName, Condition, Effect, Event, Exit, Happening as Told, Known, KnownState, Mono, Now, Phase, Pid,
+    RequestId, RevisionId, RunId, Snapshot, Spec, State, Supervisor, What, WorkerId,
 };
 
 use crate::invariants;
@@ -62,9 +62,14 @@ pub struct World {
     /// Their clients are gone.
     pub abandoned: BTreeSet<RequestId>,
     last_answer: Option<bool>,
+    last_exit: Option<Exit>,
     spawns: Vec<Mono>,
     /// Workers of which a process was ordered before.
     begun: BTreeSet<WorkerId>,
+    /// Runs of jobs that were asked for and are to come.
+    pub due: BTreeMap<AppName, usize>,
+    /// The last one that was asked for was skipped.
+    skipped: bool,
     /// App and least number of ready runs, checked after every step.
     required: Option<(AppName, usize)>,
 }
@@ -96,8 +101,11 @@ impl World {
             answered: BTreeSet::new(),
             abandoned: BTreeSet::new(),
             last_answer: None,
+            last_exit: None,
             spawns: Vec::new(),
             begun: BTreeSet::new(),
+            due: BTreeMap::new(),
+            skipped: false,
             required: None,
         }
     }
@@ -149,6 +157,7 @@ impl World {
             }
             Op::Unfit { nth } => self.blame(nth, |run| Event::Unfit { run, why: "503".to_owned() }),
             Op::Oversize { nth } => self.blame(nth, |run| Event::Oversize { run, why: "large".to_owned() }),
+            Op::Run { app, by_clock } => self.ask_for_a_run(&name(app), by_clock),
             Op::Renew { app } => {
                 self.handle(Event::Renew { app: name(app), why: "a.js changed".to_owned() });
             }
@@ -183,7 +192,7 @@ impl World {
         self.requests += 1;
         let request = RequestId(self.requests);
         self.asked.insert(request);
-        self.last_answer = None;
+        (self.last_answer, self.last_exit) = (None, None);
         self.handle(event(request));
     }
 
@@ -207,6 +216,24 @@ impl World {
         let alive: Vec<RunId> = self.alive().collect();
         if !alive.is_empty() {
             self.happen(alive[usize::from(nth) % alive.len()], Happening::Ends(Exit::Signal(9)));
+        }
+    }
+
+    /// Where it is taken, a run of it may begin once more, and not otherwise.
+    fn ask_for_a_run(&mut self, app: &AppName, by_clock: bool) {
+        let why = "asked".to_owned();
+        if self.core.is_job(app) && !self.core.is_halting() {
+            *self.due.entry(app.clone()).or_default() += 1;
+        }
+        self.skipped = false;
+        match by_clock {
+            true => self.handle(Event::Run { request: None, app: app.clone(), why }),
+            false => self.wish(|request| Event::Run { request: Some(request), app: app.clone(), why }),
+        }
+        if self.skipped
+            && let Some(due) = self.due.get_mut(app)
+        {
+            *due -= 1;
         }
     }
 
@@ -274,6 +301,7 @@ impl World {
         self.agenda.clear();
         self.core = Supervisor::default();
         self.begun.clear();
+        self.due.clear();
         for (spec, app, revision, seats) in apps {
             self.handle(Event::Recall { app, revision, spec: Box::new(spec), seats, previous: None });
         }
@@ -392,6 +420,12 @@ impl World {
             }
         }
         invariants::after_a_turn(self);
+        let rests = |app: &AppName| {
+            let mut seats = self.core.view(self.now.mono).filter(|seat| seat.app == app);
+            seats.all(|seat| !seat.wished && seat.run.is_none() && seat.job.is_none_or(|job| !job.queued))
+        };
+        let resting: Vec<AppName> = self.due.keys().filter(|app| rests(app)).cloned().collect();
+        self.due.retain(|app, _| !resting.contains(app));
         if let Some((app, least)) = self.required.clone() {
             assert!(self.ready(&app) >= least, "ready runs of {app}: {} < {least}", self.ready(&app));
         }
@@ -399,8 +433,13 @@ impl World {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn { run, worker, revision, .. } => {
+            Effect::Spawn { run, worker, revision, app, .. } => {
                 self.begun.insert(worker);
+                if self.specs.get(&revision).is_some_and(|spec| spec.job.is_some()) {
+                    let due = self.due.entry(app.clone()).or_default();
+                    assert!(*due > 0, "{app} runs although nobody has asked for it");
+                    *due -= 1;
+                }
                 self.spawn(run, revision);
             }
             Effect::Drain { run } => self.drain(run),
@@ -411,6 +450,7 @@ impl World {
                 let alive = process.is_some_and(|p| p.survivors || !matches!(p.main, Main::Ended(_)));
                 assert!(!alive, "{run} is forgotten while it lives");
             }
+            Effect::Tell(Told { what: What::Skipped(_), .. }) => self.skipped = true,
             Effect::Save
             | Effect::Watch { .. }
             | Effect::DropRevision { .. }
@@ -418,6 +458,7 @@ impl World {
             | Effect::Tell(_) => {}
             Effect::Answer { request, results } => {
                 self.last_answer = Some(results.iter().any(|result| result.failure.is_some()));
+                self.last_exit = results.iter().find_map(|result| result.exit.clone());
                 let first = self.answered.insert(request);
                 assert!(first || self.abandoned.contains(&request), "request {request} is answered twice");
             }
@@ -546,6 +587,11 @@ impl World {
 
     pub fn last_answer_failed(&self) -> bool {
         self.last_answer == Some(true)
+    }
+
+    /// How the run ended that the last answer was about.
+    pub fn last_exit(&self) -> Option<Exit> {
+        self.last_exit.clone()
     }
 
     pub fn spawn_times(&self) -> &[Mono] {
