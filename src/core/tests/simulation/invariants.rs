@@ -20,7 +20,9 @@ pub fn after_a_turn(world: &World) {
 /// 13: of a job no second run is under way unless the first one was told to go.
 fn jobs_run_alone(world: &World) {
     for seat in world.core.view(world.now.mono).filter(|seat| seat.job.is_some()) {
-        let runs = || world.core.runs().filter(|(_, worker, ..)| *worker == seat.worker);
+        let of_job = |revision| world.spec(revision).is_some_and(|spec| spec.job.is_some());
+        let own = |worker, revision| worker == seat.worker && of_job(revision);
+        let runs = || world.core.runs().filter(|(_, worker, _, run)| own(*worker, run.revision));
         let active = runs().filter(|(_, _, _, run)| is_active(run.phase)).count();
         assert!(active <= usize::from(runs().count() == 1), "{}: a run beside another", seat.app);
     }
@@ -98,7 +100,12 @@ pub fn in_order(before: &Supervisor, world: &World, effects: &[Effect]) {
             }
             Effect::Drain { run } | Effect::Stop { run } => {
                 let Some((app, _, _, view)) = before.run(*run) else { continue };
-                if matches!(view.phase, Phase::Ready { .. }) && is_ending(&world.core, app) {
+                // A time limit waits for nobody.
+                let is_limited = world
+                    .spec(view.revision)
+                    .and_then(|spec| spec.job)
+                    .is_some_and(|job| job.timeout.is_some());
+                if !is_limited && matches!(view.phase, Phase::Ready { .. }) && is_ending(&world.core, app) {
                     let waited_for: Vec<_> = world
                         .all_below()
                         .into_iter()
@@ -118,7 +125,7 @@ pub fn in_order(before: &Supervisor, world: &World, effects: &[Effect]) {
 
 /// Nothing of it shall run any more.
 fn is_ending(core: &Supervisor, app: &AppName) -> bool {
-    let up = core.entrusted().any(|(name, _, _, seats)| name == app && seats.iter().any(|seat| seat.up));
+    let up = core.view(Mono(0)).any(|seat| seat.app == app && seat.wished);
     core.is_halting() || !up
 }
 

@@ -360,6 +360,10 @@ impl World {
             (Happening::Executes, Main::Forked) => match profile.executes_after {
                 None => {
                     self.processes.remove(&run);
+                    // Whoever is killed before he hears of it tries once more.
+                    if let Some((app, ..)) = self.core.run(run) {
+                        *self.due.entry(app.clone()).or_default() += 1;
+                    }
                     self.report(run, Event::NotStarted { run, why: "missing".to_owned() });
                 }
                 Some(_) => {
@@ -526,6 +530,11 @@ impl World {
         let app = name(app);
         let seat = self.core.view(self.now.mono).find(|seat| *seat.app == app).expect("it has one");
         (seat.state, seat.reason)
+    }
+
+    /// What that version of an app says.
+    pub fn spec(&self, revision: RevisionId) -> Option<&Spec> {
+        self.specs.get(&revision)
     }
 
     /// Whether nothing of the worker ran before. A rollout waits for nobody.
