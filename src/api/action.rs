@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppDeclaration, AppName, Millis, StdoutForm};
+use crate::{AppDeclaration, AppName, Exit, Millis, StdoutForm};
 
 /// Body of `POST /v1/apps`: apps that run already are restarted with the new declaration, others are started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -135,4 +135,18 @@ pub struct WorkerOutcome {
     /// `None`: done. Otherwise why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// How the run of a job ended that was waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+}
+
+/// Body of `POST /v1/workers/run`: runs jobs once, and answers when they have ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// As in [`TargetRequest::targets`]; jobs only.
+    pub targets: Vec<String>,
+    /// Answer when they have been asked for.
+    #[serde(default)]
+    pub no_wait: bool,
 }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Condition, CronPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
+use crate::policy::{
+    Condition, CronPolicy, JobPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy,
+};
 use crate::{ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
@@ -165,6 +167,9 @@ pub struct AppDeclaration {
     /// When workers are replaced by the clock; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron: Option<CronPolicy>,
+    /// It is a job: it runs to its end, when it is its time or when asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobPolicy>,
     /// Where output goes.
     pub logs: LogPolicy,
     /// File that holds the pid of a worker while it runs, absolute; its id goes before `.pid`. `None`: one in the home.

@@ -46,6 +46,14 @@ pub enum HappeningKind {
     Ready,
     /// It ended, or could not be started, unasked.
     Failed,
+    /// A run of a job has ended with code 0.
+    Completed,
+    /// A run of a job has ended otherwise, or took too long.
+    JobFailed,
+    /// A run of a job that was due, or asked for, does not take place: another goes on.
+    Skipped,
+    /// A run of a job that was due, or asked for, begins when the present one has ended.
+    Queued,
     /// It is broken (liveness) and will be replaced.
     Unfit,
     /// It uses more memory than it may and will be replaced.

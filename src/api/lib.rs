@@ -22,8 +22,8 @@ pub mod unit;
 pub mod view;
 
 pub use action::{
-    Accepted, PendingRequests, ReloadRequest, Runtime, ScaleTo, SignalRequest, StartApps, TargetRequest,
-    UpgradeBegun, UpgradeRequest, WorkerOutcome,
+    Accepted, PendingRequests, ReloadRequest, RunRequest, Runtime, ScaleTo, SignalRequest, StartApps,
+    TargetRequest, UpgradeBegun, UpgradeRequest, WorkerOutcome,
 };
 pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
@@ -42,13 +42,14 @@ pub use logs::{
     RotationView, StdoutForm,
 };
 pub use policy::{
-    Check, Condition, CronPolicy, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy,
+    Check, Condition, CronPolicy, JobPolicy, LivePolicy, Overlap, Probe, ReadyPolicy, ReloadPolicy,
+    StopPolicy, WatchPolicy,
 };
 pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, OversizeView, Status,
-    StreamView, UpgradeView, VariableView, Watching, WorkerView,
+    AppView, DaemonView, EnvironmentView, Exit, ExitView, JobResult, JobRun, JobRuns, JobView, LogTrouble,
+    LogView, OversizeView, Status, StreamView, UpgradeView, VariableView, Watching, WorkerView,
 };

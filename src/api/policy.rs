@@ -166,6 +166,36 @@ pub struct CronPolicy {
     pub time_zone: Option<String>,
 }
 
+/// An app that runs when it is its time, or when somebody asks for it, and comes to an end. Its exit code tells whether it has
+/// completed (0) or failed; the restart policy has no say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobPolicy {
+    /// When it runs; `None`: only when asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<CronPolicy>,
+    /// What becomes of a run that is due while another goes on.
+    pub overlap: Overlap,
+    /// A run that takes longer is stopped and has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Millis>,
+    /// A time that was missed because the daemon or the machine was down is made up for, once.
+    pub catch_up: bool,
+}
+
+/// What becomes of a run that is due while another goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// There is none.
+    #[default]
+    Skip,
+    /// It begins after the other; one waits at most.
+    Queue,
+    /// The other is stopped in its favour.
+    Kill,
+}
+
 /// Whether workers are replaced when files change, and which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{Action, AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, RotationView, Secret};
 
-/// A worker's state in PM2's words.
+/// A worker's state in PM2's words, and two more for jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Status {
     /// Up and, where readiness is defined, ready.
@@ -29,6 +29,12 @@ pub enum Status {
     /// Will be started again, see the reason and the time left.
     #[serde(rename = "waiting restart")]
     Waiting,
+    /// A job whose next run is a matter of the clock.
+    #[serde(rename = "scheduled")]
+    Scheduled,
+    /// A job that runs when somebody asks for it.
+    #[serde(rename = "idle")]
+    Idle,
 }
 
 impl Status {
@@ -41,6 +47,21 @@ impl Status {
             Self::Stopped => "stopped",
             Self::Errored => "errored",
             Self::Waiting => "waiting restart",
+            Self::Scheduled => "scheduled",
+            Self::Idle => "idle",
+        }
+    }
+
+    /// A word that scripts for PM2 know.
+    pub const fn as_pm2(self) -> Self {
+        match self {
+            Self::Scheduled | Self::Idle => Self::Stopped,
+            Self::Online
+            | Self::Launching
+            | Self::Stopping
+            | Self::Stopped
+            | Self::Errored
+            | Self::Waiting => self,
         }
     }
 }
@@ -104,6 +125,9 @@ pub struct WorkerView {
     /// That one of its processes used more memory than it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_oversize: Option<OversizeView>,
+    /// What of it as a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobView>,
     /// File that takes standard output.
     pub out_file: Option<PathBuf>,
     /// File that takes standard error.
@@ -122,6 +146,66 @@ pub struct WorkerView {
     /// What it measures, by name, as it last said (`axm:monitor`).
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,
+}
+
+/// The runs of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobView {
+    /// Unix time in milliseconds when it is due next; `None`: it is stopped, or not a matter of the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// Another run begins when the present one has ended.
+    #[serde(default)]
+    pub queued: bool,
+    /// The last run that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<JobRun>,
+    /// How runs ended.
+    #[serde(default)]
+    pub runs: JobRuns,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRun {
+    /// What came of it.
+    pub result: JobResult,
+    /// How it ended.
+    pub exit: Exit,
+    /// Unix time in milliseconds of its end.
+    pub at: u64,
+    /// From its start to its end, or to its time limit.
+    pub took: Millis,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobResult {
+    /// It ended by itself with code 0.
+    Completed,
+    /// It ended otherwise.
+    Failed,
+    /// It took longer than it may.
+    TimedOut,
+    /// It was stopped.
+    Stopped,
+}
+
+/// How runs ended since the daemon was started; those that were stopped do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRuns {
+    /// With code 0.
+    pub completed: u64,
+    /// Otherwise.
+    pub failed: u64,
+    /// Because they took too long.
+    pub timed_out: u64,
+    /// They never began, because another one went on.
+    pub skipped: u64,
+    /// Unix time in milliseconds when one last ended with code 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<u64>,
 }
 
 /// Whether the files of an app are watched.
@@ -216,6 +300,8 @@ pub enum Exit {
     Signal(i32),
     /// It could not be started, for this reason.
     NotStarted(String),
+    /// It was stopped because it took longer than a run of its job may.
+    TimedOut(Millis),
     /// It ended while nobody could look.
     Unknown,
 }

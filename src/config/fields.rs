@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::job_fields::{JobFields, table_or_cron};
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
     Account, Balance, Capabilities, Codes, Compress, Count, Cron, Depends, FilterEnv, Flag, Full, Instances,
@@ -198,6 +199,9 @@ pub(super) struct AppFields {
     pub(super) cron_restart: Option<Cron>,
     /// The time zone of `cron_restart`, such as `Europe/Berlin`. Default: the local time of the daemon.
     pub(super) cron_time_zone: Option<Text>,
+    /// The app runs when it is its time or when asked to, and comes to an end: a table, or its `cron` alone.
+    #[schemars(schema_with = "table_or_cron")]
+    pub(super) job: Option<JobFields>,
     /// `true`: workers are replaced when a file in the working directory changes; or the files and directories that are watched
     /// in its place. Default: `false`.
     pub(super) watch: Option<WatchedPaths>,

@@ -15,7 +15,9 @@ use super::paths::{self, Places};
 use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Cron, Flag, Listen, Span, Text};
-use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate, watch};
+use super::{
+    Dialect, Options, advice, environment, fields, job_fields, logs, probes, program, serve, validate, watch,
+};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
@@ -106,7 +108,7 @@ pub(super) fn app(
         environment,
         listen,
         balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
-        stdin: fields.stdin.as_ref().map_or(stdin(exec_mode), |stdin| stdin.0),
+        stdin: fields.stdin.as_ref().map_or(stdin(app, exec_mode), |stdin| stdin.0),
         ipc: flag(&fields.ipc, false),
         autostart: flag(&fields.autostart, true),
         depends_on: fields.depends_on.as_ref().map(|depends| depends.0.clone()).unwrap_or_default(),
@@ -116,6 +118,7 @@ pub(super) fn app(
         live,
         reload: reload(app),
         cron: cron(app),
+        job: job_fields::job(app, report),
         watch: watch::watch(app, &places, report),
         logs,
         pid_file: fields.pid_file.as_ref().map(|Text(path)| places.absolute(path)),
@@ -210,8 +213,10 @@ fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
 
 /// As under PM2: programs that leave when their standard input ends (development servers, consoles) stay up in fork mode, and the
 /// workers of a cluster find its end at once.
-fn stdin(mode: ExecMode) -> Stdin {
+fn stdin(app: &App, mode: ExecMode) -> Stdin {
     match mode {
+        // A job that reads its input to the end comes to an end itself.
+        ExecMode::Fork if app.fields.job.is_some() => Stdin::Null,
         ExecMode::Fork => Stdin::Pipe,
         ExecMode::Cluster => Stdin::Null,
     }
@@ -232,7 +237,7 @@ fn process(app: &App) -> ProcessPolicy {
 fn restart(app: &App) -> RestartPolicy {
     let fields = &app.fields;
     RestartPolicy {
-        autorestart: flag(&fields.autorestart, true),
+        autorestart: flag(&fields.autorestart, fields.job.is_none()),
         stop_exit_codes: fields.stop_exit_codes.as_ref().map(|codes| codes.0.clone()).unwrap_or_default(),
         min_uptime: span(&fields.min_uptime),
         max_restarts: fields.max_restarts.as_ref().map(|count| count.0),

@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::fields::{AppFields, NAMED, vocabulary};
-use super::probe_fields;
+use super::tables;
 use super::vocabulary::Vocabulary;
 
 /// Generated from the types; PM2's other names are included, those without effect as deprecated.
@@ -23,10 +23,10 @@ pub(super) fn schema() -> Value {
         });
         add_aliases(properties, vocabulary());
         for (name, field) in properties.iter_mut() {
-            let Some(names) = probe_fields::table(name) else { continue };
+            let Some(table) = tables::table(name) else { continue };
             let shapes = field["anyOf"].as_array_mut().into_iter().flatten();
             for members in shapes.filter_map(|shape| shape.get_mut("properties")?.as_object_mut()) {
-                add_aliases(members, names);
+                add_aliases(members, table.names);
             }
         }
         for (name, why) in vocabulary().inert {
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_reference_names_every_field_and_every_other_name() {
         let reference = include_str!("../../packaging/docs/ecosystem.md");
-        let tables = ["ready", "live"].into_iter().filter_map(probe_fields::table);
+        let tables = ["ready", "live", "job"].into_iter().filter_map(tables::table).map(|table| table.names);
         for names in tables.chain([vocabulary()]) {
             for name in names.names().chain(names.aliases.iter().map(|(alias, _)| *alias)) {
                 let row = |line: &str| line.starts_with('|') && line.contains(&format!("`{name}`"));

@@ -15,6 +15,7 @@ use super::problem::{Problem, shown};
 use super::program::speaks_cluster;
 use super::value::{LONGEST, check_schedule, check_variable_name};
 
+mod job;
 mod logs;
 
 pub(super) use logs::check_rotation;
@@ -51,6 +52,7 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     check.logs();
     check.watch();
     check.cron();
+    check.job();
     check.problems
 }
 
@@ -203,16 +205,23 @@ impl Check<'_> {
     }
 
     fn cron(&mut self) {
-        let Some(CronPolicy { expression, time_zone }) = &self.app.cron else { return };
+        if let Some(policy) = &self.app.cron {
+            self.schedule(policy, "cron_restart", "cron_time_zone");
+        }
+    }
+
+    /// Times, and the names of the two fields that say them.
+    fn schedule(&mut self, policy: &CronPolicy, field: &str, zone: &str) {
+        let CronPolicy { expression, time_zone } = policy;
         match check_schedule(expression) {
-            Err(why) => self.fail("cron_restart", why),
+            Err(why) => self.fail(field, why),
             Ok(cron) if cron.find_next_occurrence(&Zoned::default(), false).is_err() => {
-                self.fail("cron_restart", format!("{} never comes", shown(expression)));
+                self.fail(field, format!("{} never comes", shown(expression)));
             }
             Ok(_) => {}
         }
         if let Some(Err(why)) = time_zone.as_deref().map(check_time_zone) {
-            self.fail("cron_time_zone", why);
+            self.fail(zone, why);
         }
     }
 

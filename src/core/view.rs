@@ -36,6 +36,8 @@ pub struct JobView {
     pub heeds_clock: bool,
     /// Another run begins when this one has ended.
     pub queued: bool,
+    /// The last run that has ended was stopped, so that it has neither completed nor failed.
+    pub stopped: bool,
 }
 
 /// One worker.
@@ -210,7 +212,8 @@ impl Seat {
     fn job_view(&self, app: &App) -> Option<JobView> {
         let job = self.job(&app.specs)?;
         let runs = self.runs_of_job;
-        Some(JobView { heeds_clock: job.scheduled && !runs.paused, queued: runs.queued })
+        let stopped = self.last_exit.as_ref().is_some_and(|last| last.asked);
+        Some(JobView { heeds_clock: job.scheduled && !runs.paused, queued: runs.queued, stopped })
     }
 
     fn at_rest(&self, is_job: bool) -> (State, Option<Mono>) {

@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// Replace workers one by one, each old one only after its replacement is ready
     #[command(after_help = RELOAD_EXAMPLES)]
     Reload(ReloadArgs),
+    /// Run a job once, now, show its output, and end with its exit code
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
     /// Show what a file would change in what runs, and when each change would act
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Comparing),
@@ -268,6 +271,14 @@ Examples:
   supctl start web                          a stopped app
   cat apps.json | supctl start -";
 
+const RUN_EXAMPLES: &str = "\
+Exits with the code of the job, 124 when it took too long, 128 and the number of the signal that ended it.
+While another run goes on, the job's `overlap` says what becomes of this one.
+
+Examples:
+  supctl run backup
+  supctl run backup --no-wait     return at once; `supctl events backup` shows how it goes";
+
 const RELOAD_EXAMPLES: &str = "\
 An app that came from a file is moved to what the file says now. If the file cannot be read, or a
 replacement does not get ready, the old workers stay and the exit code is not 0.
@@ -415,6 +426,17 @@ pub(crate) struct ActArgs {
     /// How a file is read.
     #[command(flatten)]
     pub(crate) selection: Selection,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Name or id of a job: an app with `[apps.job]`
+    #[arg(value_name = "JOB")]
+    pub(crate) target: String,
+    /// Return when it was asked for; `supctl events` shows how it goes
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// `reload`.

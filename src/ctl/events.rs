@@ -46,6 +46,8 @@ fn ink(kind: HappeningKind) -> Ink {
     use HappeningKind as Kind;
     match kind {
         Kind::Failed
+        | Kind::JobFailed
+        | Kind::Skipped
         | Kind::Unfit
         | Kind::Oversize
         | Kind::Killed
@@ -54,6 +56,8 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::ReloadFailed
         | Kind::RolledBack => Ink::Red,
         Kind::Held
+        | Kind::Completed
+        | Kind::Queued
         | Kind::Started
         | Kind::Ready
         | Kind::Draining

@@ -212,6 +212,7 @@ impl Write for Shared {
 pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
     WorkerView {
         id,
+        job: None,
         app: AppName::new(app).unwrap(),
         namespace: "default".to_owned(),
         instance: id,
@@ -321,6 +322,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         live: Default::default(),
         reload: Default::default(),
         cron: None,
+        job: None,
         watch: WatchPolicy::default(),
         logs: LogPolicy::default(),
     }

@@ -177,14 +177,13 @@ fn files(worker: &WorkerView) -> Value {
 }
 
 fn state(worker: &WorkerView) -> Value {
-    let mut fields =
-        json!({ "status": worker.status, "pm_uptime": worker.started_at.unwrap_or(worker.created_at) });
+    let mut fields = json!({ "status": worker.status.as_pm2(), "pm_uptime": worker.started_at.unwrap_or(worker.created_at) });
     if let Some(ended) = &worker.last_exit {
         fields["exit_code"] = match &ended.exit {
             Exit::Code(code) => json!(code),
             // What a shell reports; PM2 says 0, as if nothing had happened.
             Exit::Signal(signal) => json!(128 + signal),
-            Exit::NotStarted(_) | Exit::Unknown => Value::Null,
+            Exit::NotStarted(_) | Exit::TimedOut(_) | Exit::Unknown => Value::Null,
         };
     }
     fields

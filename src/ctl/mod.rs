@@ -21,6 +21,7 @@ mod foreground;
 mod home;
 mod ink;
 mod jlist;
+mod job;
 mod last_lines;
 mod launch;
 mod log_args;
@@ -49,7 +50,7 @@ use commands::{
     act, apply, check, daemon, describe, dev, env, hooks, ids, init, list, reload, report, runtime, serve,
     settings, start, talk, upgrade,
 };
-use commands::{events as event_command, logs as log_command, why as why_command};
+use commands::{events as event_command, logs as log_command, run as run_command, why as why_command};
 use launch::Launcher;
 use migrate::args::MigrateCommand;
 use output::{Failure, Output, Style};
@@ -129,6 +130,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Stop(args) => act::stop(args, session).await,
         Command::Restart(args) => act::restart(args, session).await,
         Command::Reload(args) => reload::reload(args, session).await,
+        Command::Run(args) => run_command::run(args, session).await,
         Command::Diff(args) => apply::diff(args, session).await,
         Command::Apply(args) => apply::apply(args, session).await,
         Command::Rollback(args) => reload::rollback(args, session).await,

@@ -76,6 +76,8 @@ pub(crate) enum Failure {
     Interrupted,
     /// Told already: something differs.
     Differs,
+    /// Told already: the job that was run ended with this code.
+    Ended(u8),
     /// Standard output takes no more.
     Output(io::Error),
 }
@@ -226,6 +228,7 @@ impl Output {
             Failure::Told(code) => code.exit_code(),
             Failure::Interrupted => INTERRUPTED,
             Failure::Differs => DIFFERS,
+            Failure::Ended(code) => code,
             // The reader has seen enough (`supctl logs | head`): as if SIGPIPE had its default, but quietly.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Failure::Output(error) => {

@@ -88,7 +88,12 @@ pub(crate) fn process(process: &ProcessPolicy) -> Option<String> {
 
 /// When workers are replaced by the clock. `next`: Unix time in milliseconds.
 pub(crate) fn cron(app: &AppDeclaration, next: Option<u64>) -> String {
-    let Some(CronPolicy { expression, time_zone }) = &app.cron else { return "never".to_owned() };
+    app.cron.as_ref().map_or_else(|| "never".to_owned(), |policy| times(policy, next))
+}
+
+/// What times they are, and which is the next.
+pub(crate) fn times(policy: &CronPolicy, next: Option<u64>) -> String {
+    let CronPolicy { expression, time_zone } = policy;
     let zone = time_zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
     let instant = next.and_then(|at| Timestamp::from_millisecond(i64::try_from(at).ok()?).ok());
     let next = instant.map_or_else(String::new, |at| {

@@ -108,6 +108,10 @@ impl Watch {
             | Kind::Stopped
             | Kind::Held
             | Kind::Waiting
+            | Kind::Completed
+            | Kind::JobFailed
+            | Kind::Skipped
+            | Kind::Queued
             | Kind::Renewed
             | Kind::RolledBack
             | Kind::Message => {}
@@ -196,7 +200,8 @@ fn step(happening: &Happening) -> Option<String> {
     let step = match happening.kind {
         Kind::Started => "starting",
         Kind::Ready => "ready",
-        Kind::Failed => "failed",
+        Kind::Failed | Kind::JobFailed => "failed",
+        Kind::Completed => "completed",
         Kind::Unfit => "unfit",
         Kind::Oversize => "too large",
         Kind::Draining => "draining",
@@ -205,7 +210,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::Stopped => "gone",
         Kind::Held | Kind::Waiting => "waiting",
         Kind::GivenUp => "given up",
-        Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message => return None,
+        Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message | Kind::Skipped | Kind::Queued => return None,
         Kind::ReloadDone => return Some("done".to_owned()),
         Kind::Renewed | Kind::ReloadFailed | Kind::RolledBack => {
             return Some(cells::harmless(&happening.text));

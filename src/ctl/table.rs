@@ -93,6 +93,7 @@ pub(crate) fn colour(status: Status) -> Color {
     match status {
         Status::Online => Color::Green,
         Status::Launching => Color::Blue,
+        Status::Scheduled | Status::Idle => Color::Cyan,
         Status::Stopping | Status::Stopped | Status::Errored | Status::Waiting => Color::Red,
     }
 }

@@ -8,8 +8,16 @@ use super::text::{Family, Form, Kind, Page};
 use super::{App, Own, Reloads, Scene, Worker};
 
 /// All states of a worker.
-const STATUSES: [Status; 6] =
-    [Status::Online, Status::Launching, Status::Stopping, Status::Stopped, Status::Errored, Status::Waiting];
+const STATUSES: [Status; 8] = [
+    Status::Online,
+    Status::Launching,
+    Status::Stopping,
+    Status::Stopped,
+    Status::Errored,
+    Status::Waiting,
+    Status::Scheduled,
+    Status::Idle,
+];
 
 /// The whole page.
 pub fn page(scene: &Scene, form: Form) -> String {

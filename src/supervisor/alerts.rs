@@ -153,6 +153,7 @@ fn note(letter: &Letter) -> Note {
         Trouble::Failing => "failing",
         Trouble::Down => "down",
         Trouble::Reload => "reload",
+        Trouble::Job => "job",
     };
     Note {
         id: format!("{at}-{}", letter.number),

@@ -49,6 +49,7 @@ impl Shell {
             Call::Apply { revisions, gently, pace, reply } => self.apply(revisions, gently, pace, reply),
             Call::Compare(apps, reply) => drop(reply.send(Ok(self.compare(apps)))),
             Call::ApplyChanges { revisions, pace, reply } => self.apply_changes(revisions, pace, reply),
+            Call::Run(targets, pace, reply) => self.run_jobs(&targets, pace, reply),
             Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
             Call::Reload { targets, pace, reply } => self.reload(&targets, pace, reply),
             Call::Found { apps, then, reply } => self.go_on(apps, then, reply),
@@ -129,6 +130,9 @@ impl Shell {
             ScaleTo::Down(fewer) => present.saturating_sub(fewer),
         };
         let possible = self.refuse_while_halting().and_then(|()| match count {
+            _ if self.core.is_job(&app) => {
+                Err(Fault::new(FaultCode::Invalid, format!("{name} is a job, which has one worker")))
+            }
             _ if present == 0 => self.resolve(&[name.to_string()]).map(drop),
             0 => Err(Fault::new(FaultCode::Invalid, format!("{name} cannot have 0 workers"))
                 .hint(format!("`supctl stop {name}` or `supctl delete {name}`"))),
@@ -151,7 +155,7 @@ impl Shell {
         let mut accepted = Accepted::default();
         for seat in self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0)) {
             if let Ok(app) = AppName::new(seat.app.0.clone()) {
-                accepted.workers.push(WorkerOutcome { id: seat.worker.0, app, failure: None });
+                accepted.workers.push(WorkerOutcome { id: seat.worker.0, app, failure: None, exit: None });
             }
         }
         self.turn(Event::Reset { workers: wanted.into_iter().map(WorkerId).collect() });
@@ -176,7 +180,7 @@ impl Shell {
             }
             let failure = run.is_none().then(|| "it does not run".to_owned());
             if let Ok(app) = AppName::new(app.0) {
-                accepted.workers.push(WorkerOutcome { id: worker.0, app, failure });
+                accepted.workers.push(WorkerOutcome { id: worker.0, app, failure, exit: None });
             }
         }
         Ok(accepted)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use supd_api::{AppDeclaration, CronPolicy};
 use supd_core::{AppName, Event, Known, KnownState, Mono, Pid, RunId, RunView, Supervisor};
 use supd_keeper::protocol::{DescriptorName, Order, Report, RunRecord, RunState, VERSION};
 use tokio::sync::watch;
@@ -307,16 +308,25 @@ impl Shell {
         let ledger = Ledger::read(&self.home.ledger())?;
         let count = ledger.apps.len();
         for entry in in_order(ledger.apps, |entry| &entry.revision) {
-            let seats = entry.seats();
+            let (seats, counts_from) = (entry.seats(), entry.counts_from);
             let app = AppName(entry.revision.declaration.name.to_string());
             let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));
-            let (revision, spec) = self.add_revision(&app, as_it_is_now(entry.revision));
+            let revision = as_it_is_now(entry.revision);
+            if let Some((since, cron)) = counts_from.zip(times_to_catch_up(&revision.declaration)) {
+                self.timetable.catch_up(app.clone(), cron, since);
+            }
+            let (revision, spec) = self.add_revision(&app, revision);
             self.turn(Event::Recall { app, revision, spec, seats, previous });
         }
         self.tidy_crashes();
         tracing::info!("supervisor started; {count} apps brought back from the ledger");
         Ok(())
     }
+}
+
+/// The times of a job that makes up for those it misses.
+fn times_to_catch_up(app: &AppDeclaration) -> Option<CronPolicy> {
+    app.job.as_ref().filter(|job| job.catch_up)?.cron.clone()
 }
 
 /// A release that was cleared away meanwhile is looked for where the declaration leads now.

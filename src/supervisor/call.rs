@@ -76,6 +76,8 @@ pub(super) enum Call {
         pace: Pace,
         reply: Reply<Accepted>,
     },
+    /// Each of these jobs once.
+    Run(Vec<String>, Pace, Reply<Accepted>),
     Act(Verb, Vec<String>, Reply<Accepted>),
     Scale(AppName, ScaleTo, Reply<Accepted>),
     /// Counts the restarts of these anew.

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use supd_core::{AppName, Happening, Supervisor, What, WorkerId};
+use supd_api::JobRuns;
+use supd_core::{AppName, Exit, Happening, Supervisor, What, WorkerId};
 
 use super::now;
 use crate::metrics::Reloads;
@@ -17,6 +18,8 @@ pub(super) struct Counts {
     crashes: BTreeMap<WorkerId, u64>,
     #[serde(default)]
     reloads: BTreeMap<AppName, Reloads>,
+    #[serde(default)]
+    runs: BTreeMap<AppName, JobRuns>,
 }
 
 impl Counts {
@@ -33,8 +36,27 @@ impl Counts {
             (What::ReloadDone, _) => self.reloads(&happening.app).done += 1,
             (What::ReloadFailed(_), _) => self.reloads(&happening.app).failed += 1,
             (What::RolledBack(_), _) => self.reloads(&happening.app).rolled_back += 1,
+            (What::Completed(_), _) => {
+                let runs = self.runs(&happening.app);
+                runs.completed += 1;
+                runs.completed_at = Some(now().wall.0);
+            }
+            (What::JobFailed(death), _) => match death.exit {
+                Exit::TimedOut(_) => self.runs(&happening.app).timed_out += 1,
+                _ => self.runs(&happening.app).failed += 1,
+            },
+            (What::Skipped(_), _) => self.runs(&happening.app).skipped += 1,
             _ => {}
         }
+    }
+
+    /// How the runs of this job ended.
+    pub(super) fn runs_of(&self, app: &AppName) -> JobRuns {
+        self.runs.get(app).copied().unwrap_or_default()
+    }
+
+    fn runs(&mut self, app: &AppName) -> &mut JobRuns {
+        self.runs.entry(app.clone()).or_default()
     }
 
     /// How often this worker ended unasked.
@@ -56,6 +78,7 @@ impl Counts {
         let workers: BTreeSet<WorkerId> = core.view(now().mono).map(|seat| seat.worker).collect();
         self.crashes.retain(|worker, _| workers.contains(worker));
         self.reloads.retain(|app, _| core.revision(app).is_some());
+        self.runs.retain(|app, _| core.revision(app).is_some());
     }
 }
 

@@ -295,6 +295,6 @@ fn cause(begun: &Begun, err: &[LogText]) -> Option<Cause> {
             None => begun.oom.then_some(Cause::PerhapsOutOfMemory),
         },
         Exit::Signal(SIGHUP | SIGINT | SIGQUIT | SIGTERM) => Some(Cause::Stranger),
-        Exit::Signal(_) | Exit::Code(_) | Exit::NotStarted(_) | Exit::Unknown => None,
+        Exit::Signal(_) | Exit::Code(_) | Exit::NotStarted(_) | Exit::TimedOut(_) | Exit::Unknown => None,
     }
 }

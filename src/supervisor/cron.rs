@@ -1,4 +1,4 @@
-//! Apps whose workers are replaced by the clock.
+//! Apps whose workers are replaced, and jobs that are run, by the clock.
 //!
 //! The core reads no clock of the time of day, so the times are kept here: for each app with a worker that is to run or ended by itself, the moment
 //! from which on its next time counts. A time that has passed, because the machine slept, the clock was set or the
@@ -98,6 +98,16 @@ impl Timetable {
         self.apps.values().filter_map(|entry| entry.due).min()
     }
 
+    /// From when on an app's next time counts, in milliseconds of Unix time.
+    pub(super) fn since_of(&self, app: &AppName) -> Option<u64> {
+        self.apps.get(app).map(|entry| entry.since.0)
+    }
+
+    /// Makes up for what a job has missed since that moment.
+    pub(super) fn catch_up(&mut self, app: AppName, policy: CronPolicy, since: u64) {
+        self.apps.insert(app, Entry::new(policy, Wall(since)));
+    }
+
     /// When an app is due.
     pub(super) fn next_of(&self, app: &AppName) -> Option<u64> {
         self.apps.get(app)?.due.map(|at| at.0)
@@ -153,8 +163,12 @@ impl Shell {
     /// Keeps the times of those apps that were not stopped, by their proven versions.
     pub(super) fn agree_on_times(&mut self) {
         let wanted = self.core.entrusted().filter_map(|(app, id, ..)| {
-            let policy = self.revision(app, id)?.declaration.cron.clone()?;
-            self.core.is_renewable(app).then(|| (app.clone(), policy))
+            let declared = &self.revision(app, id)?.declaration;
+            let (policy, heeds) = match &declared.job {
+                Some(job) => (job.cron.clone()?, self.core.is_scheduled(app)),
+                None => (declared.cron.clone()?, self.core.is_renewable(app)),
+            };
+            heeds.then(|| (app.clone(), policy))
         });
         let wanted = wanted.collect();
         if self.timetable.agree(wanted, now().wall) {
@@ -166,7 +180,14 @@ impl Shell {
     /// It is time, or the clock was set.
     pub(super) fn on_alarm(&mut self) {
         for (app, expression) in self.timetable.due(now().wall) {
-            self.turn(Event::Renew { app, why: format!("cron: {expression}") });
+            let why = format!("cron: {expression}");
+            if self.core.is_job(&app) {
+                // Whoever comes after a reboot has to know that this time is not missed.
+                self.ledger.change();
+                self.turn(Event::Run { request: None, app, why });
+            } else {
+                self.turn(Event::Renew { app, why });
+            }
         }
         self.set_alarm();
     }

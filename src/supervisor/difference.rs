@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment, Instances, Layer,
-    LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy,
-    RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment, Instances,
+    JobPolicy, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy,
+    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -160,6 +160,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         logs,
         watch,
         cron,
+        job,
         pid_file,
     } = declaration;
     let mut fields = vec![
@@ -188,6 +189,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_logs(logs));
     fields.extend(of_watch(watch));
     fields.extend(of_cron(cron.as_ref()));
+    fields.extend(of_job(job.as_ref()));
     fields
 }
 
@@ -214,6 +216,19 @@ fn of_cron(policy: Option<&CronPolicy>) -> Vec<Field> {
     vec![
         field("cron_restart", AtOnce, policy.map(|cron| &cron.expression)),
         field("cron_time_zone", AtOnce, policy.and_then(|cron| cron.time_zone.as_ref())),
+    ]
+}
+
+/// A run that goes on is to come to its end, so that only becoming a job takes another process.
+fn of_job(policy: Option<&JobPolicy>) -> Vec<Field> {
+    let cron = policy.and_then(|job| job.cron.as_ref());
+    vec![
+        field("job", NewProcesses, policy.is_some()),
+        field("job.cron", AtOnce, cron.map(|cron| &cron.expression)),
+        field("job.time_zone", AtOnce, cron.and_then(|cron| cron.time_zone.as_ref())),
+        field("job.overlap", AtOnce, policy.map(|job| job.overlap)),
+        field("job.timeout", AtOnce, policy.and_then(|job| job.timeout).map(|span| span.to_string())),
+        field("job.catch_up", AtOnce, policy.map(|job| job.catch_up)),
     ]
 }
 

@@ -143,6 +143,12 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
         What::Started => (HappeningKind::Started, "started".to_owned()),
         What::Ready(after) => (HappeningKind::Ready, format!("ready after {}", spoken(after))),
         What::Failed(death) => (HappeningKind::Failed, ended(&death.exit, death.uptime)),
+        What::Completed(after) => (HappeningKind::Completed, format!("completed after {}", spoken(after))),
+        What::JobFailed(death) => {
+            (HappeningKind::JobFailed, format!("failed: {}", ended(&death.exit, death.uptime)))
+        }
+        What::Skipped(why) => (HappeningKind::Skipped, format!("not run: {why}")),
+        What::Queued(why) => (HappeningKind::Queued, format!("runs after the present run: {why}")),
         What::Unfit(why) => (HappeningKind::Unfit, format!("to be replaced: {why}")),
         What::Oversize(why) => (HappeningKind::Oversize, format!("to be replaced: {why}")),
         What::Draining => (HappeningKind::Draining, "draining".to_owned()),

@@ -31,7 +31,7 @@ impl Shell {
             let Ok(app) = AppName::new(seat.app.0.clone()) else { continue };
             let run = seat.run.filter(|run| run.pid.is_some()).ok_or("it does not run".to_owned());
             let failure = run.and_then(|run| self.write_to(run.run, text)).err();
-            accepted.workers.push(WorkerOutcome { id: seat.worker.0, app, failure });
+            accepted.workers.push(WorkerOutcome { id: seat.worker.0, app, failure, exit: None });
         }
         accepted.workers.sort_by_key(|outcome| outcome.id);
         if accepted.workers.iter().all(|outcome| outcome.failure.as_deref() == Some(FULL)) {

@@ -29,6 +29,9 @@ pub(super) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Arc<Revision>>,
     workers: Vec<Seat>,
+    /// From when on the next time of a job counts that makes up for what it misses; milliseconds of Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) counts_from: Option<u64>,
 }
 
 /// One worker.
@@ -62,7 +65,12 @@ pub(super) struct Writer {
 }
 
 impl Entry {
-    pub(super) fn new(revision: Arc<Revision>, previous: Option<Arc<Revision>>, seats: &[Recalled]) -> Self {
+    pub(super) fn new(
+        revision: Arc<Revision>,
+        previous: Option<Arc<Revision>>,
+        seats: &[Recalled],
+        counts_from: Option<u64>,
+    ) -> Self {
         let workers = seats
             .iter()
             .map(|seat| Seat {
@@ -72,7 +80,7 @@ impl Entry {
                 completed: seat.completed,
             })
             .collect();
-        Self { revision, previous, workers }
+        Self { revision, previous, workers, counts_from }
     }
 
     pub(super) fn seats(&self) -> Vec<Recalled> {

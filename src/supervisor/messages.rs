@@ -65,7 +65,7 @@ impl Shell {
             let mut accepted = Accepted::default();
             for (Listener { id, app, .. }, heard) in told {
                 let failure = reached(heard).await.err();
-                accepted.workers.push(WorkerOutcome { id, app, failure });
+                accepted.workers.push(WorkerOutcome { id, app, failure, exit: None });
             }
             // The client may be gone.
             let _ = reply.send(Ok(accepted));

@@ -29,6 +29,7 @@ mod figures;
 mod health;
 mod inbox;
 mod input;
+mod jobs;
 mod keeper;
 mod launch;
 mod ledger;

@@ -51,7 +51,9 @@ impl Shell {
                 self.revisions.remove(&(app, revision));
             }
             Effect::Tell(happening) => {
-                if let (Some(worker), What::Failed(death)) = (happening.worker, &happening.what) {
+                if let (Some(worker), What::Failed(death) | What::JobFailed(death)) =
+                    (happening.worker, &happening.what)
+                {
                     self.on_death(worker, &happening.app, death);
                 }
                 self.events.tell(happening);
@@ -236,7 +238,9 @@ impl Shell {
         let entries = self.core.entrusted().filter_map(|(app, id, previous, seats)| {
             let revision = self.revision(app, id)?;
             let previous = previous.and_then(|id| self.revision(app, id)).map(Arc::clone);
-            Some(Entry::new(Arc::clone(revision), previous, &seats))
+            let catches_up = revision.declaration.job.as_ref().is_some_and(|job| job.catch_up);
+            let counts_from = self.timetable.since_of(app).filter(|_| catches_up);
+            Some(Entry::new(Arc::clone(revision), previous, &seats, counts_from))
         });
         Ledger::new(entries.collect())
     }

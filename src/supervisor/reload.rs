@@ -144,7 +144,7 @@ impl Shell {
     }
 
     /// The whole apps that targets name.
-    fn apps_of(&self, targets: &[String]) -> Result<BTreeSet<AppName>, Fault> {
+    pub(super) fn apps_of(&self, targets: &[String]) -> Result<BTreeSet<AppName>, Fault> {
         self.refuse_while_halting()?;
         let wanted = self.resolve(targets)?;
         let view = self.core.view(now().mono);

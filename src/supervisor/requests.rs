@@ -11,6 +11,7 @@ use super::call::Reply;
 use super::ledger::Writer;
 use super::now;
 use super::turn::Shell;
+use super::view::exit_shown;
 
 /// From the last answer to our end: the answer has to reach the client first.
 const GOODBYE: Duration = Duration::from_millis(100);
@@ -160,7 +161,12 @@ impl Requests {
 
 fn outcome(result: WorkerResult) -> Option<WorkerOutcome> {
     let app = AppName::new(result.app.0).ok()?;
-    Some(WorkerOutcome { id: result.worker.0, app, failure: result.failure })
+    Some(WorkerOutcome {
+        id: result.worker.0,
+        app,
+        failure: result.failure,
+        exit: result.exit.as_ref().map(exit_shown),
+    })
 }
 
 impl Shell {

@@ -132,7 +132,7 @@ fn code_of(over: Over<'_>) -> u8 {
             u8::try_from(*signal).map_or(1, |signal| signal.saturating_add(128))
         }
         Over::Badly(Exit::NotStarted(_)) => NOT_EXECUTED,
-        Over::Badly(Exit::NotReady(_) | Exit::Unfit(_) | Exit::Unknown) => 1,
+        Over::Badly(Exit::NotReady(_) | Exit::Unfit(_) | Exit::TimedOut(_) | Exit::Unknown) => 1,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supd_api::{AppDeclaration, ExecMode, RestartPolicy};
+use supd_api::{AppDeclaration, ExecMode, JobPolicy, Overlap, RestartPolicy};
 use supd_core::{OnLate, PmTwoRules, Readiness, Spec};
 
 /// PM2's defaults (`schema.json`, `constants.js`), in force as soon as one of these rules is asked for.
@@ -40,6 +40,19 @@ pub(super) fn spec(app: &AppDeclaration) -> Spec {
             .iter()
             .map(|(on, condition)| (core_name(on), self::condition(*condition)))
             .collect(),
+        job: app.job.as_ref().map(job),
+    }
+}
+
+fn job(policy: &JobPolicy) -> supd_core::Job {
+    supd_core::Job {
+        overlap: match policy.overlap {
+            Overlap::Skip => supd_core::Overlap::Skip,
+            Overlap::Queue => supd_core::Overlap::Queue,
+            Overlap::Kill => supd_core::Overlap::Kill,
+        },
+        timeout: policy.timeout.map(|limit| limit.duration()),
+        scheduled: policy.cron.is_some(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! The present state as clients see it: what the core knows, in the words of the API.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis,
+    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, JobView, LogView, Millis,
     OversizeView, Progress, Status, Stream, UpgradeView, Watching, WorkerView,
 };
-use supd_core::{Now, SeatView, State, Wall};
+use supd_core::{Now, SeatView, State, Wall, WorkerId};
 
 use super::environment::{Place, environment};
 use super::revision::Revision;
@@ -46,6 +46,7 @@ impl Shell {
     pub(super) fn worker_views(&mut self, targets: &[String]) -> Result<Vec<WorkerView>, Fault> {
         let wanted = self.resolve_or_all(targets)?;
         let now = now();
+        let jobs: BTreeMap<WorkerId, JobView> = self.job_views(now.mono).collect();
         let (core, figures) = (&self.core, &mut self.figures);
         let mut views = Vec::with_capacity(wanted.len());
         let seats = core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0));
@@ -64,9 +65,13 @@ impl Shell {
             let state = checks.and_then(|checks| match seat.state {
                 State::Online => checks.words.state.clone(),
                 State::Launching => checks.pending_answer().map(|answer| format!("not ready yet: {answer}")),
-                State::Stopping | State::Stopped | State::Errored | State::Waiting => None,
+                State::Stopping | State::Stopped | State::Errored | State::Waiting | State::Idle => None,
             });
+            let job = jobs.get(&seat.worker).cloned();
+            let is_due = job.as_ref().is_some_and(|job| job.next.is_some());
             views.push(WorkerView {
+                status: if is_due && view.status == Status::Idle { Status::Scheduled } else { view.status },
+                job,
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
@@ -191,6 +196,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         pid_file: paths::pid_file(home, app, id),
         actions: Vec::new(),
         metrics: Default::default(),
+        job: None,
     }
 }
 
@@ -202,6 +208,7 @@ fn status(state: State) -> Status {
         State::Stopped => Status::Stopped,
         State::Errored => Status::Errored,
         State::Waiting => Status::Waiting,
+        State::Idle => Status::Idle,
     }
 }
 
@@ -215,6 +222,7 @@ pub(super) fn exit_shown(exit: &supd_core::Exit) -> Exit {
         supd_core::Exit::Signal(signal) => Exit::Signal(*signal),
         supd_core::Exit::NotStarted(why) => Exit::NotStarted(why.clone()),
         supd_core::Exit::NotReady(_) | supd_core::Exit::Unfit(_) => Exit::NotStarted(exit.to_string()),
+        supd_core::Exit::TimedOut(limit) => Exit::TimedOut((*limit).into()),
         supd_core::Exit::Unknown => Exit::Unknown,
     }
 }

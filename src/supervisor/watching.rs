@@ -81,7 +81,12 @@ impl Shell {
         };
         let seats = self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0));
         let results: Vec<WorkerResult> = seats
-            .map(|seat| WorkerResult { worker: seat.worker, app: seat.app.clone(), failure: None })
+            .map(|seat| WorkerResult {
+                worker: seat.worker,
+                app: seat.app.clone(),
+                failure: None,
+                exit: None,
+            })
             .collect();
         for ((app, _), revision) in &mut self.revisions {
             if results.iter().any(|result| result.app == *app) {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Data, Entry, Node};
 use super::fields::{self, AppFields, NAMED};
-use super::probe_fields;
 use super::problem::{Place, Report};
+use super::tables;
 use super::vocabulary::{NoField, Vocabulary};
 use crate::nearest::nearest;
 
@@ -198,8 +198,8 @@ impl App {
         if !self.is_first(field, &at, report) {
             return None;
         }
-        if let Some(vocabulary) = probe_fields::table(field) {
-            return self.table(field, vocabulary, entry, &at, report);
+        if let Some(table) = tables::table(field) {
+            return self.table(field, &table, entry, &at, report);
         }
         self.value(field, &entry.value, &at, &|value| json!({ field: value }), report)
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::document::{Data, Entry};
 use super::super::problem::{Place, Report};
-use super::super::vocabulary::Vocabulary;
+use super::super::tables::Table;
 use super::App;
 
 impl App {
@@ -14,7 +14,7 @@ impl App {
     pub(super) fn table(
         &mut self,
         field: &'static str,
-        names: &'static Vocabulary,
+        table: &Table,
         entry: &Entry,
         at: &Place,
         report: &mut Report,
@@ -22,16 +22,16 @@ impl App {
         if matches!(entry.value.data, Data::Null) {
             return None;
         }
-        let Some(members) = members(entry, at) else {
-            let message =
-                "expected a table with `http`, `tcp` or `exec`, or a path such as \"/health\", or a port";
-            report.problem(at, message, None);
+        let Some(members) = members(table, entry, at) else {
+            report.problem(at, table.expected, None);
             self.failed.insert(field.to_owned());
             return None;
         };
         let mut sound = Map::new();
         for (at, entry) in members {
-            let Some(name) = self.named(names, &format!("{field}."), &entry, &at, report) else { continue };
+            let Some(name) = self.named(table.names, &format!("{field}."), &entry, &at, report) else {
+                continue;
+            };
             let full = format!("{field}.{name}");
             if self.is_first(&full, &at, report) {
                 let document = |value: Value| json!({ field: { name: value } });
@@ -44,14 +44,14 @@ impl App {
 }
 
 /// The members of the table, or the one member that a single value stands for.
-fn members(entry: &Entry, at: &Place) -> Option<Vec<(Place, Entry)>> {
+fn members(table: &Table, entry: &Entry, at: &Place) -> Option<Vec<(Place, Entry)>> {
     let alone = |key: &str| Some(vec![(at.clone(), Entry { key: key.to_owned(), ..entry.clone() })]);
     match &entry.value.data {
         Data::Map(entries) => {
             Some(entries.iter().map(|entry| (at.key(&entry.key, entry.line), entry.clone())).collect())
         }
-        Data::Text(_) => alone("http"),
-        Data::Number(_) => alone("tcp"),
+        Data::Text(_) => alone(table.text),
+        Data::Number(_) => alone(table.number?),
         Data::Null | Data::Bool(_) | Data::List(_) => None,
     }
 }

@@ -72,6 +72,9 @@ pub(crate) struct Ended {
     pub(crate) exit: Exit,
     pub(crate) at: Wall,
     pub(crate) uptime: Duration,
+    /// It was told to go.
+    #[serde(default)]
+    pub(crate) asked: bool,
 }
 
 /// One process of a seat.

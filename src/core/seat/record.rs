@@ -163,7 +163,7 @@ impl Seat {
     ) -> Option<Failure> {
         let uptime = turn.now.mono.since(run.started.mono);
         if !run.ended {
-            self.last_exit = Some(Ended { exit: exit.clone(), at: turn.now.wall, uptime });
+            self.last_exit = Some(Ended { exit: exit.clone(), at: turn.now.wall, uptime, asked: !unasked });
             let (revision, pid) = (run.goal.revision, run.pid);
             let death = || Death { run: run.id, revision, pid, exit: exit.clone(), uptime };
             let what = match (unasked, &spec.job) {

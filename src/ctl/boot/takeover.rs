@@ -139,9 +139,11 @@ fn silent() -> Failure {
 fn not_up(place: &Place, why: Failure, steps: &Steps<'_>) -> Failure {
     let why = match why {
         Failure::Fault(fault) => fault.message,
-        other @ (Failure::Told(_) | Failure::Output(_) | Failure::Interrupted | Failure::Differs) => {
-            return other;
-        }
+        other @ (Failure::Told(_)
+        | Failure::Output(_)
+        | Failure::Interrupted
+        | Failure::Differs
+        | Failure::Ended(_)) => return other,
     };
     let lines = steps.systemd().last_lines(&place.unit);
     Fault::new(FaultCode::Failed, format!("{} does not come up: {why}\n{lines}", place.unit))

@@ -7,7 +7,7 @@ use supd_api::{AppView, CrashReport, LogView, Program, StreamView, WorkerView};
 use crate::ctl::client::query;
 use crate::ctl::output::Failure;
 use crate::ctl::why::{Setting, crash};
-use crate::ctl::{Session, cells, policy, table};
+use crate::ctl::{Session, cells, job, policy, table};
 
 /// `describe`: a block for each worker; a number means that worker only.
 pub(crate) async fn describe(targets: &[String], session: &mut Session) -> Result<(), Failure> {
@@ -63,6 +63,7 @@ fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
         ("status", worker.status.as_str().to_owned()),
         ("reason", worker.reason.clone() + &table::left(worker.remaining)),
     ];
+    rows.extend(worker.job.iter().map(|runs| ("runs", job::runs(runs) + &job::times(runs))));
     rows.extend(worker.message.iter().map(|text| ("message", text.clone())));
     rows.extend(worker.notice.iter().map(|text| ("notice", text.clone())));
     rows.extend([
@@ -175,7 +176,10 @@ fn setting(view: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
         ("stop", policy::stop(app)),
         ("reload", policy::reload(app)),
         ("watch", policy::watch(app, &worker.watching)),
-        ("cron restart", policy::cron(app, view.next_cron)),
+        match job::rules(app, view.next_cron) {
+            Some(rules) => ("job", rules),
+            None => ("cron restart", policy::cron(app, view.next_cron)),
+        },
         ("listen", if listen.is_empty() { "none declared".to_owned() } else { listen.join(", ") }),
         ("environment", format!("{} declared variables, see `supctl env {}`", names.len(), worker.id)),
         (

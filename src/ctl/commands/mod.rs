@@ -15,6 +15,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod reload;
 pub(crate) mod report;
+pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod serve;
 pub(crate) mod settings;

@@ -63,7 +63,8 @@ pub(crate) async fn trigger(args: TriggerArgs, session: &mut Session) -> Result<
 
 /// Who replied and who did not.
 pub(crate) fn outcomes(triggered: Triggered) -> Accepted {
-    let outcome = |one: supd_api::Reply| WorkerOutcome { id: one.id, app: one.app, failure: one.failure };
+    let outcome =
+        |one: supd_api::Reply| WorkerOutcome { id: one.id, app: one.app, failure: one.failure, exit: None };
     let workers = triggered.workers.into_iter().map(outcome).collect();
     Accepted { workers, ..Accepted::default() }
 }

@@ -58,7 +58,7 @@ pub(super) fn words(worker: &WorkerView) -> Option<&str> {
 
 fn badness(worker: &WorkerView) -> u8 {
     match worker.status {
-        Status::Online => u8::from(words(worker).is_some()),
+        Status::Online | Status::Scheduled | Status::Idle => u8::from(words(worker).is_some()),
         Status::Launching => 2,
         Status::Stopping => 3,
         Status::Stopped => 4,

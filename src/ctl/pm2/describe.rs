@@ -58,7 +58,7 @@ fn announced(worker: &WorkerView, style: Style) -> String {
 fn rows(app: &AppDeclaration, worker: &WorkerView) -> Vec<(&'static str, String)> {
     let words = |words: &[String]| if words.is_empty() { "N/A".to_owned() } else { words.join(" ") };
     let mut rows = vec![
-        ("status", worker.status.as_str().to_owned()),
+        ("status", worker.status.as_pm2().as_str().to_owned()),
         ("name", worker.app.to_string()),
         ("namespace", worker.namespace.clone()),
         ("version", worker.version.clone().unwrap_or_else(|| "N/A".to_owned())),

@@ -132,7 +132,7 @@ fn content(column: Column, worker: &WorkerView) -> (String, Dress) {
         Pid => (worker.pid.unwrap_or(0).to_string(), Dress::Plain),
         Uptime => (cells::uptime(worker.uptime), Dress::Plain),
         Restarts => (worker.restarts.to_string(), Dress::Plain),
-        Column::Status => (worker.status.as_str().to_owned(), Dress::State(worker.status)),
+        Column::Status => (worker.status.as_pm2().as_str().to_owned(), Dress::State(worker.status)),
         Cpu => (cells::cpu(worker.cpu), Dress::Plain),
         Memory => (cells::memory(worker.memory), Dress::Plain),
         User => (cells::harmless(&worker.user), Dress::Bold),
@@ -163,7 +163,14 @@ fn dressed(dress: Dress, text: &str, colour: bool) -> String {
         Dress::Cluster => "1;34",
         Dress::Watched | Dress::State(Status::Online) => "1;32",
         Dress::State(Status::Launching) => "1;34",
-        Dress::State(Status::Stopping | Status::Stopped | Status::Errored | Status::Waiting) => "1;31",
+        Dress::State(
+            Status::Stopping
+            | Status::Stopped
+            | Status::Errored
+            | Status::Waiting
+            | Status::Scheduled
+            | Status::Idle,
+        ) => "1;31",
     };
     if colour { format!("\x1b[{codes}m{text}\x1b[0m") } else { text.to_owned() }
 }
@@ -207,7 +214,7 @@ pub(super) fn sort(workers: &mut [WorkerView], by: &str) -> Result<(), &'static 
         "cpu" => workers.sort_by(|a, b| a.cpu.total_cmp(&b.cpu)),
         "memory" | "mem" => workers.sort_by_key(|worker| worker.memory),
         "uptime" => workers.sort_by_key(|worker| worker.uptime),
-        "status" => workers.sort_by_key(|worker| worker.status.as_str()),
+        "status" => workers.sort_by_key(|worker| worker.status.as_pm2().as_str()),
         _ => return Err("name, namespace, pid, id, cpu, memory, uptime or status, with :asc or :desc"),
     }
     match order {

@@ -27,6 +27,7 @@ fn accepted(ids: &[(u32, &str, Option<&str>)]) -> String {
         id: *id,
         app: supd_api::AppName::new(*app).unwrap(),
         failure: failure.map(str::to_owned),
+        exit: None,
     };
     json!(Accepted { workers: ids.iter().map(outcome).collect(), ..Accepted::default() }).to_string()
 }

@@ -46,7 +46,7 @@ pub(super) fn end(done: Result<(), Failure>, output: &mut Output) -> u8 {
             }
             FAILED
         }
-        Err(failure @ (Failure::Interrupted | Failure::Output(_) | Failure::Differs)) => {
+        Err(failure @ (Failure::Interrupted | Failure::Output(_) | Failure::Differs | Failure::Ended(_))) => {
             output.failure(failure)
         }
     }

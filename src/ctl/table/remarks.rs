@@ -2,7 +2,7 @@
 
 use supd_api::{AppName, LogTrouble, Millis, Status, Watching, WorkerView};
 
-use crate::ctl::cells;
+use crate::ctl::{cells, job};
 
 /// What need not be said of a worker that is online.
 const PLAIN: [&str; 2] = ["ready", "being replaced"];
@@ -66,7 +66,9 @@ fn line(app: &AppName, remark: &Remark<'_>, alike: &[&WorkerView]) -> String {
         Remark::Notice(text) => format!("{app}: {}", cells::harmless(text)),
         Remark::Reason(status, text) => {
             let left = left(alike.iter().filter_map(|worker| worker.remaining).min());
-            format!("{app} ({ids}) {}: {}{left}", status.as_str(), cells::harmless(text))
+            let times: String =
+                alike.iter().filter_map(|worker| worker.job.as_ref()).map(job::times).collect();
+            format!("{app} ({ids}) {}: {}{times}{left}", status.as_str(), cells::harmless(text))
         }
         Remark::Log(trouble) => format!("{app} ({ids}): {}", cells::harmless(&cells::trouble(trouble))),
         Remark::Message(text) => format!("{app} ({ids}) says: {}", cells::harmless(text)),

@@ -21,6 +21,7 @@ use reasons::{Reason, of_end, of_state};
 
 use super::cells::{self, harmless};
 use super::ink::Ink;
+use super::job;
 use super::last_lines::printable;
 use super::output::Style;
 use super::table::left;
@@ -97,7 +98,8 @@ fn because(facts: &Facts<'_>, setting: &Setting) -> Vec<String> {
     if reasons.is_empty() {
         return Vec::new();
     }
-    let well = facts.app.workers.iter().all(|worker| worker.status == Status::Online);
+    let is_well = |status| matches!(status, Status::Online | Status::Scheduled | Status::Idle);
+    let well = facts.app.workers.iter().all(|worker| is_well(worker.status));
     let title = if well { "Why it ended last:" } else { "Why:" };
     let mut lines = vec![String::new(), Ink::Yellow.on(title, setting.colour)];
     for Reason { text, certain, seen, remedy, .. } in &reasons {
@@ -114,6 +116,7 @@ fn state(worker: &WorkerView, setting: &Setting) -> String {
     let ink = match worker.status {
         Status::Online => Ink::Green,
         Status::Launching => Ink::Label(34),
+        Status::Scheduled | Status::Idle => Ink::Label(36),
         Status::Stopping | Status::Stopped | Status::Errored | Status::Waiting => Ink::Red,
     };
     let status = ink.on(worker.status.as_str(), setting.colour);
@@ -125,7 +128,8 @@ fn state(worker: &WorkerView, setting: &Setting) -> String {
         1 => ", started again once".to_owned(),
         times => format!(", started again {times} times"),
     };
-    format!("{} {} {status}{reason}{}{up}{restarts}", worker.app, worker.id, left(worker.remaining))
+    let times = worker.job.as_ref().map(job::times).unwrap_or_default();
+    format!("{} {} {status}{reason}{times}{}{up}{restarts}", worker.app, worker.id, left(worker.remaining))
 }
 
 /// `  was too large 5s ago: uses 310.2mb of memory, its limit is 300.0mb`

@@ -10,6 +10,7 @@ use supd_api::{
 
 use super::facts::{Defect, Facts, Held, Port};
 use super::words;
+use crate::ctl::cells;
 use crate::ctl::cells::{duration, memory};
 use crate::ctl::difference::brief;
 use crate::ctl::policy;
@@ -270,6 +271,11 @@ fn of_exit(exit: &Exit, app: &AppView) -> Option<Reason> {
             "the processor refused what it did: a defect in compiled code",
             "look at native modules and libraries that are new; `coredumpctl info` may know more",
         )),
+        Exit::TimedOut(limit) => Some(Reason::new(
+            "timed_out",
+            format!("it took longer than it may, and was stopped after {}", cells::span(*limit)),
+            format!("see `supctl logs {}` for what it was at, or let `job.timeout` be longer", app.declaration.name),
+        )),
         Exit::Code(_) | Exit::Signal(_) | Exit::NotStarted(_) | Exit::Unknown => None,
     }
 }
@@ -352,6 +358,6 @@ pub(crate) fn of_state(worker: &WorkerView, app: &AppView) -> Option<Reason> {
             "it was ready once, and its readiness probe fails now; it is not replaced for that (`live` would)",
             format!("see `supctl logs {name}`"),
         )),
-        Status::Online | Status::Stopping | Status::Launching => None,
+        Status::Online | Status::Stopping | Status::Launching | Status::Scheduled | Status::Idle => None,
     }
 }

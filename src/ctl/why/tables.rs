@@ -21,7 +21,7 @@ fn report(exit: Exit, err: &[&str]) -> CrashReport {
         uptime: Millis(5),
         text: match &exit {
             Exit::NotStarted(why) => why.clone(),
-            Exit::Code(_) | Exit::Signal(_) | Exit::Unknown => "ended".to_owned(),
+            Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) | Exit::Unknown => "ended".to_owned(),
         },
         exit,
         cause: None,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use supd_api::{
     Accepted, AppDifference, AppView, ApplyApps, CompareApps, CrashReport, DaemonView, EnvironmentView,
     Fault, FaultCode, Happening, HealthView, HookView, InputRequest, LogLine, MessageRequest,
-    PendingRequests, ReloadRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest,
+    PendingRequests, ReloadRequest, RunRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest,
     TriggerRequest, Triggered, UpgradeBegun, UpgradeRequest, WorkerView,
 };
 
@@ -82,6 +82,11 @@ const OPERATIONS: &[Operation] = &[
     ),
     ask("/v1/workers", "Workers; unknown targets are a fault", &["target"], of::<Vec<WorkerView>>),
     wish("/v1/workers/start", "Start workers; running ones are left alone", Some(of::<TargetRequest>)),
+    wish(
+        "/v1/workers/run",
+        "Run jobs once, and wait for their end unless no_wait is true",
+        Some(of::<RunRequest>),
+    ),
     wish("/v1/workers/stop", "Stop workers", Some(of::<TargetRequest>)),
     wish(
         "/v1/workers/restart",

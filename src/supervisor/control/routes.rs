@@ -10,8 +10,9 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use supd_api::{
     Accepted, AppDeclaration, AppDifference, AppName, AppView, ApplyApps, CompareApps, CrashReport,
-    DaemonView, EnvironmentView, Fault, FaultCode, HookView, Millis, PendingRequests, ReloadRequest, ScaleTo,
-    Settings, SignalRequest, StartApps, TargetRequest, Triggered, UpgradeBegun, UpgradeRequest, WorkerView,
+    DaemonView, EnvironmentView, Fault, FaultCode, HookView, Millis, PendingRequests, ReloadRequest,
+    RunRequest, ScaleTo, Settings, SignalRequest, StartApps, TargetRequest, Triggered, UpgradeBegun,
+    UpgradeRequest, WorkerView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,6 +41,7 @@ pub(super) fn router(calls: mpsc::Sender<Call>) -> Router {
         .route("/v1/requests", post(outcome))
         .route("/v1/workers", get(workers))
         .route("/v1/workers/start", post(|calls, body| act(Verb::Start, calls, body)))
+        .route("/v1/workers/run", post(run))
         .route("/v1/workers/stop", post(|calls, body| act(Verb::Stop, calls, body)))
         .route("/v1/workers/restart", post(|calls, body| act(Verb::Restart, calls, body)))
         .route("/v1/workers/reload", post(reload))
@@ -128,6 +130,11 @@ async fn environment(State(calls): Calls, Path(id): Path<String>) -> Answer<Envi
 async fn act(verb: Verb, State(calls): Calls, body: Body) -> Answer<Accepted> {
     let TargetRequest { targets } = read(body).await?;
     Ok(Json(ask(&calls, |reply| Call::Act(verb, targets, reply)).await?))
+}
+
+async fn run(State(calls): Calls, body: Body) -> Answer<Accepted> {
+    let RunRequest { targets, no_wait } = read(body).await?;
+    Ok(Json(ask(&calls, |reply| Call::Run(targets, pace(no_wait, None), reply)).await?))
 }
 
 async fn reload(State(calls): Calls, body: Body) -> Answer<Accepted> {

@@ -55,6 +55,7 @@ impl Palette {
         match status {
             Status::Online => self.good(),
             Status::Launching => self.ink(Color::Blue),
+            Status::Scheduled | Status::Idle => self.faint(),
             Status::Stopping | Status::Waiting => self.warning(),
             Status::Stopped | Status::Errored => self.bad(),
         }
@@ -116,6 +117,8 @@ fn summary(state: &State, palette: Palette, whole: bool) -> Line<'static> {
         Status::Stopping,
         Status::Launching,
         Status::Online,
+        Status::Scheduled,
+        Status::Idle,
     ];
     for status in order {
         let count = state.workers.iter().filter(|worker| worker.status == status).count();

@@ -130,7 +130,7 @@ fn an_order_is_given_once_and_its_outcome_told() {
     assert_eq!(press(&mut state, "ry"), [], "it goes on already");
     let outcome = |failure: Option<&str>| {
         let app = AppName::new("web").unwrap();
-        let workers = vec![WorkerOutcome { id: 1, app, failure: failure.map(str::to_owned) }];
+        let workers = vec![WorkerOutcome { id: 1, app, failure: failure.map(str::to_owned), exit: None }];
         Ok(Accepted { workers, ..Accepted::default() })
     };
     let looks = state.update(NOW, Message::Acted(action.clone(), outcome(None)));
