@@ -77,7 +77,7 @@ impl Supervisor {
                 number
             }
             Asked::Skipped(reason) => {
-                turn.told.push((About::Worker(worker), What::Skipped(format!("{why}: {reason}"))));
+                turn.told.push((About::Worker(worker), What::Skipped(format!("{reason} ({why})"))));
                 let failure = Some(format!("not run: {reason}"));
                 let result = WorkerResult { worker, app: name.clone(), failure, exit: None };
                 return refuse(turn, request, vec![result]);

@@ -2,19 +2,33 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use supd_api::{AppDeclaration, JobRun, JobView, Millis, Overlap};
+use supd_api::{AppDeclaration, JobResult, JobRun, JobView, Millis, Overlap, WorkerView};
 
 use super::cells;
 use super::policy;
 
-/// ` (12s ago, took 3s); another one waits; next run in 5h`, to be put after why it is as it is.
-pub(crate) fn times(job: &JobView) -> String {
-    let last = job.last.as_ref().map(|JobRun { at, took, .. }| {
-        format!(" ({} ago, took {})", cells::since(*at), cells::duration(*took))
+/// `, 12s ago, after 3 s; another run waits; next run in 5h`, to be put after why the worker is as it is.
+pub(crate) fn times(worker: &WorkerView) -> String {
+    let Some(job) = &worker.job else { return String::new() };
+    let last = job.last.as_ref().map(|JobRun { result, at, took, .. }| {
+        let (ago, took) = (cells::since(*at), cells::duration(*took));
+        match worker.pid {
+            None => format!(", {ago} ago, after {took}"),
+            Some(_) => format!("; the one before {}, {ago} ago, after {took}", word(*result)),
+        }
     });
     let queued = job.queued.then(|| "; another run waits".to_owned());
     let next = job.next.map(|at| format!("; next run in {}", until(at)));
     last.into_iter().chain(queued).chain(next).collect()
+}
+
+fn word(result: JobResult) -> &'static str {
+    match result {
+        JobResult::Completed => "has completed",
+        JobResult::Failed => "has failed",
+        JobResult::TimedOut => "took too long",
+        JobResult::Stopped => "was stopped",
+    }
 }
 
 fn until(unix_millis: u64) -> String {

@@ -2,22 +2,16 @@
 //!
 //! Labels have few values each: names of apps, numbers of seats, and closed lists. What has no bound (pids, paths, reasons) is no label.
 
-use supd_api::{ExecMode, Status, StreamView};
+use supd_api::{ExecMode, JobRuns, JobView, Status, StreamView};
 
 use super::text::{Family, Form, Kind, Page};
 use super::{App, Own, Reloads, Scene, Worker};
 
 /// All states of a worker.
-const STATUSES: [Status; 8] = [
-    Status::Online,
-    Status::Launching,
-    Status::Stopping,
-    Status::Stopped,
-    Status::Errored,
-    Status::Waiting,
-    Status::Scheduled,
-    Status::Idle,
-];
+const STATUSES: [Status; 6] =
+    [Status::Online, Status::Launching, Status::Stopping, Status::Stopped, Status::Errored, Status::Waiting];
+/// Those that only a job can be in.
+const JOB_STATUSES: [Status; 2] = [Status::Scheduled, Status::Idle];
 
 /// The whole page.
 pub fn page(scene: &Scene, form: Form) -> String {
@@ -26,6 +20,7 @@ pub fn page(scene: &Scene, form: Form) -> String {
     own(&mut page, &scene.own);
     apps(&mut page, &scene.apps);
     workers(&mut page, &scene.workers);
+    jobs(&mut page, &scene.workers);
     output(&mut page, &scene.workers);
     page.end()
 }
@@ -146,10 +141,42 @@ fn workers(page: &mut Page, workers: &[Worker]) {
     page.begin(&gauge("supd_worker_status", "1 for the state that the worker is in, 0 for all others."));
     for worker in workers {
         let id = worker.view.id.to_string();
-        for status in STATUSES {
+        let of_jobs = JOB_STATUSES.into_iter().filter(|_| worker.view.job.is_some());
+        for status in STATUSES.into_iter().chain(of_jobs) {
             let word = status.as_str().replace(' ', "_");
             let labels = [("app", worker.view.app.as_str()), ("worker", &id), ("status", &word)];
             page.sample(&labels, f64::from(u8::from(worker.view.status == status)));
+        }
+    }
+}
+
+fn jobs(page: &mut Page, workers: &[Worker]) {
+    let jobs: Vec<(&str, &JobView)> = workers
+        .iter()
+        .filter_map(|worker| Some((worker.view.app.as_str(), worker.view.job.as_ref()?)))
+        .collect();
+    if jobs.is_empty() {
+        return;
+    }
+    page.begin(&counter("supd_job_runs", "Runs of the job that have ended or were skipped, by result."));
+    for (app, job) in &jobs {
+        let JobRuns { completed, failed, timed_out, skipped, completed_at: _ } = job.runs;
+        let all =
+            [("completed", completed), ("failed", failed), ("timed_out", timed_out), ("skipped", skipped)];
+        for (result, count) in all {
+            page.sample(&[("app", app), ("result", result)], count as f64);
+        }
+    }
+    page.begin(&gauge("supd_job_last_success_timestamp_seconds", "When a run of the job last completed."));
+    for (app, job) in &jobs {
+        if let Some(at) = job.runs.completed_at {
+            page.sample(&[("app", app)], at as f64 / 1000.0);
+        }
+    }
+    page.begin(&gauge("supd_job_last_duration_seconds", "How long the last run of the job took."));
+    for (app, job) in &jobs {
+        if let Some(last) = &job.last {
+            page.sample(&[("app", app)], last.took.duration().as_secs_f64());
         }
     }
 }

@@ -21,6 +21,15 @@ fn worker(app: &str, id: u32, status: &str) -> Worker {
     Worker { view: serde_json::from_value(view).expect("a worker"), crashes: 2, open_files: up.then_some(21) }
 }
 
+/// Between two runs.
+fn job(app: &str, id: u32) -> Worker {
+    let last = json!({ "result": "failed", "exit": { "code": 1 }, "at": 90_000, "took": 1_500 });
+    let runs = json!({ "completed": 4, "failed": 1, "timed_out": 0, "skipped": 2, "completed_at": 60_500 });
+    let mut worker = worker(app, id, "idle");
+    worker.view.job = serde_json::from_value(json!({ "last": last, "runs": runs })).expect("a job");
+    worker
+}
+
 fn app(name: &str, version: Option<&str>) -> App {
     App {
         name: AppName::new(name).expect("a name"),
@@ -48,7 +57,7 @@ fn scene() -> Scene {
         supervisor_restarts: 1,
         own: vec![own("keeper", 1), own("supervisor", 2)],
         apps: vec![app("web", Some("1.2.3"))],
-        workers: vec![worker("web", 0, "online"), worker("web", 1, "waiting restart")],
+        workers: vec![worker("web", 0, "online"), worker("web", 1, "waiting restart"), job("backup", 2)],
     }
 }
 
@@ -86,14 +95,24 @@ fn the_grammar_holds_whatever_things_are_called() {
         let named = families.values().flatten().filter(|labels| labels.contains_key("version"));
         assert_eq!(named.filter(|labels| labels["version"] == "\"1\n\\2\"\n# EOF\n").count(), 6, "{text}");
         let apps: BTreeSet<_> = families.values().flatten().filter_map(|labels| labels.get("app")).collect();
-        assert_eq!(apps.len(), 7);
+        assert_eq!(apps.len(), 8);
     }
 }
 
 #[test]
 fn labels_are_few() {
-    let known =
-        ["app", "exec_mode", "namespace", "outcome", "process", "status", "stream", "version", "worker"];
+    let known = [
+        "app",
+        "exec_mode",
+        "namespace",
+        "outcome",
+        "process",
+        "result",
+        "status",
+        "stream",
+        "version",
+        "worker",
+    ];
     let families = read(&page(&scene(), Form::OpenMetrics), Form::OpenMetrics);
     let labels: BTreeSet<_> = families.values().flatten().flat_map(BTreeMap::keys).cloned().collect();
     assert_eq!(labels.iter().map(String::as_str).collect::<Vec<_>>(), known);

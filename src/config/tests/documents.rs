@@ -126,7 +126,7 @@ fn paths_begin_at_the_directory_of_the_file_and_keep_links() {
 #[test]
 fn the_examples_of_the_reference_are_sound() {
     let site = Site::new();
-    for (name, text) in [("server.js", ""), ("consume.py", ""), ("tunnel.sh", "")] {
+    for (name, text) in [("server.js", ""), ("consume.py", ""), ("tunnel.sh", ""), ("backup.sh", "")] {
         site.write(name, text);
     }
     site.program("bin/pg_isready", "\0binary");

@@ -87,7 +87,7 @@ impl Seat {
             }
             Step::End => (None, None, Some(exit.unwrap_or(Exit::Unknown))),
         };
-        self.go(turn, index, next, order);
+        self.go(turn, spec, index, next, order);
         let ended = self.runs[index].clone();
         self.runs[index].ended |= exit.is_some();
         if next.is_none() {
@@ -99,13 +99,24 @@ impl Seat {
     }
 
     /// Enters the next phase and tells of it.
-    fn go(&mut self, turn: &mut Turn<'_>, index: usize, next: Option<Phase>, order: Option<Order>) {
+    fn go(
+        &mut self,
+        turn: &mut Turn<'_>,
+        spec: &Spec,
+        index: usize,
+        next: Option<Phase>,
+        order: Option<Order>,
+    ) {
         let run = &mut self.runs[index];
         let was_ready = run.phase.ready_since().is_some();
         run.phase = next.unwrap_or(run.phase);
         if run.phase.ready_since().is_some() && !was_ready {
             turn.effects.push(Effect::Watch { run: run.id });
-            turn.told.push((About::Worker(self.worker), What::Ready(turn.now.mono.since(run.started.mono))));
+            // Of a job it is the end that counts.
+            if spec.job.is_none() {
+                let after = turn.now.mono.since(run.started.mono);
+                turn.told.push((About::Worker(self.worker), What::Ready(after)));
+            }
         }
         match order {
             Some(Order::Drain) => turn.told.push((About::Worker(self.worker), What::Draining)),

@@ -61,9 +61,9 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
 fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("status", worker.status.as_str().to_owned()),
-        ("reason", worker.reason.clone() + &table::left(worker.remaining)),
+        ("reason", worker.reason.clone() + &job::times(worker) + &table::left(worker.remaining)),
     ];
-    rows.extend(worker.job.iter().map(|runs| ("runs", job::runs(runs) + &job::times(runs))));
+    rows.extend(worker.job.iter().map(|it| ("runs", job::runs(it))));
     rows.extend(worker.message.iter().map(|text| ("message", text.clone())));
     rows.extend(worker.notice.iter().map(|text| ("notice", text.clone())));
     rows.extend([

@@ -66,8 +66,7 @@ fn line(app: &AppName, remark: &Remark<'_>, alike: &[&WorkerView]) -> String {
         Remark::Notice(text) => format!("{app}: {}", cells::harmless(text)),
         Remark::Reason(status, text) => {
             let left = left(alike.iter().filter_map(|worker| worker.remaining).min());
-            let times: String =
-                alike.iter().filter_map(|worker| worker.job.as_ref()).map(job::times).collect();
+            let times: String = alike.iter().map(|worker| job::times(worker)).collect();
             format!("{app} ({ids}) {}: {}{times}{left}", status.as_str(), cells::harmless(text))
         }
         Remark::Log(trouble) => format!("{app} ({ids}): {}", cells::harmless(&cells::trouble(trouble))),

@@ -128,7 +128,7 @@ fn state(worker: &WorkerView, setting: &Setting) -> String {
         1 => ", started again once".to_owned(),
         times => format!(", started again {times} times"),
     };
-    let times = worker.job.as_ref().map(job::times).unwrap_or_default();
+    let times = job::times(worker);
     format!("{} {} {status}{reason}{times}{}{up}{restarts}", worker.app, worker.id, left(worker.remaining))
 }
 
