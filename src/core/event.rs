@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Wall;
 use crate::id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
 use crate::spec::Spec;
 
@@ -204,17 +205,34 @@ pub enum Event {
 }
 
 /// A seat of a recalled app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recalled {
     /// Its id.
     pub worker: WorkerId,
     /// Its number within the app.
     pub instance: u32,
-    /// Whether it shall run.
+    /// Whether it shall run; of a job, whether it heeds the clock.
     pub up: bool,
     /// Whether it has ended by itself with code 0.
     #[serde(default)]
     pub completed: bool,
+    /// The end of its last run, if it is a job's.
+    #[serde(default)]
+    pub last: Option<Ended>,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How.
+    pub exit: Exit,
+    /// When.
+    pub at: Wall,
+    /// How long after its start.
+    pub uptime: Duration,
+    /// It was told to go.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 /// A run as the keeper knows it.

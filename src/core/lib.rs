@@ -30,7 +30,9 @@ mod view;
 mod wishes;
 
 pub use clock::{Mono, Now, Wall};
-pub use event::{Death, Effect, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult};
+pub use event::{
+    Death, Effect, Ended, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult,
+};
 pub use id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
 pub use incident::{Alert, Ground, Incidents, Trouble};
 pub use outbox::{Letter, Outbox};

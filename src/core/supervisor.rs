@@ -110,6 +110,7 @@ impl Supervisor {
                         None => seat.wish == Wish::Up,
                     },
                     completed: matches!(seat.rest, Rest::Ended { well: true, .. }),
+                    last: seat.job(&app.specs).and_then(|_| seat.last_exit.clone()),
                 })
                 .collect();
             (!seats.is_empty()).then_some((name, app.goal.revision, app.previous, seats))

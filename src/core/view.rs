@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::clock::{Mono, Now, Wall};
-use crate::event::Exit;
+use crate::depends::went_well;
+use crate::event::{Ended, Exit};
 use crate::id::{AppName, Pid, RevisionId, RunId, WorkerId};
 use crate::phase::Phase;
 use crate::seat::{Rest, Run, Seat, Wish};
@@ -234,8 +235,7 @@ impl Seat {
         let back = app.rollout.as_ref().and_then(|rollout| rollout.back.as_deref());
         match (shown.map(|run| run.phase), &self.rest) {
             (Some(Phase::Ready { .. }), _) if is_job => "a run goes on".to_owned(),
-            (None, Rest::Ended { well: true, .. }) if is_job => "the last run has completed".to_owned(),
-            (None, Rest::Ended { why, .. }) if is_job => format!("the last run has failed: {why}"),
+            (None, _) if is_job && self.wish == Wish::Down => self.reason_between_runs(),
             (Some(Phase::Ready { .. }), Rest::Waiting { why, .. }) => format!("the replacement {why}"),
             (Some(Phase::Ready { .. }), _) if self.runs.len() > 1 => match back {
                 Some(why) => format!("reload taken back: the new one {why}"),
@@ -256,13 +256,19 @@ impl Seat {
                 Wish::Up => {
                     self.held.as_ref().map_or_else(|| "to be started".to_owned(), |held| held.why.clone())
                 }
-                Wish::Down | Wish::Gone if is_job && !self.runs_of_job.paused => match self.last_exit {
-                    None => "no run yet".to_owned(),
-                    Some(_) => "the last run was stopped".to_owned(),
-                },
                 Wish::Down | Wish::Gone if self.last_exit.is_none() => "not started yet".to_owned(),
                 Wish::Down | Wish::Gone => "stopped as asked".to_owned(),
             },
+        }
+    }
+
+    fn reason_between_runs(&self) -> String {
+        match &self.last_exit {
+            _ if self.runs_of_job.paused && self.rest == Rest::None => "stopped as asked".to_owned(),
+            None => "no run yet".to_owned(),
+            Some(Ended { asked: true, .. }) => "the last run was stopped".to_owned(),
+            Some(Ended { exit, .. }) if went_well(exit) => "the last run has completed".to_owned(),
+            Some(Ended { exit, .. }) => format!("the last run has failed: {exit}"),
         }
     }
 }

@@ -113,6 +113,7 @@ impl Supervisor {
                 seat.rest = Rest::Ended { why: Exit::Code(0).to_string(), well: true };
             }
             seat.runs_of_job.paused = !recalled.up;
+            seat.last_exit = recalled.last.clone();
             app.seats.push(seat);
             self.next_worker = self.next_worker.max(recalled.worker.0.saturating_add(1));
         }

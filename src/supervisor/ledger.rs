@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
-use supd_core::{Recalled, WorkerId};
+use supd_core::{Ended, Recalled, WorkerId};
 use tokio::sync::mpsc;
 
 use super::revision::Revision;
@@ -35,7 +35,7 @@ pub(super) struct Entry {
 }
 
 /// One worker.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Seat {
     id: u32,
     instance: u32,
@@ -43,6 +43,9 @@ struct Seat {
     /// It has ended by itself with code 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     completed: bool,
+    /// How the last run of a job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Ended>,
 }
 
 /// A write that has ended.
@@ -78,6 +81,7 @@ impl Entry {
                 instance: seat.instance,
                 up: seat.up,
                 completed: seat.completed,
+                last: seat.last.clone(),
             })
             .collect();
         Self { revision, previous, workers, counts_from }
@@ -89,6 +93,7 @@ impl Entry {
             instance: seat.instance,
             up: seat.up,
             completed: seat.completed,
+            last: seat.last.clone(),
         };
         self.workers.iter().map(recalled).collect()
     }

@@ -160,7 +160,11 @@ impl Shell {
 
 /// A warning for each app that cannot have two processes of one worker.
 pub(super) fn reloads_that_are_restarts<'a>(revisions: impl Iterator<Item = &'a Revision>) -> Vec<String> {
-    let alone = revisions.filter(|revision| !overlaps(&revision.declaration));
+    let is_moved = |revision: &&Revision| {
+        // A job has nothing to be moved.
+        !overlaps(&revision.declaration) && revision.declaration.job.is_none()
+    };
+    let alone = revisions.filter(is_moved);
     let text = |revision: &Revision| {
         let name = &revision.declaration.name;
         format!(

@@ -9,13 +9,12 @@ mod record;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Mono, Now, Wall};
 use crate::depends::Held;
-use crate::event::{Effect, Exit, What};
+use crate::event::{Effect, Ended, What};
 use crate::id::{AppName, Generation, Pid, RevisionId, RunId, WorkerId};
 use crate::phase::{Phase, Proof};
 use crate::restart::Streak;
@@ -64,17 +63,6 @@ pub(crate) enum Rest {
     },
     /// Given up.
     Errored { why: String },
-}
-
-/// The end of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ended {
-    pub(crate) exit: Exit,
-    pub(crate) at: Wall,
-    pub(crate) uptime: Duration,
-    /// It was told to go.
-    #[serde(default)]
-    pub(crate) asked: bool,
 }
 
 /// One process of a seat.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::depends::went_well;
-use crate::event::{Death, Effect, Exit, What};
+use crate::event::{Death, Effect, Ended, Exit, What};
 use crate::id::RunId;
 use crate::phase::{Fact, Order, Phase, Proof, SPAWN_LIMIT, Step, grace};
 use crate::restart::{Life, Streak, Verdict};
-use crate::seat::{About, Ended, Failure, Goal, Manner, Rest, Run, Seat, Specs, Turn, Wish};
+use crate::seat::{About, Failure, Goal, Manner, Rest, Run, Seat, Specs, Turn, Wish};
 use crate::spec::Spec;
 
 impl Seat {

@@ -140,12 +140,7 @@ fn is_met(core: &Supervisor, now: Now, app: &AppName, condition: Condition) -> b
                 .find(|(name, ..)| *name == app)
                 .map(|(_, _, _, seats)| seats)
                 .unwrap_or_default();
-            let done = |worker| {
-                let seat = core.view(now.mono).find(|seat| seat.worker == worker).expect("it is kept");
-                let done = ["exited with code 0", "the last run has completed"];
-                matches!(seat.state, State::Stopped | State::Idle) && done.contains(&seat.reason.as_str())
-            };
-            !kept.is_empty() && kept.iter().all(|seat| done(seat.worker))
+            runs.next().is_none() && !kept.is_empty() && kept.iter().all(|seat| seat.completed)
         }
     }
 }
