@@ -9,6 +9,7 @@ mod crowd;
 mod daemon;
 mod http;
 mod interpreter;
+mod jobs;
 mod process;
 mod wait;
 

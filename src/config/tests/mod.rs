@@ -14,6 +14,7 @@ mod depends;
 mod documents;
 mod golden;
 mod javascript;
+mod jobs;
 mod probes;
 mod programs;
 mod random;
