@@ -14,6 +14,15 @@ impl App {
         self.specs.get(&self.goal.revision).is_some_and(|spec| spec.job.is_some())
     }
 
+    /// Whether somebody has stopped it, or nobody has ever started it; it is in no rollout then.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let is_job = self.is_job();
+        let rests = |seat: &Seat| {
+            seat.wish != Wish::Up && if is_job { seat.runs_of_job.paused } else { !seat.has_ended() }
+        };
+        self.rollout.is_none() && self.seats.iter().all(rests)
+    }
+
     /// Whether runs of it are asked for by the clock.
     pub(crate) fn is_scheduled(&self) -> bool {
         let heeds = |seat: &Seat| {

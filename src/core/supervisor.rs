@@ -127,7 +127,7 @@ impl Supervisor {
     fn record(&mut self, turn: &mut Turn<'_>, event: Event) {
         match event {
             Event::Apply { request, app, revision, spec, gently, timeout } => {
-                self.apply(turn, request, &app, Release { revision, spec, gently, timeout });
+                self.apply(turn, request, &app, Release { revision, spec, gently, timeout, rests: false });
             }
             Event::Amend { request, app, revision, spec } => {
                 self.amend(turn, request, &app, (revision, spec));

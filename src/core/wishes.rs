@@ -19,6 +19,8 @@ pub(crate) struct Release {
     pub(crate) gently: bool,
     /// A rollout that has not ended after so long goes back.
     pub(crate) timeout: Option<Duration>,
+    /// What was stopped stays so.
+    pub(crate) rests: bool,
 }
 
 impl Supervisor {
@@ -29,12 +31,12 @@ impl Supervisor {
         name: &AppName,
         release: Release,
     ) {
-        let Release { revision, spec, gently, timeout } = release;
+        let Release { revision, spec, gently, timeout, rests } = release;
         let goal = self.new_goal(revision);
         let known = self.apps.contains_key(name);
         let app = self.apps.entry(name.clone()).or_insert_with(|| App::new(goal));
         let (is_job, was_job) = (spec.job.is_some(), app.is_job());
-        let (count, starts) = (spec.count, known || spec.autostart);
+        let (count, starts) = (spec.count, (known || spec.autostart) && !rests);
         let gently = known && gently && !is_job && !was_job;
         app.specs.insert(revision, *spec);
         let superseded = if gently {
@@ -73,7 +75,9 @@ impl Supervisor {
     ) {
         let as_it_runs = |app: &&mut App| app.rollout.is_none() && app.is_job() == spec.job.is_some();
         let Some(app) = self.apps.get_mut(name).filter(as_it_runs) else {
-            return self.apply(turn, request, name, Release { revision, spec, gently: true, timeout: None });
+            let rests = self.apps.get(name).is_some_and(App::is_stopped);
+            let release = Release { revision, spec, gently: true, timeout: None, rests };
+            return self.apply(turn, request, name, release);
         };
         let before: Vec<WorkerId> = app.seats.iter().map(|seat| seat.worker).collect();
         let is_up = app.seats.iter().any(|seat| seat.wish == Wish::Up);

@@ -1,6 +1,7 @@
 //! Which command line means what to `supctl`? Parsing only: nothing here looks at files or talks to the daemon.
 
 mod daemon;
+mod run;
 mod talk;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ pub(crate) use daemon::{
     BootArgs, CheckArgs, CompletionArgs, DaemonCommand, DaemonLogArgs, InitArgs, LinkArgs, StartupArgs,
     UpgradeArgs,
 };
+pub(crate) use run::RunArgs;
 pub(crate) use talk::{AttachArgs, EventArgs, MessageArgs, SendArgs, SignalArgs, TriggerArgs};
 
 use super::commands::dev::{self, DevArgs};
@@ -97,7 +99,7 @@ pub(crate) enum Command {
     #[command(after_help = RELOAD_EXAMPLES)]
     Reload(ReloadArgs),
     /// Run a job once, now, show its output, and end with its exit code
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = run::EXAMPLES)]
     Run(RunArgs),
     /// Show what a file would change in what runs, and when each change would act
     #[command(after_help = DIFF_EXAMPLES)]
@@ -271,14 +273,6 @@ Examples:
   supctl start web                          a stopped app
   cat apps.json | supctl start -";
 
-const RUN_EXAMPLES: &str = "\
-Exits with the code of the job, 124 when it took too long, 128 and the number of the signal that ended it.
-While another run goes on, the job's `overlap` says what becomes of this one.
-
-Examples:
-  supctl run backup
-  supctl run backup --no-wait     return at once; `supctl events backup` shows how it goes";
-
 const RELOAD_EXAMPLES: &str = "\
 An app that came from a file is moved to what the file says now. If the file cannot be read, or a
 replacement does not get ready, the old workers stay and the exit code is not 0.
@@ -426,17 +420,6 @@ pub(crate) struct ActArgs {
     /// How a file is read.
     #[command(flatten)]
     pub(crate) selection: Selection,
-}
-
-/// `run`.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Name or id of a job: an app with `[apps.job]`
-    #[arg(value_name = "JOB")]
-    pub(crate) target: String,
-    /// Return when it was asked for; `supctl events` shows how it goes
-    #[arg(long)]
-    pub(crate) no_wait: bool,
 }
 
 /// `reload`.

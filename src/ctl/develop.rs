@@ -48,7 +48,8 @@ impl Dev {
         mut apps: Vec<AppDeclaration>,
         output: &mut Output,
     ) -> Result<Runtime, Failure> {
-        for app in &mut apps {
+        // A job runs by the clock.
+        for app in apps.iter_mut().filter(|app| app.job.is_none()) {
             app.watch.enabled = true;
             app.watch.ignore.extend(self.ignore.iter().cloned());
         }

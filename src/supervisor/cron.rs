@@ -182,14 +182,22 @@ impl Shell {
         for (app, expression) in self.timetable.due(now().wall) {
             let why = format!("cron: {expression}");
             if self.core.is_job(&app) {
-                // Whoever comes after a reboot has to know that this time is not missed.
-                self.ledger.change();
+                if self.catches_up(&app) {
+                    // Whoever comes after a reboot has to know that this time is not missed.
+                    self.ledger.change();
+                }
                 self.turn(Event::Run { request: None, app, why });
             } else {
                 self.turn(Event::Renew { app, why });
             }
         }
         self.set_alarm();
+    }
+
+    /// Whether it is a job that makes up for times it has missed.
+    pub(super) fn catches_up(&self, app: &AppName) -> bool {
+        let revision = self.core.proven(app).and_then(|id| self.revision(app, id));
+        revision.and_then(|it| it.declaration.job.as_ref()).is_some_and(|job| job.catch_up)
     }
 
     pub(super) fn set_alarm(&mut self) {

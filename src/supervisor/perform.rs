@@ -238,8 +238,7 @@ impl Shell {
         let entries = self.core.entrusted().filter_map(|(app, id, previous, seats)| {
             let revision = self.revision(app, id)?;
             let previous = previous.and_then(|id| self.revision(app, id)).map(Arc::clone);
-            let catches_up = revision.declaration.job.as_ref().is_some_and(|job| job.catch_up);
-            let counts_from = self.timetable.since_of(app).filter(|_| catches_up);
+            let counts_from = self.timetable.since_of(app).filter(|_| self.catches_up(app));
             Some(Entry::new(Arc::clone(revision), previous, &seats, counts_from))
         });
         Ledger::new(entries.collect())

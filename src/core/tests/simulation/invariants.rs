@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use supd_core::{AppName, Condition, Effect, Event, Mono, Now, Phase, RunId, State, Supervisor, WorkerId};
+use supd_core::{AppName, Condition, Effect, Event, Mono, Now, Phase, RunId, Supervisor, WorkerId};
 
 use crate::world::World;
 
@@ -94,7 +94,7 @@ pub fn in_order(before: &Supervisor, world: &World, effects: &[Effect]) {
         match effect {
             Effect::Spawn { app, worker, .. } if world.is_first_start(before, app, *worker) => {
                 for (on, condition) in world.depends_on(app) {
-                    let met = |core: &Supervisor| is_met(core, world.now, &on, condition);
+                    let met = |core: &Supervisor| is_met(core, &on, condition);
                     assert!(met(before) || met(&world.core), "{app} is started before {on} is {condition:?}");
                 }
             }
@@ -129,7 +129,7 @@ fn is_ending(core: &Supervisor, app: &AppName) -> bool {
     core.is_halting() || !up
 }
 
-fn is_met(core: &Supervisor, now: Now, app: &AppName, condition: Condition) -> bool {
+fn is_met(core: &Supervisor, app: &AppName, condition: Condition) -> bool {
     let mut runs = core.runs().filter(|(name, ..)| *name == app).map(|(_, _, _, run)| run);
     match condition {
         Condition::Started => runs.any(|run| run.pid.is_some() && is_active(run.phase)),

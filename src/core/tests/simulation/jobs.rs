@@ -141,6 +141,32 @@ fn stopped_it_runs_for_nobody_but_those_who_ask() {
     world.end();
 }
 
+/// What is amended to be of another kind stays stopped if it was.
+#[test]
+fn stopped_it_stays_so_whatever_it_becomes() {
+    for (before, after) in [(App::job(Overlap::Skip), App::plain()), (App::plain(), App::job(Overlap::Skip))]
+    {
+        for is_stopped in [true, false] {
+            let mut world = World::new(vec![Profile::GOOD]);
+            world.run(&declare(before, false));
+            world.run(&Op::Advance(10_000));
+            if is_stopped {
+                world.run(&Op::StopApp { app: 0 });
+            }
+            world.run(&Op::Amend { app: 0, kind: after });
+            world.run(&Op::Advance(10_000));
+            assert!(!world.last_answer_failed());
+            let expected = match (is_stopped, after.job) {
+                (true, _) => State::Stopped,
+                (false, Some(_)) => State::Idle,
+                (false, None) => State::Online,
+            };
+            assert_eq!(world.state(0).0, expected);
+            world.end();
+        }
+    }
+}
+
 /// A run is never cut short for a new version: its successor is of that one. What is no job any more begins, and the other way round.
 #[test]
 fn a_new_version_is_for_the_next_run() {
