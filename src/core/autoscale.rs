@@ -67,14 +67,23 @@ pub struct Load {
 /// What the last look at an app's load has shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The mean of the workers of which it is known.
-    pub cpu: Option<Millicpu>,
-    /// The mean of the workers of which it is known.
-    pub memory: Option<Bytes>,
+    /// `None`: it has no target.
+    pub cpu: Option<Figure<Millicpu>>,
+    /// `None`: it has no target.
+    pub memory: Option<Figure<Bytes>>,
     /// So many would bring it to its target, whatever is allowed; `None`: it says nothing.
     pub wanted: Option<u32>,
     /// Why there are not as many.
     pub hold: Option<Hold>,
+}
+
+/// One kind of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figure<T> {
+    /// Of the workers of which it is known; `None`: of no worker.
+    pub mean: Option<T>,
+    /// What it is to be.
+    pub target: T,
 }
 
 /// Why an app has not as many workers as its load asks for.
@@ -122,8 +131,10 @@ pub struct ScalingView<'a> {
     pub count: u32,
     /// Since when.
     pub since: Wall,
-    /// What the last look has shown.
+    /// What the last look has shown; `None`: nothing that counts now.
     pub finding: Option<&'a Finding>,
+    /// Why it has not as many as its load asks for.
+    pub hold: Option<Hold>,
 }
 
 impl Autoscale {
@@ -282,8 +293,9 @@ impl App {
         let rules = self.autoscale()?.clone();
         let current = self.count();
         let picture = Picture::new(self.seats.iter(), loads);
-        let (cpu, memory) = (picture.cpu.mean().map(Millicpu), picture.memory.mean().map(Bytes));
-        let cpu = cpu.filter(|_| rules.cpu.is_some());
+        let worker = picture.memory.mean().map(Bytes);
+        let cpu = rules.cpu.map(|target| Figure { mean: picture.cpu.mean().map(Millicpu), target });
+        let memory = rules.memory.map(|target| Figure { mean: worker, target });
         if let Some(pause) = self.pause() {
             self.scaling.window = None;
             return Some((current, Finding { cpu, memory, wanted: None, hold: Some(pause) }));
@@ -296,7 +308,7 @@ impl App {
             None => (current, Some(Hold::Unknown)),
             Some(wanted) => {
                 let highest = window.note(now.mono, wanted, rules.stabilization);
-                allowed(&rules, current, wanted, highest, available.zip(memory))
+                allowed(&rules, current, wanted, highest, available.zip(worker))
             }
         };
         Some((count, Finding { cpu, memory, wanted, hold }))
@@ -331,11 +343,14 @@ impl Supervisor {
     pub fn scaling(&self, app: &AppName) -> Option<ScalingView<'_>> {
         let app = self.apps.get(app)?;
         let Scaling { finding, since, .. } = &app.scaling;
+        let pause = app.pause();
+        let finding = finding.as_ref().filter(|_| pause.is_none());
         Some(ScalingView {
             rules: app.autoscale()?,
             count: app.count(),
             since: *since,
-            finding: finding.as_ref(),
+            finding,
+            hold: pause.or(finding.and_then(|finding| finding.hold)),
         })
     }
 }

@@ -29,7 +29,7 @@ mod supervisor;
 mod view;
 mod wishes;
 
-pub use autoscale::{Autoscale, Bytes, Finding, Hold, Load, Millicpu, ScalingView};
+pub use autoscale::{Autoscale, Bytes, Figure, Finding, Hold, Load, Millicpu, ScalingView};
 pub use clock::{Mono, Now, Wall};
 pub use event::{Death, Effect, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult};
 pub use id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment, Instances, Layer,
-    LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy,
-    RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, AutoscalePolicy, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment,
+    Instances, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy,
+    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -64,13 +64,18 @@ fn cut(text: String) -> String {
 
 /// How many workers there are to be. Scaling by hand is a difference too.
 fn number(old: &AppDeclaration, new: &AppDeclaration, workers: Option<u32>) -> Option<Change> {
-    let wanted = new.instances.on(super::spec::processors());
+    let declared = new.instances.on(super::spec::processors());
+    let wanted = match &new.autoscale {
+        Some(policy) => policy.clamp(workers.unwrap_or(declared), super::spec::processors()),
+        None => declared,
+    };
     let scaled = workers.filter(|workers| *workers != wanted);
     if old.instances == new.instances && scaled.is_none() {
         return None;
     }
     let from = scaled.map_or_else(|| spelled(old.instances), |workers| workers.to_string());
-    Some(made("instances", Some(from), Some(spelled(new.instances)), AtOnce))
+    let to = if wanted == declared { spelled(new.instances) } else { wanted.to_string() };
+    Some(made("instances", Some(from), Some(to), AtOnce))
 }
 
 fn spelled(instances: Instances) -> String {
@@ -145,6 +150,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         process,
         exec_mode,
         instances: _,
+        autoscale,
         environment,
         depends_on,
         listen,
@@ -188,6 +194,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_logs(logs));
     fields.extend(of_watch(watch));
     fields.extend(of_cron(cron.as_ref()));
+    fields.extend(of_autoscale(autoscale.as_ref()));
     fields
 }
 
@@ -214,6 +221,16 @@ fn of_cron(policy: Option<&CronPolicy>) -> Vec<Field> {
     vec![
         field("cron_restart", AtOnce, policy.map(|cron| &cron.expression)),
         field("cron_time_zone", AtOnce, policy.and_then(|cron| cron.time_zone.as_ref())),
+    ]
+}
+
+fn of_autoscale(policy: Option<&AutoscalePolicy>) -> Vec<Field> {
+    vec![
+        field("autoscale.min", AtOnce, policy.map(|it| it.min)),
+        field("autoscale.max", AtOnce, policy.map(|it| spelled(it.max))),
+        field("autoscale.cpu", AtOnce, policy.and_then(|it| it.cpu)),
+        field("autoscale.memory", AtOnce, policy.and_then(|it| it.memory)),
+        field("autoscale.stabilization", AtOnce, policy.map(|it| it.stabilization.to_string())),
     ]
 }
 

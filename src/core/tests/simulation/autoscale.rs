@@ -25,7 +25,7 @@ fn wanted(world: &World) -> Option<u32> {
 }
 
 fn hold(world: &World) -> Option<Hold> {
-    world.core.scaling(&name(0)).expect("it scales itself").finding?.hold
+    world.core.scaling(&name(0)).expect("it scales itself").hold
 }
 
 /// Work for so many processors, shared by all ready workers: one of them cannot use more than one. What a look then shows.

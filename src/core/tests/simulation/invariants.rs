@@ -134,8 +134,7 @@ fn is_met(core: &Supervisor, now: Now, app: &AppName, condition: Condition) -> b
 pub fn within_bounds(world: &World, app: &AppName, before: u32) {
     let Some(scaling) = world.core.scaling(app) else { return };
     let within = (scaling.rules.min..=scaling.rules.max).contains(&scaling.count);
-    let paused =
-        scaling.finding.is_none_or(|finding| matches!(finding.hold, Some(Hold::Rollout | Hold::Stopped)));
+    let paused = matches!(scaling.hold, Some(Hold::Rollout | Hold::Stopped));
     assert!(within || (world.core.is_halting() || paused) && scaling.count == before, "{scaling:?}");
 }
 
