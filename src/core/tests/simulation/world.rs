@@ -288,6 +288,7 @@ impl World {
         self.agenda.clear();
         self.core = Supervisor::default();
         self.begun.clear();
+        self.spawns.clear();
         for (spec, app, revision, seats) in apps {
             self.handle(Event::Recall { app, revision, spec: Box::new(spec), seats, previous: None });
         }
