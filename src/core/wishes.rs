@@ -95,6 +95,7 @@ impl Supervisor {
     ) {
         let goal = self.new_goal(revision);
         let mut app = App::new(goal);
+        app.scaling.since = turn.now.wall;
         app.specs.insert(revision, *spec);
         if let Some((revision, spec)) = previous {
             app.previous = Some(revision);

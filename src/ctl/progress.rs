@@ -109,6 +109,8 @@ impl Watch {
             | Kind::Held
             | Kind::Waiting
             | Kind::Renewed
+            | Kind::Scaled
+            | Kind::ScalingHeld
             | Kind::RolledBack
             | Kind::Message => {}
         }

@@ -7,9 +7,9 @@ use supd_core::What;
 use tokio::sync::broadcast;
 
 use super::call::EventQuery;
-use super::{load, now};
 use super::turn::Shell;
 use super::view::{ended, spoken};
+use super::{load, now};
 
 /// So many are remembered, and a reader may be so many behind before it misses some.
 const REMEMBERED: usize = 1000;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use supd_api::AutoscaleView;
-use supd_core::{AppName, Event, Finding, Hold, Load, Millicpu};
+use supd_api::{AutoscaleView, Fault, FaultCode};
+use supd_core::{AppName, Autoscale, Event, Finding, Hold, Load, Millicpu};
 
 use super::figures::{Loads, spoken};
 use super::turn::Shell;
@@ -40,6 +40,21 @@ impl Shell {
     }
 }
 
+impl Shell {
+    /// What was said by hand would not last beyond the bounds of an app that scales itself.
+    pub(super) fn refuse_beyond_bounds(&self, app: &AppName, count: u32) -> Result<(), Fault> {
+        let Some(Autoscale { min, max, .. }) = self.core.scaling(app).map(|scaling| scaling.rules) else {
+            return Ok(());
+        };
+        if (*min..=*max).contains(&count) {
+            return Ok(());
+        }
+        let message = format!("{count} workers; {app} scales itself between {min} and {max}");
+        Err(Fault::new(FaultCode::Invalid, message)
+            .hint("change `min` and `max` of its `autoscale`, then `supctl apply` it"))
+    }
+}
+
 fn percent(share: Millicpu) -> f64 {
     share.0 as f64 / 10.0
 }
@@ -64,7 +79,8 @@ fn wanted(finding: &Finding) -> String {
 fn load(finding: &Finding) -> String {
     let mut parts = Vec::new();
     if let Some(cpu) = finding.cpu {
-        let mean = cpu.mean.map_or("unknown".to_owned(), |mean| format!("{:.0} % of one processor", percent(mean)));
+        let mean =
+            cpu.mean.map_or("unknown".to_owned(), |mean| format!("{:.0} % of one processor", percent(mean)));
         parts.push(format!("cpu {mean}, target {:.0} %", percent(cpu.target)));
     }
     if let Some(memory) = finding.memory {

@@ -48,11 +48,7 @@ pub(super) struct Figures {
 impl Figures {
     /// Of what descends from this process. What the runs that are looked at by themselves use goes into the outlet.
     pub(super) fn new(keeper: i32, outlet: Outlet) -> Self {
-        Self {
-            census: Census::new(keeper),
-            samples: BTreeMap::new(),
-            sampler: Sampler::new(keeper, outlet),
-        }
+        Self { census: Census::new(keeper), samples: BTreeMap::new(), sampler: Sampler::new(keeper, outlet) }
     }
 
     /// Looks at these runs.
@@ -69,7 +65,9 @@ impl Figures {
             before.cpu
         } else {
             let (ticks, seconds) = (total.ticks, span.as_secs_f64().max(1e-3));
-            let cpu = ticks.saturating_sub(before.ticks) as f64 / self.census.ticks_per_second() as f64 / seconds * 100.0;
+            let cpu =
+                ticks.saturating_sub(before.ticks) as f64 / self.census.ticks_per_second() as f64 / seconds
+                    * 100.0;
             self.samples.insert(run, Sample { at: now, ticks, cpu });
             cpu
         };
@@ -98,7 +96,9 @@ impl Shell {
     pub(super) fn sample(&mut self, run: RunId) {
         let ready = |view: &RunView| matches!(view.phase, Phase::Ready { .. });
         let view = self.core.run(run).map(|(.., view)| view).filter(ready);
-        let (Some(main), Some(revision)) = (view.and_then(|view| view.pid), self.revision_of(run)) else { return };
+        let (Some(main), Some(revision)) = (view.and_then(|view| view.pid), self.revision_of(run)) else {
+            return;
+        };
         let limit = revision.declaration.restart.max_memory_restart;
         let scales = revision.declaration.autoscale.is_some();
         if limit.is_some() || scales {

@@ -258,7 +258,7 @@ mod tests {
         assert!(matches!(first.runs[..], [Load { run: RunId(1), cpu: None, memory: Bytes(100_000..) }]));
         assert!(first.available.is_some());
         assert_eq!(watch.loads_at, Some(after(17)));
-        watch.follow(Order::Watch(us(2, Some(u64::MAX), false)));
+        watch.follow(Order::Watch(Watched { main: Pid(-1), ..us(2, Some(u64::MAX), false) }));
         watch.look(after(3));
         assert!(loads.try_recv().is_err(), "it was the limit's turn only");
         watch.look(after(17));
