@@ -78,6 +78,7 @@ impl App {
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName, order: &Order) {
         let unproven = self.rollout.as_ref().map(|rollout| rollout.to);
         let held = order.holds(name).is_some();
+        self.begin_window_anew();
         self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
         if self.dismiss_oversize(turn) {
             self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));

@@ -281,6 +281,13 @@ impl App {
         self.autoscale().map_or(count, |rules| rules.clamp(count))
     }
 
+    /// What was needed before a pause says nothing of what is needed after it.
+    pub(crate) fn begin_window_anew(&mut self) {
+        if self.pause().is_some() {
+            self.scaling.window = None;
+        }
+    }
+
     /// Why nothing is to be decided now.
     fn pause(&self) -> Option<Hold> {
         let stopped = self.seats.iter().any(|seat| seat.wish == Wish::Down);
@@ -297,7 +304,6 @@ impl App {
         let cpu = rules.cpu.map(|target| Figure { mean: picture.cpu.mean().map(Millicpu), target });
         let memory = rules.memory.map(|target| Figure { mean: worker, target });
         if let Some(pause) = self.pause() {
-            self.scaling.window = None;
             return Some((current, Finding { cpu, memory, wanted: None, hold: Some(pause) }));
         }
         let wanted = picture.wanted(&rules, current);

@@ -62,20 +62,19 @@ fn cut(text: String) -> String {
     }
 }
 
-/// How many workers there are to be. Scaling by hand is a difference too.
+/// How many workers there are to be. Scaling by hand is a difference too; by itself it is none within its bounds.
 fn number(old: &AppDeclaration, new: &AppDeclaration, workers: Option<u32>) -> Option<Change> {
-    let declared = new.instances.on(super::spec::processors());
-    let wanted = match &new.autoscale {
-        Some(policy) => policy.clamp(workers.unwrap_or(declared), super::spec::processors()),
-        None => declared,
-    };
-    let scaled = workers.filter(|workers| *workers != wanted);
+    let processors = super::spec::processors();
+    if let Some(policy) = &new.autoscale {
+        let (from, to) = workers.map(|workers| (workers, policy.clamp(workers, processors)))?;
+        return (from != to).then(|| made("instances", Some(from.to_string()), Some(to.to_string()), AtOnce));
+    }
+    let scaled = workers.filter(|workers| *workers != new.instances.on(processors));
     if old.instances == new.instances && scaled.is_none() {
         return None;
     }
     let from = scaled.map_or_else(|| spelled(old.instances), |workers| workers.to_string());
-    let to = if wanted == declared { spelled(new.instances) } else { wanted.to_string() };
-    Some(made("instances", Some(from), Some(to), AtOnce))
+    Some(made("instances", Some(from), Some(spelled(new.instances)), AtOnce))
 }
 
 fn spelled(instances: Instances) -> String {
@@ -493,6 +492,19 @@ mod tests {
         let one = revision(&json!({}), "/bin");
         let changes = changes(&one, &one, Some(4));
         assert_eq!(changes.iter().map(shown).collect::<Vec<_>>(), ["~instances 4 > 1 at once"]);
+    }
+
+    #[test]
+    fn scaling_by_itself_is_none_within_its_bounds() {
+        let scaling =
+            |min, max| revision(&json!({ "autoscale": { "min": min, "max": max, "cpu": 60 } }), "/bin");
+        let (old, plain) = (scaling(1, 8), revision(&json!({ "instances": 2 }), "/bin"));
+        let shown =
+            |new: &Revision, workers| changes(&old, new, Some(workers)).iter().map(shown).collect::<Vec<_>>();
+        assert_eq!(shown(&old, 5), [""; 0]);
+        assert_eq!(shown(&scaling(2, 8), 5), ["~autoscale.min 1 > 2 at once"]);
+        assert_eq!(shown(&scaling(1, 4), 5), ["~autoscale.max 8 > 4 at once", "~instances 5 > 4 at once"]);
+        assert_eq!(shown(&plain, 5).last().map(String::as_str), Some("~instances 5 > 2 at once"));
     }
 
     #[test]

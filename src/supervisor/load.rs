@@ -102,8 +102,8 @@ fn held(hold: Hold) -> String {
         Hold::Step => "the others come in the next step".to_owned(),
         Hold::Window => "more were needed not long ago (stabilization)".to_owned(),
         Hold::Unknown => "not enough is known of its load yet".to_owned(),
-        Hold::Rollout => "a reload is in progress".to_owned(),
-        Hold::Stopped => "one of its workers was stopped by hand".to_owned(),
+        Hold::Rollout => "it waits for the end of a reload".to_owned(),
+        Hold::Stopped => "nothing is decided while a worker is stopped".to_owned(),
     }
 }
 

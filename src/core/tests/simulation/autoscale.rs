@@ -127,11 +127,17 @@ fn nothing_is_decided_while_workers_are_moved_or_stopped() {
     world.run(&Op::Advance(PERIOD));
     world.run(&Op::Stop { nth: 1 });
     assert_eq!((look(&mut world, 1_000), hold(&world)), (2, Some(Hold::Stopped)));
-    world.run(&Op::StopAll);
-    assert_eq!((look(&mut world, 1_000), hold(&world)), (2, Some(Hold::Stopped)));
     world.run(&Op::StartAll);
     world.run(&Op::Advance(PERIOD));
     assert_eq!(look(&mut world, 2_000), 4);
+    world.run(&Op::Advance(WINDOW as u64 * PERIOD));
+    // Nobody looks at an app that is down, and yet its window begins anew.
+    world.run(&Op::StopAll);
+    assert_eq!(hold(&world), Some(Hold::Stopped));
+    world.run(&Op::StartAll);
+    world.run(&Op::Advance(PERIOD));
+    let after: Vec<u32> = (0..WINDOW + 2).map(|_| look(&mut world, 100)).collect();
+    assert_eq!(after, [4, 4, 4, 4, 2, 2]);
     world.end();
 }
 
