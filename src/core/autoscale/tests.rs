@@ -22,11 +22,12 @@ fn as_many_as_bring_the_mean_to_its_target() {
         (&[200, 0], 0, 0, 2, 100, Some(2), "the mean counts"),
         // Without figures: on target when there would be fewer, idle when there would be more.
         (&[50, 50], 2, 0, 4, 100, Some(3), "2 × 50 + 2 × 100 = 300"),
-        (&[200, 200], 2, 0, 4, 100, Some(4), "(2 × 200 + 2 × 0) / 4 is on target"),
+        (&[220, 220], 2, 0, 4, 100, Some(4), "(2 × 220 + 2 × 0) / 4 is within the tolerance"),
         (&[300, 300], 2, 0, 4, 100, Some(6), "600 in all"),
         (&[150], 3, 0, 4, 100, Some(4), "it would be the other direction: nothing"),
         // Not ready yet: idle when there would be more, else not counted.
-        (&[200], 0, 1, 2, 100, Some(2), "the second one is on its way"),
+        (&[220], 0, 1, 2, 100, Some(2), "with the second one, which is on its way, within the tolerance"),
+        (&[240], 0, 1, 2, 100, Some(3), "not enough"),
         (&[50, 50], 0, 2, 4, 100, Some(1), "half of two"),
         // Some have failed.
         (&[120], 0, 0, 4, 100, Some(4), "more are needed, so there are not fewer"),
