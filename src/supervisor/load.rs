@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use supd_api::{AutoscaleView, Fault, FaultCode};
-use supd_core::{AppName, Autoscale, Event, Finding, Hold, Load, Millicpu};
+use supd_core::{AppName, Autoscale, Bytes, Event, Finding, Hold, Load, Millicpu};
 
 use super::figures::{Loads, spoken};
 use super::turn::Shell;
 
 impl Shell {
-    /// One app after another, so that a start by one counts for nobody else until the next look.
+    /// One app after another: what the new workers of one will use is not available to the next.
     pub(super) fn on_loads(&mut self, loads: Loads) {
-        let Loads { runs, available } = loads;
+        let Loads { runs, mut available } = loads;
         let mut by_app: BTreeMap<AppName, Vec<Load>> = BTreeMap::new();
         for load in runs {
             if let Some((app, ..)) = self.core.run(load.run) {
@@ -19,8 +19,16 @@ impl Shell {
             }
         }
         for (app, runs) in by_app {
-            self.turn(Event::Load { app, runs, available });
+            let before = self.worker_count(&app);
+            let mean = runs.iter().map(|load| load.memory.0).sum::<u64>() / runs.len().max(1) as u64;
+            self.turn(Event::Load { app: app.clone(), runs, available });
+            let more = u64::from(self.worker_count(&app).saturating_sub(before));
+            available = available.map(|bytes| Bytes(bytes.0.saturating_sub(mean.saturating_mul(more))));
         }
+    }
+
+    fn worker_count(&self, app: &AppName) -> u32 {
+        self.core.scaling(app).map_or(0, |scaling| scaling.count)
     }
 
     /// How an app scales itself, if it does.
@@ -109,7 +117,7 @@ fn held(hold: Hold) -> String {
 
 #[cfg(test)]
 mod tests {
-    use supd_core::{Bytes, Figure};
+    use supd_core::Figure;
 
     use super::*;
 
