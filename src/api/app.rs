@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{
-    Condition, CronPolicy, JobPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy,
+    AutoscalePolicy, Condition, CronPolicy, JobPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy,
+    WatchPolicy,
 };
 use crate::{ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
@@ -130,8 +131,11 @@ pub struct AppDeclaration {
     pub process: ProcessPolicy,
     /// Whether Node workers share listening sockets through Node's cluster protocol.
     pub exec_mode: ExecMode,
-    /// How many workers.
+    /// How many workers; with `autoscale`, how many it begins with.
     pub instances: Instances,
+    /// How it scales itself; `None`: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscalePolicy>,
     /// Where each variable comes from.
     pub environment: Environment,
     /// Sockets bound by the supervisor and passed as `LISTEN_FDS` (sd_listen_fds(3)).

@@ -42,14 +42,14 @@ pub use logs::{
     RotationView, StdoutForm,
 };
 pub use policy::{
-    Check, Condition, CronPolicy, JobPolicy, LivePolicy, Overlap, Probe, ReadyPolicy, ReloadPolicy,
-    StopPolicy, WatchPolicy,
+    AutoscalePolicy, Check, Condition, CronPolicy, JobPolicy, LivePolicy, Overlap, Probe, ReadyPolicy,
+    ReloadPolicy, StopPolicy, WatchPolicy,
 };
 pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, JobResult, JobRun, JobRuns, JobView, LogTrouble,
-    LogView, OversizeView, Status, StreamView, UpgradeView, VariableView, Watching, WorkerView,
+    AppView, AutoscaleView, DaemonView, EnvironmentView, Exit, ExitView, JobResult, JobRun, JobRuns, JobView,
+    LogTrouble, LogView, OversizeView, Status, StreamView, UpgradeView, VariableView, Watching, WorkerView,
 };

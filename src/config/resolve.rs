@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, CronPolicy, Environment, EnvironmentLayer, ExecMode, Instances, Layer,
+    AppDeclaration, AppName, Balance, CronPolicy, Environment, EnvironmentLayer, ExecMode, Layer,
     ListenAddress, Millis, ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin,
     StopPolicy,
 };
@@ -16,7 +16,8 @@ use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Cron, Flag, Listen, Span, Text};
 use super::{
-    Dialect, Options, advice, environment, fields, job_fields, logs, probes, program, serve, validate, watch,
+    Dialect, Options, advice, autoscale, environment, fields, job_fields, logs, probes, program, serve,
+    validate, watch,
 };
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
@@ -104,7 +105,8 @@ pub(super) fn app(
         group: fields.gid.as_ref().map(|account| account.0.clone()),
         process: process(app),
         exec_mode,
-        instances: fields.instances.as_ref().map_or(Instances::Count(1), |instances| instances.0),
+        instances: autoscale::instances(app),
+        autoscale: autoscale::autoscale(app),
         environment,
         listen,
         balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
@@ -197,10 +199,7 @@ fn source(ground: &Ground<'_>) -> Option<Source> {
 /// The declared mode; without one, several workers of a Node app are a cluster, unless supd or each of them binds
 /// the sockets.
 fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
-    let several = match app.fields.instances.as_ref().map(|instances| instances.0) {
-        None | Some(Instances::Count(..=1)) => false,
-        Some(Instances::Count(_) | Instances::AllBut(_)) => true,
-    };
+    let several = autoscale::may_be_several(app);
     let shared_otherwise = app.fields.listen.as_ref().is_some_and(|listen| !listen.0.is_empty())
         || flag(&app.fields.reuse_port, false);
     match &app.fields.exec_mode {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::autoscale::Autoscale;
 use crate::id::AppName;
 
 /// One revision of an app, reduced to what decides.
@@ -42,6 +43,9 @@ pub struct Spec {
     /// What must be so before a worker is started for the first time since it was wished up.
     #[serde(default)]
     pub depends_on: BTreeMap<AppName, Condition>,
+    /// How it scales itself; `count` is then where it begins.
+    #[serde(default)]
+    pub autoscale: Option<Autoscale>,
     /// It has one worker, whose runs begin when they are asked for and come to an end by themselves. The restart policy has no
     /// say then, and no rollout concerns it: the next run is of the latest version.
     #[serde(default)]

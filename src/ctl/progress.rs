@@ -113,6 +113,8 @@ impl Watch {
             | Kind::Skipped
             | Kind::Queued
             | Kind::Renewed
+            | Kind::Scaled
+            | Kind::ScalingHeld
             | Kind::RolledBack
             | Kind::Message => {}
         }
@@ -212,7 +214,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::GivenUp => "given up",
         Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message | Kind::Skipped | Kind::Queued => return None,
         Kind::ReloadDone => return Some("done".to_owned()),
-        Kind::Renewed | Kind::ReloadFailed | Kind::RolledBack => {
+        Kind::Renewed | Kind::Scaled | Kind::ScalingHeld | Kind::ReloadFailed | Kind::RolledBack => {
             return Some(cells::harmless(&happening.text));
         }
     };

@@ -14,7 +14,7 @@ mod text;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppName, ExecMode, WorkerView};
+use supd_api::{AppName, AutoscaleView, ExecMode, WorkerView};
 
 pub use families::page;
 pub use text::Form;
@@ -70,6 +70,8 @@ pub struct App {
     pub ready: u32,
     /// How its reloads ended.
     pub reloads: Reloads,
+    /// How it scales itself; `None`: it does not.
+    pub autoscale: Option<AutoscaleView>,
 }
 
 /// How the reloads of an app ended, since the daemon was started.

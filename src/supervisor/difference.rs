@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment, Instances,
-    JobPolicy, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy,
-    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, AutoscalePolicy, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment,
+    Instances, JobPolicy, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program,
+    ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -62,10 +62,14 @@ fn cut(text: String) -> String {
     }
 }
 
-/// How many workers there are to be. Scaling by hand is a difference too.
+/// How many workers there are to be. Scaling by hand is a difference too; by itself it is none within its bounds.
 fn number(old: &AppDeclaration, new: &AppDeclaration, workers: Option<u32>) -> Option<Change> {
-    let wanted = new.instances.on(super::spec::processors());
-    let scaled = workers.filter(|workers| *workers != wanted);
+    let processors = super::spec::processors();
+    if let Some(policy) = &new.autoscale {
+        let (from, to) = workers.map(|workers| (workers, policy.clamp(workers, processors)))?;
+        return (from != to).then(|| made("instances", Some(from.to_string()), Some(to.to_string()), AtOnce));
+    }
+    let scaled = workers.filter(|workers| *workers != new.instances.on(processors));
     if old.instances == new.instances && scaled.is_none() {
         return None;
     }
@@ -145,6 +149,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         process,
         exec_mode,
         instances: _,
+        autoscale,
         environment,
         depends_on,
         listen,
@@ -186,10 +191,9 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_stop(stop));
     fields.extend(of_checks(ready, live));
     fields.extend(of_reload(reload));
-    fields.extend(of_logs(logs));
-    fields.extend(of_watch(watch));
-    fields.extend(of_cron(cron.as_ref()));
-    fields.extend(of_job(job.as_ref()));
+    fields.extend(of_logs(logs).into_iter().chain(of_watch(watch)));
+    let tables = [of_cron(cron.as_ref()), of_autoscale(autoscale.as_ref()), of_job(job.as_ref())];
+    fields.extend(tables.into_iter().flatten());
     fields
 }
 
@@ -229,6 +233,16 @@ fn of_job(policy: Option<&JobPolicy>) -> Vec<Field> {
         field("job.overlap", AtOnce, policy.map(|job| job.overlap)),
         field("job.timeout", AtOnce, policy.and_then(|job| job.timeout).map(|span| span.to_string())),
         field("job.catch_up", AtOnce, policy.map(|job| job.catch_up)),
+    ]
+}
+
+fn of_autoscale(policy: Option<&AutoscalePolicy>) -> Vec<Field> {
+    vec![
+        field("autoscale.min", AtOnce, policy.map(|it| it.min)),
+        field("autoscale.max", AtOnce, policy.map(|it| spelled(it.max))),
+        field("autoscale.cpu", AtOnce, policy.and_then(|it| it.cpu)),
+        field("autoscale.memory", AtOnce, policy.and_then(|it| it.memory)),
+        field("autoscale.stabilization", AtOnce, policy.map(|it| it.stabilization.to_string())),
     ]
 }
 
@@ -491,6 +505,19 @@ mod tests {
         let one = revision(&json!({}), "/bin");
         let changes = changes(&one, &one, Some(4));
         assert_eq!(changes.iter().map(shown).collect::<Vec<_>>(), ["~instances 4 > 1 at once"]);
+    }
+
+    #[test]
+    fn scaling_by_itself_is_none_within_its_bounds() {
+        let scaling =
+            |min, max| revision(&json!({ "autoscale": { "min": min, "max": max, "cpu": 60 } }), "/bin");
+        let (old, plain) = (scaling(1, 8), revision(&json!({ "instances": 2 }), "/bin"));
+        let shown =
+            |new: &Revision, workers| changes(&old, new, Some(workers)).iter().map(shown).collect::<Vec<_>>();
+        assert_eq!(shown(&old, 5), [""; 0]);
+        assert_eq!(shown(&scaling(2, 8), 5), ["~autoscale.min 1 > 2 at once"]);
+        assert_eq!(shown(&scaling(1, 4), 5), ["~autoscale.max 8 > 4 at once", "~instances 5 > 4 at once"]);
+        assert_eq!(shown(&plain, 5).last().map(String::as_str), Some("~instances 5 > 2 at once"));
     }
 
     #[test]

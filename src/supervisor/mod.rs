@@ -34,6 +34,7 @@ mod jobs;
 mod keeper;
 mod launch;
 mod ledger;
+mod load;
 mod messages;
 mod oom;
 mod outputs;
@@ -125,6 +126,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(()) = inbox.alarms.recv() => shell.on_alarm(),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
+            Some(loads) = inbox.loads.recv() => shell.on_loads(loads),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use supd_api::{AppDeclaration, ExecMode, JobPolicy, Overlap, RestartPolicy};
-use supd_core::{OnLate, PmTwoRules, Readiness, Spec};
+use supd_api::{AppDeclaration, AutoscalePolicy, ExecMode, JobPolicy, Overlap, RestartPolicy};
+use supd_core::{Autoscale, Bytes, Millicpu, OnLate, PmTwoRules, Readiness, Spec};
 
 /// PM2's defaults (`schema.json`, `constants.js`), in force as soon as one of these rules is asked for.
 const PM2_MIN_UPTIME: Duration = Duration::from_millis(1000);
@@ -41,6 +41,7 @@ pub(super) fn spec(app: &AppDeclaration) -> Spec {
             .map(|(on, condition)| (core_name(on), self::condition(*condition)))
             .collect(),
         job: app.job.as_ref().map(job),
+        autoscale: app.autoscale.as_ref().map(autoscale),
     }
 }
 
@@ -53,6 +54,17 @@ fn job(policy: &JobPolicy) -> supd_core::Job {
         },
         timeout: policy.timeout.map(|limit| limit.duration()),
         scheduled: policy.cron.is_some(),
+    }
+}
+
+/// One percent is ten thousandths.
+fn autoscale(policy: &AutoscalePolicy) -> Autoscale {
+    Autoscale {
+        min: policy.min,
+        max: policy.most(processors()),
+        cpu: policy.cpu.map(|percent| Millicpu(u64::from(percent) * 10)),
+        memory: policy.memory.map(Bytes),
+        stabilization: policy.stabilization.duration(),
     }
 }
 

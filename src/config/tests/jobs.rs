@@ -59,6 +59,7 @@ fn what_contradicts_it_is_refused_all_at_once() {
         ("exp_backoff_restart_delay", json!(5), "exp_backoff_restart_delay"),
         ("max_memory_restart", json!("1G"), "max_memory_restart"),
         ("instances", json!(2), "instances"),
+        ("autoscale", json!({ "cpu": 50, "max": 3 }), "autoscale"),
         ("exec_mode", json!("cluster"), "exec_mode"),
         ("watch", json!(true), "watch"),
         ("cron_restart", json!("daily"), "cron_restart"),

@@ -42,6 +42,7 @@ impl Check<'_> {
         const NO_RELOAD: &str = "a job is not reloaded: its next run is of the new version";
         vec![
             ("exec_mode", app.exec_mode == ExecMode::Cluster && app.instances == Instances::Count(1), ONE),
+            ("autoscale", app.autoscale.is_some(), ONE),
             ("instances", app.instances != Instances::Count(1), ONE),
             ("watch", app.watch.enabled, "a job runs by the clock or when asked to, not when files change"),
             (

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use supd_core::{AppName, Condition, Job, OnLate, Overlap, PmTwoRules, Readiness, RestartPolicy, Spec};
+use supd_core::{
+    AppName, Autoscale, Bytes, Condition, Job, Millicpu, OnLate, Overlap, PmTwoRules, Readiness,
+    RestartPolicy, Spec,
+};
 
 /// One step of a script. `app` and `nth` are taken modulo what exists.
 #[derive(Clone, Debug)]
@@ -72,6 +75,13 @@ pub enum Op {
         app: u8,
         count: u32,
     },
+    /// All ready workers of an app use so much: thousandths of a processor and bytes, as far as it is known.
+    Load {
+        app: u8,
+        cpu: Option<u64>,
+        memory: u64,
+        available: Option<u64>,
+    },
     /// Milliseconds pass.
     Advance(u64),
     /// Someone else kills a worker's process.
@@ -108,6 +118,8 @@ pub struct App {
     pub depends_on: Option<(u8, Condition)>,
     /// As a job, with its time limit in milliseconds.
     pub job: Option<(Overlap, Option<u64>)>,
+    /// It scales itself between these.
+    pub autoscale: Option<(u32, u32)>,
 }
 
 impl App {
@@ -125,6 +137,7 @@ impl App {
             watch: 0,
             depends_on: None,
             job: None,
+            autoscale: None,
         }
     }
 
@@ -170,6 +183,7 @@ impl App {
                 timeout: timeout.map(Duration::from_millis),
                 scheduled: timeout.is_some(),
             }),
+            autoscale: self.autoscale.filter(|_| !is_job).map(|(min, max)| autoscale(min, max)),
         }
     }
 }
@@ -177,6 +191,17 @@ impl App {
 /// The name of one of the three apps.
 pub fn name(app: u8) -> AppName {
     AppName(format!("app{}", app % 3))
+}
+
+/// With targets of 60 % of one processor and 100 bytes, and a window of one minute.
+pub fn autoscale(min: u32, max: u32) -> Autoscale {
+    Autoscale {
+        min,
+        max,
+        cpu: Some(Millicpu(600)),
+        memory: Some(Bytes(100)),
+        stabilization: Duration::from_secs(60),
+    }
 }
 
 /// How a process behaves. Milliseconds.
@@ -262,11 +287,11 @@ fn app() -> impl Strategy<Value = App> {
     let drain = prop::option::of(0u64..2_000);
     let watch = prop_oneof![Just(0), 1u64..60_000];
     let flags = (any::<bool>(), 0u8..8, 0u8..6);
-    let relations = (depends_on(), job());
+    let relations = (depends_on(), bounds(), job());
     (0u32..5, 1u32..3, flags, told, pm2, 1u32..4, drain, watch, relations).prop_map(
         |(count, surge, flags, told, pm2_max_restarts, parallel, drain, watch, relations)| {
             let (overlap, autostart, autorestart) = flags;
-            let (depends_on, job) = relations;
+            let (depends_on, autoscale, job) = relations;
             App {
                 count,
                 surge,
@@ -280,6 +305,7 @@ fn app() -> impl Strategy<Value = App> {
                 watch,
                 depends_on,
                 job,
+                autoscale,
             }
         },
     )
@@ -292,6 +318,21 @@ fn job() -> impl Strategy<Value = Option<(Overlap, Option<u64>)>> {
 
 pub fn overlap() -> impl Strategy<Value = Overlap> {
     prop_oneof![Just(Overlap::Skip), Just(Overlap::Queue), Just(Overlap::Kill)]
+}
+
+fn bounds() -> impl Strategy<Value = Option<(u32, u32)>> {
+    prop_oneof![2 => Just(None), 1 => (1u32..4, 0u32..5).prop_map(|(min, more)| Some((min, min + more)))]
+}
+
+pub fn load() -> impl Strategy<Value = Op> {
+    let cpu = prop_oneof![1 => Just(None), 4 => (0u64..2_000).prop_map(Some)];
+    let available = prop_oneof![3 => Just(None), 1 => (0u64..300).prop_map(Some)];
+    (0u8..3, cpu, 0u64..300, available).prop_map(|(app, cpu, memory, available)| Op::Load {
+        app,
+        cpu,
+        memory,
+        available,
+    })
 }
 
 /// Also on itself, and in circles.
@@ -330,6 +371,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => any::<u8>().prop_map(|nth| Op::Unfit { nth }),
         2 => any::<u8>().prop_map(|nth| Op::Oversize { nth }),
         1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),
+        3 => load(),
         8 => time.prop_map(Op::Advance),
         2 => any::<u8>().prop_map(|nth| Op::Crash { nth }),
         1 => (1_000_000u64..1_000_010, 0u8..8).prop_map(|(run, kind)| Op::Nonsense { run, kind }),
