@@ -116,7 +116,7 @@ fn standing<'a>(
         Standing::Coming(_) => 1,
         Standing::Stuck(_) => 2,
     };
-    let each = kept.map(|seat| seat.standing(condition));
+    let each = kept.map(|seat| seat.standing(condition, app.is_job()));
     let found = match condition {
         Condition::Started | Condition::Ready => each.min_by_key(rank),
         Condition::Completed => each.max_by_key(rank),
@@ -170,7 +170,7 @@ impl Seat {
         (halting || self.wish != Wish::Up) && !self.runs.is_empty()
     }
 
-    fn standing(&self, condition: Condition) -> Standing {
+    fn standing(&self, condition: Condition, is_job: bool) -> Standing {
         let executed = self.runs.iter().any(|run| run.phase.is_active() && run.pid.is_some());
         let well = matches!(self.rest, Rest::Ended { well: true, .. });
         let met = match condition {
@@ -188,6 +188,9 @@ impl Seat {
             }
             (Rest::Waiting { why, .. } | Rest::Ended { why, .. } | Rest::Errored { why }, _) => {
                 Standing::Stuck(why.clone())
+            }
+            (Rest::None, Wish::Down) if is_job => {
+                Standing::Stuck("no run of it has completed yet".to_owned())
             }
             (Rest::None, Wish::Down | Wish::Gone) => Standing::Stuck("it is stopped".to_owned()),
             (Rest::None, Wish::Up) => Standing::Coming(

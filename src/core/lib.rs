@@ -8,7 +8,7 @@
 //! *Record, then reconcile*: an event writes a fact or a wish down, then a few idempotent rules compare facts with
 //! wishes and close the gap (`supervisor.rs`). One process's life is the table in `phase.rs`; one seat's rules are in
 //! `seat/`, the moving of many seats to a new revision in `rollout.rs`, the order among apps in `depends.rs`, their
-//! number by load in `autoscale.rs`, the restart policy in `restart.rs`.
+//! number by load in `autoscale.rs`, the runs of jobs in `job.rs`, the restart policy in `restart.rs`.
 
 mod answers;
 mod app;

@@ -203,7 +203,7 @@ fn an_app_waits_for_a_job_that_has_to_complete() {
     let daemon = Daemon::start();
     let web = with(sleeper("web"), json!({ "depends_on": { "migrate": "completed" } }));
     let file = daemon.declare(&json!([job(&daemon, "migrate", "[ -e go ]", json!({})), web]));
-    daemon.ctl(&["start", &file]).expect(1).says(&["waiting for migrate"]);
+    daemon.ctl(&["start", &file]).expect(1).says(&["waiting for migrate: no run of it has completed yet"]);
     daemon.ctl(&["run", "migrate"]).expect(1);
     assert!(of(&daemon, "web")["pid"].is_null());
     let_go(&daemon);
