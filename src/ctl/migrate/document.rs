@@ -30,7 +30,7 @@ pub(crate) fn files(apps: &[&Converted], origin: &str, directory: &Path) -> Vec<
     let mut text = format!("# Written by `supctl migrate pm2` from {}.\n", one_line(origin));
     text.push_str("# `supctl check` checks it, `supctl start` starts it, `supctl reload` applies changes.\n");
     for app in apps {
-        let env_file = directory.join(format!("{}.env", app.name));
+        let env_file = directory.join(format!("{}.env", app.name.replace('/', "-")));
         let guarded = &app.variables.guarded;
         table(app, (!guarded.is_empty()).then_some(env_file.as_path()), &mut text);
         if !guarded.is_empty() {

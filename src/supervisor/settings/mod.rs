@@ -123,13 +123,14 @@ impl Store {
         match change {
             Change::Clear => settings.clear(),
             Change::Unset(keys) => {
-                for key in keys.iter().map(|key| normal(key)) {
-                    settings.remove(&key).ok_or_else(|| unknown(&key, &self.settings))?;
+                for key in &keys {
+                    let removed = settings.remove(key).or_else(|| settings.remove(&Settings::key(key)));
+                    removed.ok_or_else(|| unknown(key, &self.settings))?;
                 }
             }
             Change::Set(new) => {
                 for (key, value) in new {
-                    let key = normal(&key);
+                    let key = Settings::key(&key);
                     check(&key, &value)?;
                     if hooks::is_about_hooks(&key) {
                         hooks::check(&key, value.reveal())?;
@@ -223,14 +224,6 @@ impl Shell {
     }
 }
 
-/// pm2 takes a point for the colon too.
-fn normal(key: &str) -> String {
-    match key.strip_prefix("pm2-logrotate.") {
-        Some(option) => format!("pm2-logrotate:{option}"),
-        None => key.to_owned(),
-    }
-}
-
 fn check(key: &str, value: &Secret) -> Result<(), Fault> {
     let wrong = |why: String| Err(Fault::new(FaultCode::Invalid, why).hint("`supctl set KEY VALUE`"));
     match value.reveal() {
@@ -305,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_set_is_added_and_what_is_unset_goes() {
-        let store = holding(Path::new("/no/file"), &[("a:b", "1"), ("pm2-logrotate.retain", "3")]);
+        let store = holding(Path::new("/no/file"), &[("a.b", "1"), ("pm2-logrotate.retain", "3")]);
         let keys = |change| -> Result<Vec<String>, FaultCode> {
             store
                 .after(change)
@@ -316,7 +309,9 @@ mod tests {
             keys(set(&[("c", "")])),
             Ok(vec!["a:b".into(), "c".into(), "pm2-logrotate:retain".into()])
         );
-        assert_eq!(keys(Change::Unset(vec!["a:b".into()])), Ok(vec!["pm2-logrotate:retain".into()]));
+        for key in ["a:b", "a.b"] {
+            assert_eq!(keys(Change::Unset(vec![key.into()])), Ok(vec!["pm2-logrotate:retain".into()]));
+        }
         assert_eq!(keys(Change::Unset(vec!["a:b".into(), "a:c".into()])), Err(FaultCode::NotFound));
         assert_eq!(keys(Change::Clear), Ok(Vec::new()));
         for (key, value) in [("", "x"), ("a b", "x"), ("a\n", "x"), ("a", "\0"), ("supd:keep", "x")] {
