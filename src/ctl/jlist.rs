@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use supd_api::{AppDeclaration, AppView, Exit, Layer, Secret, Status, VariableView, WorkerView};
 
-use crate::resolve;
+use crate::{config, resolve};
 
 /// Variables that scripts look for and that are no secrets.
 const HARMLESS: [&str; 2] = ["NODE_ENV", "PORT"];
@@ -98,8 +98,12 @@ fn variables(app: &AppDeclaration, worker: &WorkerView, shown: &Shown) -> BTreeM
                 Layer::Supd => app.environment.increment_var.as_ref() == Some(&it.name),
                 Layer::Caller | Layer::EnvFile(_) | Layer::Env | Layer::EnvNamed(_) | Layer::Setting => true,
             };
-            let seen = seen.get(&worker.id).into_iter().flatten();
-            seen.filter(own).map(|it| taken((&it.name, &it.value))).collect()
+            // What is counted up is a number in PM2 too.
+            let shown = |it: &VariableView| match (&it.layer, it.value.reveal().parse::<i64>()) {
+                (Layer::Supd, Ok(number)) => (it.name.clone(), json!(number)),
+                _ => taken((&it.name, &it.value)),
+            };
+            seen.get(&worker.id).into_iter().flatten().filter(own).map(shown).collect()
         }
     }
 }
@@ -186,7 +190,9 @@ pub(crate) fn file(app: &AppDeclaration) -> String {
 /// Whether PM2 would put its agent into it.
 fn is_node(app: &AppDeclaration) -> bool {
     let interpreter = app.program.interpreter.as_deref().and_then(|path| Path::new(path).file_name());
-    interpreter.is_some_and(|name| ["node", "nodejs", "bun"].iter().any(|known| name == *known))
+    // PM2's server of files is one of Node's.
+    app.program.args == [config::FILE_SERVER]
+        || interpreter.is_some_and(|name| ["node", "nodejs", "bun"].iter().any(|known| name == *known))
 }
 
 fn files(worker: &WorkerView) -> Value {
@@ -285,7 +291,7 @@ mod tests {
             .map(|(name, layer)| VariableView { name: name.to_owned(), value: "8".into(), layer })
             .to_vec();
         let seat = &jlist(&[view], &Shown::Seen([(0, seen)].into()))[0]["pm2_env"];
-        assert_eq!((&seat["env"]["PORT"], &seat["env"]["KEY"]), (&json!("8"), &json!("8")));
+        assert_eq!((&seat["env"]["PORT"], &seat["env"]["KEY"]), (&json!(8), &json!("8")));
         assert!(seat["env"].get("LANG").is_none() && seat["env"].get("PM2_HOME").is_none());
     }
 

@@ -126,6 +126,20 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_later_is_meant_too() {
+        let later = |target: &str, app: &str, namespace: &str| {
+            meant(&[target.to_owned()], &all()).expect("known").include(app, namespace, 9)
+        };
+        for target in ["all", "shop", "/^new/"] {
+            assert!(later(target, "new", "shop"), "{target}");
+        }
+        for target in ["web", "1", "default", "/srv/web.js", "/^a/"] {
+            assert!(!later(target, "new", "default"), "{target}");
+        }
+        assert!(later("web", "web", "default") && later("/srv/web.js", "web", "default"));
+    }
+
+    #[test]
     fn what_means_nothing() {
         assert_eq!(ids(&["web", "wbe"]), Err(FaultCode::NotFound), "one that is missing spoils all");
         assert_eq!(ids(&["/(/"]), Err(FaultCode::Invalid));

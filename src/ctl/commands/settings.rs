@@ -78,7 +78,7 @@ pub(crate) struct GetArgs {
 /// `unset`.
 #[derive(Debug, Args)]
 pub(crate) struct UnsetArgs {
-    /// Which, or `all`
+    /// Which; what stands before the colon in several; or `all`
     #[arg(value_name = "KEY", required = true)]
     pub(crate) keys: Vec<String>,
 }

@@ -124,8 +124,7 @@ impl Store {
             Change::Clear => settings.clear(),
             Change::Unset(keys) => {
                 for key in &keys {
-                    let removed = settings.remove(key).or_else(|| settings.remove(&Settings::key(key)));
-                    removed.ok_or_else(|| unknown(key, &self.settings))?;
+                    remove(key, &mut settings).then_some(()).ok_or_else(|| unknown(key, &self.settings))?;
                 }
             }
             Change::Set(new) => {
@@ -224,6 +223,16 @@ impl Shell {
     }
 }
 
+/// Removes a setting, or all of an app. `false`: there is none.
+fn remove(key: &str, settings: &mut BTreeMap<String, Secret>) -> bool {
+    if settings.remove(key).or_else(|| settings.remove(&Settings::key(key))).is_some() {
+        return true;
+    }
+    let before = settings.len();
+    settings.retain(|name, _| name.rsplit_once(':').is_none_or(|(owner, _)| owner != key));
+    settings.len() < before
+}
+
 fn check(key: &str, value: &Secret) -> Result<(), Fault> {
     let wrong = |why: String| Err(Fault::new(FaultCode::Invalid, why).hint("`supctl set KEY VALUE`"));
     match value.reveal() {
@@ -309,7 +318,7 @@ mod tests {
             keys(set(&[("c", "")])),
             Ok(vec!["a:b".into(), "c".into(), "pm2-logrotate:retain".into()])
         );
-        for key in ["a:b", "a.b"] {
+        for key in ["a:b", "a.b", "a"] {
             assert_eq!(keys(Change::Unset(vec![key.into()])), Ok(vec!["pm2-logrotate:retain".into()]));
         }
         assert_eq!(keys(Change::Unset(vec!["a:b".into(), "a:c".into()])), Err(FaultCode::NotFound));
