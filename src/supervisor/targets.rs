@@ -130,7 +130,7 @@ mod tests {
         let later = |target: &str, app: &str, namespace: &str| {
             meant(&[target.to_owned()], &all()).expect("known").include(app, namespace, 9)
         };
-        for target in ["all", "shop", "/^new/"] {
+        for target in ["all", "shop", "/^new|^api/"] {
             assert!(later(target, "new", "shop"), "{target}");
         }
         for target in ["web", "1", "default", "/srv/web.js", "/^a/"] {
