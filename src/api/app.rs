@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{CronPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
+use crate::policy::{Condition, CronPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
 use crate::{ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
@@ -145,6 +145,9 @@ pub struct AppDeclaration {
     pub ipc: bool,
     /// `false`: registered, but not started until asked.
     pub autostart: bool,
+    /// What must be so before its workers are started for the first time: by app, declared here or elsewhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub depends_on: BTreeMap<AppName, Condition>,
     /// What happens after an exit nobody asked for.
     pub restart: RestartPolicy,
     /// How a worker is stopped.

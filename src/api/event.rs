@@ -58,6 +58,8 @@ pub enum HappeningKind {
     Killed,
     /// It has gone as asked.
     Stopped,
+    /// The first start waits for another app.
+    Held,
     /// The next start waits.
     Waiting,
     /// It is not started again.

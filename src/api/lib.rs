@@ -41,7 +41,9 @@ pub use logs::{
     Compression, DeclaredRotation, LogForm, LogPolicy, LogSink, LogTarget, OnFull, Rotation, RotationField,
     RotationView, StdoutForm,
 };
-pub use policy::{Check, CronPolicy, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
+pub use policy::{
+    Check, Condition, CronPolicy, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy,
+};
 pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};

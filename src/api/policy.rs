@@ -122,6 +122,19 @@ pub enum Check {
     },
 }
 
+/// What an app must have come to before one that depends on it is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// A process of it was executed.
+    Started,
+    /// One of its workers is ready.
+    #[default]
+    Ready,
+    /// Each of its workers has ended by itself with code 0.
+    Completed,
+}
+
 /// How workers are moved to another version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Capabilities, Codes, Compress, Count, Cron, FilterEnv, Flag, Full, Instances, Keep,
-    Limit, Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink, Size,
-    Span, Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions, WatchedPaths, Words,
+    Account, Balance, Capabilities, Codes, Compress, Count, Cron, Depends, FilterEnv, Flag, Full, Instances,
+    Keep, Limit, Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink,
+    Size, Span, Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions, WatchedPaths, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -89,6 +89,9 @@ pub(super) struct AppFields {
     pub(super) ipc: Option<Flag>,
     /// `false`: the app is registered but not started. Default: `true`.
     pub(super) autostart: Option<Flag>,
+    /// Apps that come first: one, a list, or a table from name to `started`, `ready` or `completed` (has ended by itself
+    /// with code 0). In a list they have to be `ready`.
+    pub(super) depends_on: Option<Depends>,
     /// `false`: an exit is final. Default: `true`.
     pub(super) autorestart: Option<Flag>,
     /// Exit codes that are final.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use supd_api::{AppDeclaration, AppName, DeclaredRotation, Millis, RotationField, Secret};
 
 mod advice;
+mod depends;
 mod document;
 mod document_file;
 mod env_file;
@@ -38,6 +39,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use depends::{Order, circle, in_order, spelled};
 pub use problem::{Problem, Rejected};
 pub use serve::FILE_SERVER;
 
@@ -288,6 +290,7 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
     let over = read::app(&over, Place { line: None, path: "flags".to_owned() }, &mut report);
     let mut names = BTreeMap::new();
     let mut apps = Vec::new();
+    let mut ordered = depends::Ordered::default();
     let served = serve::from_section(node, &mut report);
     let served = served.iter().map(|(place, node)| (place.clone(), node));
     for (place, node) in read::apps(node, layout, &mut report).into_iter().chain(served) {
@@ -308,12 +311,16 @@ fn load(node: &Node, layout: Layout, ground: &Ground<'_>, mut report: Report) ->
                 hint,
             );
         }
+        if let (Some(name), Some(declared)) = (&name, resolve::declared_name(&app)) {
+            ordered.note(&app, name, declared);
+        }
         if options.only.is_empty()
             || name.as_ref().is_some_and(|name| options.only.iter().any(|only| only == name.as_str()))
         {
             apps.extend(resolve::app(&app, name, ground, &mut report));
         }
     }
+    ordered.check(&mut apps, &mut report);
     check_only(&options.only, &names.into_keys().collect(), &mut report);
     let warnings = report.finish()?;
     Ok(Loaded { apps, warnings })

@@ -54,6 +54,12 @@ pub(super) fn name(app: &App, options: &Options, report: &mut Report) -> Option<
     }
 }
 
+/// What the document calls the app.
+pub(super) fn declared_name(app: &App) -> Option<String> {
+    let script = || text(&app.fields.script).map(|script| program::default_name(script.trim()).to_owned());
+    text(&app.fields.name).or_else(script)
+}
+
 /// What is found by the caller's `PATH` now must be found at each start, also by a daemon that boots with another one
 /// (a version manager's `node`).
 fn base(program: &Program, options: &Options) -> EnvironmentLayer {
@@ -103,6 +109,7 @@ pub(super) fn app(
         stdin: fields.stdin.as_ref().map_or(stdin(exec_mode), |stdin| stdin.0),
         ipc: flag(&fields.ipc, false),
         autostart: flag(&fields.autostart, true),
+        depends_on: fields.depends_on.as_ref().map(|depends| depends.0.clone()).unwrap_or_default(),
         restart: restart(app),
         stop: stop(app, &program),
         ready,

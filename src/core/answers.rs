@@ -96,10 +96,13 @@ impl Ground<'_> {
     fn up(&self, seat: &Seat) -> Settled {
         match (&seat.rest, seat.wish) {
             _ if self.halting => Some(Err("supd is stopping".to_owned())),
-            (Rest::Waiting { why, .. } | Rest::Ended { why } | Rest::Errored { why }, _) => {
+            (Rest::Waiting { why, .. } | Rest::Ended { why, .. } | Rest::Errored { why }, _) => {
                 Some(Err(why.clone()))
             }
-            (Rest::None, Wish::Up) => seat.is_settled().then_some(Ok(())),
+            (Rest::None, Wish::Up) => match &seat.held {
+                Some(held) if !held.hopeful => Some(Err(held.why.clone())),
+                Some(_) | None => seat.is_settled().then_some(Ok(())),
+            },
             (Rest::None, Wish::Down | Wish::Gone) => Some(Err("stopped meanwhile".to_owned())),
         }
     }

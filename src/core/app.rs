@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::depends::Order;
 use crate::event::Effect;
 use crate::id::{AppName, RevisionId, WorkerId};
 use crate::rollout::{Probation, Rollout, pace};
@@ -69,11 +70,12 @@ impl App {
     }
 
     /// Surplus, then missing, for every seat.
-    pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName) {
+    pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName, order: &Order) {
         let unproven = self.rollout.as_ref().map(|rollout| rollout.to);
-        self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs));
+        let held = order.holds(name).is_some();
+        self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
         if self.dismiss_oversize(turn) {
-            self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs));
+            self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
         }
         let mut doubled = self.seats.iter().filter(|seat| seat.active() > 1).count();
         for seat in &mut self.seats {
@@ -81,7 +83,7 @@ impl App {
             let surge = self.specs.get(&seat.wanted.revision).map_or(1, |spec| spec.surge.max(1) as usize);
             let before = seat.active();
             if before == 0 || doubled < surge {
-                seat.missing(turn, name, unproven);
+                seat.missing(turn, name, unproven, held);
                 doubled += usize::from(before == 1 && seat.active() == 2);
             }
         }

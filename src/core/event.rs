@@ -203,6 +203,9 @@ pub struct Recalled {
     pub instance: u32,
     /// Whether it shall run.
     pub up: bool,
+    /// Whether it has ended by itself with code 0.
+    #[serde(default)]
+    pub completed: bool,
 }
 
 /// A run as the keeper knows it.
@@ -400,6 +403,8 @@ pub enum What {
     Killed,
     /// It has gone as asked.
     Stopped,
+    /// The first start waits for another app, and why.
+    Held(String),
     /// The next start waits so long.
     Waiting(Duration),
     /// It is not started again, and why.

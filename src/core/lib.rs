@@ -7,11 +7,13 @@
 //!
 //! *Record, then reconcile*: an event writes a fact or a wish down, then a few idempotent rules compare facts with
 //! wishes and close the gap (`supervisor.rs`). One process's life is the table in `phase.rs`; one seat's rules are in
-//! `seat/`, the moving of many seats to a new revision in `rollout.rs`, the restart policy in `restart.rs`.
+//! `seat/`, the moving of many seats to a new revision in `rollout.rs`, the order among apps in `depends.rs`, the
+//! restart policy in `restart.rs`.
 
 mod answers;
 mod app;
 mod clock;
+mod depends;
 mod event;
 mod id;
 mod incident;
@@ -33,6 +35,6 @@ pub use incident::{Alert, Ground, Incidents, Trouble};
 pub use outbox::{Letter, Outbox};
 pub use over::Over;
 pub use phase::Phase;
-pub use spec::{OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
+pub use spec::{Condition, OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
 pub use supervisor::{SNAPSHOT_VERSION, Snapshot, Supervisor};
 pub use view::{RunView, SeatView, State};

@@ -29,7 +29,8 @@ impl Seat {
     fn is_over(&self) -> bool {
         let rests = match self.rest {
             Rest::Ended { .. } | Rest::Errored { .. } => true,
-            Rest::None => self.wish != Wish::Up,
+            // Whoever waits for what has ended waits for somebody to ask for it.
+            Rest::None => self.wish != Wish::Up || self.held.as_ref().is_some_and(|held| !held.hopeful),
             Rest::Waiting { .. } => false,
         };
         rests && self.runs.is_empty()

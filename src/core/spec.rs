@@ -1,8 +1,11 @@
 //! What of a declaration matters to decisions.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::id::AppName;
 
 /// One revision of an app, reduced to what decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,20 @@ pub struct Spec {
     /// After a reload a crash loop within this time brings the version before back.
     #[serde(default)]
     pub watch: Duration,
+    /// What must be so before a worker is started for the first time since it was wished up.
+    #[serde(default)]
+    pub depends_on: BTreeMap<AppName, Condition>,
+}
+
+/// What an app must have come to before another one that depends on it is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// A worker's program is executed.
+    Started,
+    /// A worker is ready.
+    Ready,
+    /// Each worker has ended by itself with code 0.
+    Completed,
 }
 
 impl Spec {

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::answers::{Ground, Until, Waiting};
 use crate::app::App;
 use crate::clock::{Mono, Now};
+use crate::depends::Order;
 use crate::event::{Effect, Event, Exit, Happening, Known, KnownState, Recalled, What};
 use crate::id::{AppName, RequestId, RevisionId, RunId};
 use crate::phase::Fact;
 use crate::rollout::Outcome;
-use crate::seat::{About, Failure, Seat, Turn, Wish};
+use crate::seat::{About, Failure, Rest, Seat, Turn, Wish};
 use crate::spec::Spec;
 use crate::wishes::Release;
 
@@ -105,6 +106,7 @@ impl Supervisor {
                     worker: seat.worker,
                     instance: seat.instance,
                     up: seat.wish == Wish::Up,
+                    completed: matches!(seat.rest, Rest::Ended { well: true, .. }),
                 })
                 .collect();
             (!seats.is_empty()).then_some((name, app.goal.revision, app.previous, seats))
@@ -235,18 +237,38 @@ impl Supervisor {
                 app.seats.iter_mut().flat_map(|seat| seat.on_time(turn, &app.specs)).collect();
             outcomes.extend(failures.iter().filter_map(|failure| app.on_failure(turn, name, failure)));
             outcomes.extend(app.on_time(turn, name));
-            app.settle(turn, name);
+        }
+        let mut order = Order::new(&self.apps, turn.halting);
+        loop {
+            outcomes.extend(self.settle(turn, &order));
+            // What has been moved or started may have been waited for.
+            let before = std::mem::replace(&mut order, Order::new(&self.apps, turn.halting));
+            if before == order {
+                break;
+            }
+        }
+        for (name, app) in &mut self.apps {
+            app.seats.iter_mut().for_each(|seat| seat.note_held(turn, order.holds(name)));
+        }
+        for (request, outcome) in outcomes {
+            self.answer_rollout(request, &outcome, &mut turn.effects);
+        }
+    }
+
+    /// Surplus, missing and rollout, app by app.
+    fn settle(&mut self, turn: &mut Turn<'_>, order: &Order) -> Vec<(RequestId, Outcome)> {
+        let mut outcomes = Vec::new();
+        for (name, app) in &mut self.apps {
+            app.settle(turn, name, order);
             while let Some(before) = app.rollout.clone().filter(|_| !turn.halting) {
                 outcomes.extend(app.advance_rollout(turn, name));
-                app.settle(turn, name);
+                app.settle(turn, name, order);
                 if app.rollout.as_ref() == Some(&before) {
                     break;
                 }
             }
         }
-        for (request, outcome) in outcomes {
-            self.answer_rollout(request, &outcome, &mut turn.effects);
-        }
+        outcomes
     }
 
     /// Removes what is no more.

@@ -80,9 +80,9 @@ pub struct RunView {
 impl Supervisor {
     /// All workers, by app and instance.
     pub fn view(&self, now: Mono) -> impl Iterator<Item = SeatView<'_>> {
-        self.apps
-            .iter()
-            .flat_map(move |(name, app)| app.seats.iter().map(move |seat| seat.view(name, app, now)))
+        self.apps.iter().flat_map(move |(name, app)| {
+            app.seats.iter().map(move |seat| seat.view(name, app, now, self.halting))
+        })
     }
 
     /// All runs with the worker each belongs to.
@@ -157,9 +157,12 @@ impl Seat {
         self.serving().or_else(|| self.fresh()).or_else(|| self.runs.last())
     }
 
-    fn view<'a>(&'a self, name: &'a AppName, app: &'a App, now: Mono) -> SeatView<'a> {
+    fn view<'a>(&'a self, name: &'a AppName, app: &'a App, now: Mono, halting: bool) -> SeatView<'a> {
         let shown = self.shown();
+        // It is to go, and has not been told yet.
+        let kept = shown.is_some_and(|run| run.phase.is_active()) && (halting || self.wish != Wish::Up);
         let (state, until) = match shown.map(|run| run.phase) {
+            Some(_) if kept => (State::Stopping, None),
             Some(Phase::Ready { .. }) => (State::Online, shown.and_then(Run::stays_until)),
             Some(Phase::Spawning { .. } | Phase::Starting { .. }) => (State::Launching, None),
             Some(Phase::Draining { until }) => (State::Stopping, Some(until)),
@@ -175,7 +178,10 @@ impl Seat {
             instance: self.instance,
             wished: self.wish == Wish::Up,
             state,
-            reason: self.reason(app, shown),
+            reason: match kept {
+                true => "stops when what depends on it has stopped".to_owned(),
+                false => self.reason(app, shown),
+            },
             notice: app.notice.as_deref(),
             remaining: until.map(|until| until.since(now)),
             run: shown.map(Run::view),
@@ -215,9 +221,13 @@ impl Seat {
             (Some(Phase::Sweeping { .. }), _) => {
                 "its main process has ended, others of it have not".to_owned()
             }
-            (None, Rest::Waiting { why, .. } | Rest::Errored { why } | Rest::Ended { why }) => why.clone(),
+            (None, Rest::Waiting { why, .. } | Rest::Errored { why } | Rest::Ended { why, .. }) => {
+                why.clone()
+            }
             (None, Rest::None) => match self.wish {
-                Wish::Up => "to be started".to_owned(),
+                Wish::Up => {
+                    self.held.as_ref().map_or_else(|| "to be started".to_owned(), |held| held.why.clone())
+                }
                 Wish::Down | Wish::Gone if self.last_exit.is_none() => "not started yet".to_owned(),
                 Wish::Down | Wish::Gone => "stopped as asked".to_owned(),
             },

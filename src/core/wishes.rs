@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::answers::{Until, Waiting};
 use crate::app::App;
-use crate::event::{Effect, Recalled, What, WorkerResult};
+use crate::event::{Effect, Exit, Recalled, What, WorkerResult};
 use crate::id::{AppName, Generation, RequestId, RevisionId, WorkerId};
 use crate::rollout::Outcome;
-use crate::seat::{About, Goal, Manner, Seat, Specs, Turn, Wish};
+use crate::seat::{About, Goal, Manner, Rest, Seat, Specs, Turn, Wish};
 use crate::spec::Spec;
 use crate::supervisor::Supervisor;
 
@@ -101,7 +101,11 @@ impl Supervisor {
         }
         for recalled in seats {
             let wish = if recalled.up { Wish::Up } else { Wish::Down };
-            app.seats.push(Seat::new(recalled.worker, recalled.instance, wish, goal, turn.now.wall));
+            let mut seat = Seat::new(recalled.worker, recalled.instance, wish, goal, turn.now.wall);
+            if recalled.completed {
+                seat.rest = Rest::Ended { why: Exit::Code(0).to_string(), well: true };
+            }
+            app.seats.push(seat);
             self.next_worker = self.next_worker.max(recalled.worker.0.saturating_add(1));
         }
         app.seats.sort_by_key(|seat| seat.instance);

@@ -53,7 +53,8 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::GivenUp
         | Kind::ReloadFailed
         | Kind::RolledBack => Ink::Red,
-        Kind::Started
+        Kind::Held
+        | Kind::Started
         | Kind::Ready
         | Kind::Draining
         | Kind::Stopping

@@ -292,6 +292,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         stdin: Default::default(),
         ipc: false,
         autostart: true,
+        depends_on: BTreeMap::new(),
         pid_file: None,
         restart: RestartPolicy {
             autorestart: true,

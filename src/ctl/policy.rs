@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use supd_api::{
-    AppDeclaration, AppView, Check, Compression, CronPolicy, ExecMode, LivePolicy, LogSink, Probe,
+    AppDeclaration, AppView, Check, Compression, Condition, CronPolicy, ExecMode, LivePolicy, LogSink, Probe,
     ProcessPolicy, ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView, StdoutForm, StopPolicy,
     WatchPolicy, Watching,
 };
@@ -23,6 +23,17 @@ pub(crate) fn readiness(app: &AppDeclaration) -> String {
         }
         (true, ExecMode::Fork) => "it runs".to_owned(),
     }
+}
+
+/// What has to come first.
+pub(crate) fn dependencies(app: &AppDeclaration) -> String {
+    let spelled = |condition| match condition {
+        Condition::Started => "started",
+        Condition::Ready => "ready",
+        Condition::Completed => "completed",
+    };
+    let all = app.depends_on.iter().map(|(on, condition)| format!("{on} ({})", spelled(*condition)));
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// When a worker that was up counts as broken.

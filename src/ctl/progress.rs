@@ -106,6 +106,7 @@ impl Watch {
             | Kind::Stopping
             | Kind::Killed
             | Kind::Stopped
+            | Kind::Held
             | Kind::Waiting
             | Kind::Renewed
             | Kind::RolledBack
@@ -202,7 +203,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::Stopping => "stopping",
         Kind::Killed => "killed",
         Kind::Stopped => "gone",
-        Kind::Waiting => "waiting",
+        Kind::Held | Kind::Waiting => "waiting",
         Kind::GivenUp => "given up",
         Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message => return None,
         Kind::ReloadDone => return Some("done".to_owned()),

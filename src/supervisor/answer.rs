@@ -68,17 +68,11 @@ impl Shell {
         pace: Pace,
         reply: Reply<Accepted>,
     ) {
-        if let Err(fault) = self.refuse_while_halting() {
-            return drop(reply.send(Err(fault)));
-        }
-        if let Some(runtime) = self.runtime {
-            revisions.iter_mut().for_each(|revision| runtime.redirect(&mut revision.declaration.logs));
-        }
-        if let Some(taken) = revisions.iter().find_map(|revision| self.taken_address(&revision.declaration)) {
-            // Finding out by whom looks through all processes.
-            tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
-            return;
-        }
+        revisions.iter_mut().for_each(|revision| self.adopt(revision));
+        let revisions = match self.admit(revisions, |revision| revision) {
+            Ok(revisions) => revisions,
+            Err(refusal) => return refusal.tell(reply),
+        };
         // What is new is started, and nothing of it is reloaded.
         let known = |revision: &&Revision| {
             let app = supd_core::AppName(revision.declaration.name.to_string());

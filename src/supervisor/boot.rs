@@ -37,6 +37,7 @@ use super::upgrade::Stage;
 use super::watching::Watches;
 use super::{control, runtime, spec};
 use crate::cluster::{PortKey, Ports, preload};
+use crate::config;
 use crate::home::Home;
 use crate::logs::{Logs, new_journal};
 
@@ -305,7 +306,7 @@ impl Shell {
     fn recall(&mut self) -> io::Result<()> {
         let ledger = Ledger::read(&self.home.ledger())?;
         let count = ledger.apps.len();
-        for entry in ledger.apps {
+        for entry in config::in_order(ledger.apps, |entry| &entry.revision.declaration) {
             let seats = entry.seats();
             let app = AppName(entry.revision.declaration.name.to_string());
             let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));

@@ -23,9 +23,16 @@ struct Present {
 impl Shell {
     /// What applying these would change. Declarations may be large, so they are compared beside the loop.
     pub(super) fn compare(&self, apps: Vec<Accepting>, reply: Reply<Vec<AppDifference>>) {
-        let apps: Vec<_> = apps.into_iter().map(|app| (self.present(&app.0), app)).collect();
+        let seen = |(app, accepted): Accepting| {
+            let adopted = accepted.map(|mut revision| {
+                self.adopt(&mut revision);
+                revision
+            });
+            (self.present(&app), app, adopted)
+        };
+        let apps: Vec<_> = apps.into_iter().map(seen).collect();
         tokio::task::spawn_blocking(move || {
-            let compared = apps.into_iter().map(|(present, (app, accepted))| match accepted {
+            let compared = apps.into_iter().map(|(present, app, adopted)| match adopted {
                 Ok(revision) => difference(present.as_ref(), &revision),
                 Err(fault) => {
                     let changes = Vec::new();
@@ -47,22 +54,18 @@ impl Shell {
     }
 
     /// Does it. What needs nothing is not part of the answer.
-    pub(super) fn apply_changes(&mut self, revisions: Vec<Revision>, pace: Pace, reply: Reply<Accepted>) {
-        if let Err(fault) = self.refuse_while_halting() {
-            return drop(reply.send(Err(fault)));
-        }
+    pub(super) fn apply_changes(&mut self, mut revisions: Vec<Revision>, pace: Pace, reply: Reply<Accepted>) {
+        revisions.iter_mut().for_each(|revision| self.adopt(revision));
         let step = |new: &Revision| difference(self.present(&new.declaration.name).as_ref(), new).step;
         let steps = revisions.into_iter().map(|revision| (step(&revision), revision));
         let steps: Vec<(Step, Revision)> = steps.filter(|(step, _)| *step != Step::Nothing).collect();
         if steps.is_empty() {
             return drop(reply.send(Ok(Accepted::default())));
         }
-        if let Some(taken) = steps.iter().find_map(|(_, revision)| self.taken_address(&revision.declaration))
-        {
-            // Finding out by whom looks through all processes.
-            tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
-            return;
-        }
+        let steps = match self.admit(steps, |(_, revision)| revision) {
+            Ok(steps) => steps,
+            Err(refusal) => return refusal.tell(reply),
+        };
         let reloaded = steps.iter().filter(|(step, _)| *step == Step::Reload);
         let mut warnings = reloads_that_are_restarts(reloaded.map(|(_, revision)| revision));
         warnings.extend(sinks_that_nobody_sees(steps.iter().map(|(_, revision)| &revision.declaration)));

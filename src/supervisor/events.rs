@@ -151,6 +151,7 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
         What::Stopping => (HappeningKind::Stopping, "asked to stop".to_owned()),
         What::Killed => (HappeningKind::Killed, "killed: it did not stop in time".to_owned()),
         What::Stopped => (HappeningKind::Stopped, "stopped".to_owned()),
+        What::Held(why) => (HappeningKind::Held, why),
         What::Waiting(delay) => (HappeningKind::Waiting, format!("next start in {}", spoken(delay))),
         What::GivenUp(why) => (HappeningKind::GivenUp, why),
         What::Renewed(why) => (HappeningKind::Renewed, why),

@@ -37,6 +37,9 @@ struct Seat {
     id: u32,
     instance: u32,
     up: bool,
+    /// It has ended by itself with code 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    completed: bool,
 }
 
 /// A write that has ended.
@@ -62,14 +65,23 @@ impl Entry {
     pub(super) fn new(revision: Arc<Revision>, previous: Option<Arc<Revision>>, seats: &[Recalled]) -> Self {
         let workers = seats
             .iter()
-            .map(|seat| Seat { id: seat.worker.0, instance: seat.instance, up: seat.up })
+            .map(|seat| Seat {
+                id: seat.worker.0,
+                instance: seat.instance,
+                up: seat.up,
+                completed: seat.completed,
+            })
             .collect();
         Self { revision, previous, workers }
     }
 
     pub(super) fn seats(&self) -> Vec<Recalled> {
-        let recalled =
-            |seat: &Seat| Recalled { worker: WorkerId(seat.id), instance: seat.instance, up: seat.up };
+        let recalled = |seat: &Seat| Recalled {
+            worker: WorkerId(seat.id),
+            instance: seat.instance,
+            up: seat.up,
+            completed: seat.completed,
+        };
         self.workers.iter().map(recalled).collect()
     }
 }

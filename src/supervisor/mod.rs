@@ -6,6 +6,7 @@
 //! their parent (the keeper is): it may die at any moment and be started again.
 
 mod accept;
+mod admit;
 mod agents;
 mod alerts;
 mod answer;
@@ -20,6 +21,7 @@ mod counts;
 mod crash_files;
 mod crashes;
 mod cron;
+mod depends;
 mod difference;
 mod environment;
 mod events;

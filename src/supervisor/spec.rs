@@ -35,6 +35,23 @@ pub(super) fn spec(app: &AppDeclaration) -> Spec {
         settle: if overlap { patience } else { patience.min(SETTLED) },
         reload_within: app.ready.timeout.duration(),
         watch: app.reload.rollback_window.duration(),
+        depends_on: app
+            .depends_on
+            .iter()
+            .map(|(on, condition)| (core_name(on), self::condition(*condition)))
+            .collect(),
+    }
+}
+
+pub(super) fn core_name(name: &supd_api::AppName) -> supd_core::AppName {
+    supd_core::AppName(name.to_string())
+}
+
+fn condition(condition: supd_api::Condition) -> supd_core::Condition {
+    match condition {
+        supd_api::Condition::Started => supd_core::Condition::Started,
+        supd_api::Condition::Ready => supd_core::Condition::Ready,
+        supd_api::Condition::Completed => supd_core::Condition::Completed,
     }
 }
 

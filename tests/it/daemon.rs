@@ -198,6 +198,14 @@ impl Daemon {
             .clone()
     }
 
+    /// The id of the first worker of an app.
+    #[track_caller]
+    pub fn worker_of(&self, app: &str) -> u64 {
+        let list = self.list();
+        let worker = list.iter().find(|worker| worker["app"] == app).expect("it is listed");
+        worker["id"].as_u64().expect("an id")
+    }
+
     /// The process of a worker that runs.
     #[track_caller]
     pub fn pid(&self, id: u64) -> i32 {

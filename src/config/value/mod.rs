@@ -52,6 +52,7 @@ macro_rules! field_type {
 }
 
 mod checks;
+mod depends;
 mod lists;
 mod logs;
 mod process;
@@ -61,6 +62,7 @@ mod watch;
 pub(super) use checks::{
     Address, Http, Interval, Limit, Part, SHORTEST_INTERVAL, Tcp, Threshold, check_at_least, check_path,
 };
+pub(super) use depends::Depends;
 pub(super) use lists::{Codes, Listen, Texts, Words};
 pub(super) use logs::{Compress, Cron, Full, Keep, LogFile, LogType, Schedule, Sink, Size, check_schedule};
 pub(super) use process::{Capabilities, Nice, OomScore, Rlimits, Umask};

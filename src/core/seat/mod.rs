@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Mono, Now, Wall};
+use crate::depends::Held;
 use crate::event::{Effect, Exit, What};
 use crate::id::{AppName, Generation, Pid, RevisionId, RunId, WorkerId};
 use crate::phase::{Phase, Proof};
@@ -52,7 +53,12 @@ pub(crate) enum Rest {
     /// The restart delay.
     Waiting { until: Mono, why: String },
     /// The policy says that this was the end.
-    Ended { why: String },
+    Ended {
+        why: String,
+        /// It has done what it was started for.
+        #[serde(default)]
+        well: bool,
+    },
     /// Given up.
     Errored { why: String },
 }
@@ -109,6 +115,12 @@ pub(crate) struct Seat {
     pub(crate) runs: Vec<Run>,
     /// Whether it was started since it was last wished up; the next start is then a restart.
     started: bool,
+    /// The next start is the first since it was wished up, so that it comes in order among the apps.
+    #[serde(default)]
+    pub(crate) orderly: bool,
+    /// Why that start waits.
+    #[serde(default)]
+    pub(crate) held: Option<Held>,
 }
 
 /// A run that failed unasked.
@@ -160,6 +172,8 @@ impl Seat {
             last_exit: None,
             runs: Vec::new(),
             started: false,
+            orderly: true,
+            held: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::depends::went_well;
 use crate::event::{Death, Effect, Exit, What};
 use crate::id::RunId;
 use crate::phase::{Fact, Order, Phase, Proof, SPAWN_LIMIT, Step, grace};
@@ -13,6 +14,7 @@ impl Seat {
     /// Wishes it up and forgets what kept it down.
     pub(crate) fn wish_up(&mut self) {
         self.wish = Wish::Up;
+        self.orderly |= self.active() == 0;
         if self.fresh().is_none() {
             self.clear_rest();
         }
@@ -35,8 +37,8 @@ impl Seat {
     /// Ends what runs, so that the missing rule starts it anew.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>, specs: &Specs) {
         self.manner = Manner::StopFirst;
+        self.wish_up();
         self.clear_rest();
-        self.wish = Wish::Up;
         for index in 0..self.runs.len() {
             self.stop(turn, specs, index);
         }
@@ -179,13 +181,17 @@ impl Seat {
     }
 
     fn rest_after(&mut self, turn: &mut Turn<'_>, spec: &Spec, life: Life, exit: &Exit) {
+        // It stays only until others have gone.
+        if self.wish != Wish::Up {
+            return;
+        }
         let why = exit.to_string();
         let asked_by_code = matches!(exit, Exit::Code(code) if spec.restart.stop_exit_codes.contains(code));
         self.rest = if asked_by_code || !spec.restart.autorestart {
             self.wish = Wish::Down;
             self.started = false;
             turn.save = true;
-            Rest::Ended { why }
+            Rest::Ended { why, well: went_well(exit) }
         } else {
             match self.streak.after(life, spec.restart.pm2.as_ref()) {
                 Verdict::Retry(delay) if delay.is_zero() => Rest::None,

@@ -24,9 +24,12 @@ impl Seat {
         due.into_iter().filter_map(|run| self.record(turn, specs, run, &Fact::Deadline, None)).collect()
     }
 
-    /// Runs that should not be.
-    pub(crate) fn surplus(&mut self, turn: &mut Turn<'_>, specs: &Specs) {
+    /// Runs that should not be. `kept`: others have to go first.
+    pub(crate) fn surplus(&mut self, turn: &mut Turn<'_>, specs: &Specs, kept: bool) {
         let up = self.wish == Wish::Up && !turn.halting;
+        if !up && kept {
+            return;
+        }
         let (protected, fresh) = (self.protected(), self.fresh().map(|run| run.id));
         for index in 0..self.runs.len() {
             let run = Some(self.runs[index].id);
@@ -36,20 +39,21 @@ impl Seat {
         }
     }
 
-    /// A start that should be. `unproven` is what a rollout is moving to.
-    pub(crate) fn missing(&mut self, turn: &mut Turn<'_>, app: &AppName, unproven: Option<Goal>) {
+    /// A start that should be. `unproven` is what a rollout is moving to. `held`: a first start has to wait.
+    pub(crate) fn missing(&mut self, turn: &mut Turn<'_>, app: &AppName, unproven: Option<Goal>, held: bool) {
         let room = match self.manner {
             Manner::StopFirst => self.runs.is_empty(),
             Manner::StartFirst => self.runs.len() < 2,
         };
-        if self.wish != Wish::Up || turn.halting || self.rest != Rest::None || self.fresh().is_some() || !room
-        {
+        let idle = self.wish == Wish::Up && !turn.halting && self.rest == Rest::None;
+        if !idle || (held && self.waits_its_turn()) || self.fresh().is_some() || !room {
             return;
         }
         if self.started {
             self.restarts = self.restarts.saturating_add(1);
         }
         self.started = true;
+        self.orderly = false;
         let run = RunId(*turn.next_run);
         *turn.next_run += 1;
         let mut beside = self.runs.iter().filter(|old| old.phase.is_active()).peekable();

@@ -49,6 +49,9 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     block.extend(declared.logs.sink.map(|sink| ("log sink", policy::sink(sink).to_owned())));
     block.push(("rotation", policy::rotation(app)));
     block.extend(setting(app, worker));
+    if !app.declaration.depends_on.is_empty() {
+        block.push(("depends on", policy::dependencies(&app.declaration)));
+    }
     block.extend(revisions(app, worker));
     block.extend(announced(worker));
     block.push(("created", format!("{} ago", cells::since(worker.created_at))));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use supd_core::{AppName, Effect, Event, Mono, Now, Phase, RunId, Supervisor, WorkerId};
+use supd_core::{AppName, Condition, Effect, Event, Mono, Now, Phase, RunId, State, Supervisor, WorkerId};
 
 use crate::world::World;
 
@@ -69,6 +69,62 @@ fn over_is_over(world: &World) {
         assert_eq!(effects.iter().find(starts), None, "over, and then it goes on");
     } else if none_runs && world.core.next_deadline().is_none() && !world.core.is_halting() {
         assert!(world.spawn_times().is_empty(), "nothing will ever happen, and it is not over");
+    }
+}
+
+/// 11 and 12: a first start comes after what its app depends on has come to be, an end after those that depend on it.
+pub fn in_order(before: &Supervisor, world: &World, effects: &[Effect]) {
+    for effect in effects {
+        match effect {
+            Effect::Spawn { app, worker, .. } if world.is_first_start(before, app, *worker) => {
+                for (on, condition) in world.depends_on(app) {
+                    let met = |core: &Supervisor| is_met(core, world.now, &on, condition);
+                    assert!(met(before) || met(&world.core), "{app} is started before {on} is {condition:?}");
+                }
+            }
+            Effect::Drain { run } | Effect::Stop { run } => {
+                let Some((app, _, _, view)) = before.run(*run) else { continue };
+                if matches!(view.phase, Phase::Ready { .. }) && is_ending(&world.core, app) {
+                    let waited_for: Vec<_> = world
+                        .all_below()
+                        .into_iter()
+                        .filter(|(above, below)| {
+                            below == app && !world.all_below().contains(&(below.clone(), above.clone()))
+                        })
+                        .filter(|(above, _)| is_ending(&world.core, above))
+                        .filter(|(above, _)| world.core.runs().any(|(name, ..)| name == above))
+                        .collect();
+                    assert!(waited_for.is_empty(), "{app} is stopped too early: {waited_for:?}");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Nothing of it shall run any more.
+fn is_ending(core: &Supervisor, app: &AppName) -> bool {
+    let up = core.entrusted().any(|(name, _, _, seats)| name == app && seats.iter().any(|seat| seat.up));
+    core.is_halting() || !up
+}
+
+fn is_met(core: &Supervisor, now: Now, app: &AppName, condition: Condition) -> bool {
+    let mut runs = core.runs().filter(|(name, ..)| *name == app).map(|(_, _, _, run)| run);
+    match condition {
+        Condition::Started => runs.any(|run| run.pid.is_some() && is_active(run.phase)),
+        Condition::Ready => runs.any(|run| matches!(run.phase, Phase::Ready { .. })),
+        Condition::Completed => {
+            let kept = core
+                .entrusted()
+                .find(|(name, ..)| *name == app)
+                .map(|(_, _, _, seats)| seats)
+                .unwrap_or_default();
+            let done = |worker| {
+                let seat = core.view(now.mono).find(|seat| seat.worker == worker).expect("it is kept");
+                (seat.state, seat.reason.as_str()) == (State::Stopped, "exited with code 0")
+            };
+            !kept.is_empty() && kept.iter().all(|seat| done(seat.worker))
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use script::{App, Op, Profile, fair_profile, op, profile};
-use supd_core::{Effect, Event, Exit, Known, KnownState, Now, OnLate, Over, Pid, RunId, State, Supervisor};
+use supd_core::{
+    Condition, Effect, Event, Exit, Known, KnownState, Now, OnLate, Over, Pid, RunId, State, Supervisor,
+};
 use world::World;
 
 fn config(cases: u32) -> ProptestConfig {
@@ -496,4 +498,126 @@ fn a_run_that_only_the_keeper_knows_is_killed_and_forgotten() {
     assert_eq!(core.handle(now, Event::Resync { known }), [Effect::Kill { run }]);
     let ended = Event::Exited { run, exit: Exit::Signal(9), survivors: false };
     assert_eq!(core.handle(now, ended), [Effect::Forget { run }]);
+}
+
+/// An app that depends on the one before it, each with one worker.
+fn chain(condition: Condition) -> [App; 3] {
+    let depends_on = |on| App { depends_on: Some((on, condition)), ..App::overlapping() };
+    [depends_on(1), depends_on(2), App::overlapping()]
+}
+
+fn declare(world: &mut World, apps: &[App; 3]) {
+    for (app, kind) in [0, 1, 2].into_iter().zip(apps).rev() {
+        world.run(&Op::Apply { app, kind: *kind, gently: false, timeout: None });
+    }
+}
+
+proptest! {
+    #![proptest_config(config(2_000))]
+
+    /// Whoever depends on another comes up after it and on its own, also after a reboot and a supervisor's death, and is
+    /// touched by nothing that happens to the other later. That the order is kept is an invariant of every script.
+    #[test]
+    fn apps_in_order_all_come_up_and_stay_up(
+        condition in prop_oneof![Just(Condition::Started), Just(Condition::Ready)],
+        good in prop::collection::vec(fair_profile(), 1..5),
+        interruptions in prop::collection::vec((0u8..4, 0u64..5_000), 0..4),
+        harm in prop::collection::vec((0u8..3, 0u64..20_000), 1..6),
+    ) {
+        let mut world = World::new(good);
+        declare(&mut world, &chain(condition));
+        for (what, after) in interruptions {
+            world.run(&Op::Advance(after));
+            world.run(&match what {
+                0 => Op::Reboot,
+                1 => Op::KillSupervisor { effects_lost: false },
+                2 => Op::KillSupervisor { effects_lost: true },
+                _ => Op::StartAll,
+            });
+        }
+        world.run(&Op::Advance(120_000));
+        prop_assert!(world.core.view(world.now.mono).all(|seat| seat.reason == "ready"));
+        let runs = world.of_app(0);
+        for (what, after) in harm {
+            // The last of the table is the worker of the last app, on which the others depend.
+            world.run(&match what {
+                0 => Op::Restart { nth: 2 },
+                1 => Op::Reload { app: 2, timeout: None },
+                _ => Op::StopApp { app: 2 },
+            });
+            world.run(&Op::Advance(after));
+            prop_assert_eq!(world.of_app(0), runs.clone(), "the dependent goes on");
+        }
+        world.run(&Op::StopAll);
+        world.run(&Op::Advance(60_000));
+        prop_assert_eq!(world.core.runs().count(), 0);
+        world.end();
+    }
+}
+
+/// What a waiting app waits for is told, and it begins by itself when that is there, however late.
+#[test]
+fn a_dependent_waits_and_says_for_what() {
+    let mut world = World::new(vec![Profile::GOOD]);
+    declare(&mut world, &chain(Condition::Ready));
+    let expected = |on: &str| (State::Launching, format!("waiting for {on}"));
+    world.run(&Op::Advance(10));
+    assert_eq!(world.state(1), expected("app2: not ready yet"));
+    assert_eq!(world.state(0), expected("app1: waiting for app2: not ready yet"));
+    world.run(&Op::Advance(1_000));
+    assert_eq!(world.state(0), (State::Online, "ready".to_owned()));
+
+    world.run(&Op::StopAll);
+    world.run(&Op::Advance(1));
+    let kept = (State::Stopping, "stops when what depends on it has stopped".to_owned());
+    assert_eq!((world.state(1), world.state(2)), (kept.clone(), kept));
+    world.run(&Op::Advance(10_000));
+    world.run(&Op::Start { nth: 0 });
+    assert!(world.last_answer_failed(), "nobody starts what it waits for");
+    assert_eq!(world.state(0), expected("app1: it is stopped"));
+    world.run(&Op::Start { nth: 1 });
+    assert!(world.last_answer_failed());
+    assert_eq!(world.state(0), expected("app1: waiting for app2: it is stopped"));
+    world.run(&Op::Start { nth: 2 });
+    world.run(&Op::Advance(1_000));
+    assert_eq!(world.state(0), (State::Online, "ready".to_owned()));
+    world.end();
+}
+
+/// A dependency that fails is waited for without end, and the first sign of life of it is enough.
+#[test]
+fn a_dependency_that_fails_is_waited_for() {
+    let mut world = World::new(vec![Profile { dies_after: Some(5), ..Profile::GOOD }]);
+    declare(&mut world, &chain(Condition::Ready));
+    world.run(&Op::Advance(600_000));
+    let (state, reason) = world.state(0);
+    assert_eq!(state, State::Launching);
+    assert!(reason.starts_with("waiting for app1: waiting for app2: "), "{reason}");
+    assert!(world.last_answer_failed(), "who asked was told");
+    world.set_profile_of_next_revision(Profile::GOOD);
+    world.run(&Op::Apply { app: 2, kind: App::overlapping(), gently: false, timeout: None });
+    world.run(&Op::Advance(120_000));
+    assert_eq!(world.state(2).0, State::Online);
+    world.end();
+}
+
+/// `completed`: after it has ended by itself with code 0, which is remembered over a reboot.
+#[test]
+fn what_has_to_be_completed_runs_once() {
+    let once = App { autorestart: false, ..App::plain() };
+    for (code, comes) in [(0, true), (1, false)] {
+        let mut world = World::new(vec![Profile::GOOD]);
+        world.set_profile_of_next_revision(Profile { dies_after: Some(500), code, ..Profile::GOOD });
+        let after = App { depends_on: Some((2, Condition::Completed)), ..App::plain() };
+        world.run(&Op::Apply { app: 2, kind: once, gently: false, timeout: None });
+        world.run(&Op::Apply { app: 0, kind: after, gently: false, timeout: None });
+        world.run(&Op::Advance(400));
+        assert_eq!(world.state(0), (State::Launching, "waiting for app2: not completed yet".to_owned()));
+        world.run(&Op::Advance(1_000));
+        assert_eq!(world.state(0).0 == State::Online, comes, "{:?}", world.state(0));
+        world.run(&Op::Reboot);
+        world.run(&Op::Advance(1_000));
+        assert_eq!(world.state(0).0 == State::Online, comes, "{:?}", world.state(0));
+        world.end();
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use supd_core::{OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
+use supd_core::{AppName, Condition, OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
 
 /// One step of a script. `app` and `nth` are taken modulo what exists.
 #[derive(Clone, Debug)]
@@ -50,6 +50,11 @@ pub enum Op {
     Renew {
         app: u8,
     },
+    /// Everything there is, in one wish.
+    StartAll,
+    StopAll,
+    /// The machine is started anew: only what is entrusted comes back.
+    Reboot,
     /// A worker's process fails its checks.
     Unfit {
         nth: u8,
@@ -94,6 +99,8 @@ pub struct App {
     pub drain: Option<u64>,
     /// Milliseconds.
     pub watch: u64,
+    /// On which app, and what of it.
+    pub depends_on: Option<(u8, Condition)>,
 }
 
 impl App {
@@ -109,6 +116,7 @@ impl App {
             parallel: 2,
             drain: None,
             watch: 0,
+            depends_on: None,
         }
     }
 
@@ -142,8 +150,14 @@ impl App {
             settle: Duration::from_millis(1_000),
             reload_within: Duration::from_millis(6_000),
             watch: Duration::from_millis(self.watch),
+            depends_on: self.depends_on.iter().map(|(app, condition)| (name(*app), *condition)).collect(),
         }
     }
+}
+
+/// The name of one of the three apps.
+pub fn name(app: u8) -> AppName {
+    AppName(format!("app{}", app % 3))
 }
 
 /// How a process behaves. Milliseconds.
@@ -228,8 +242,10 @@ fn app() -> impl Strategy<Value = App> {
     let pm2 = prop_oneof![3 => Just(None), 1 => (0u32..6).prop_map(Some)];
     let drain = prop::option::of(0u64..2_000);
     let watch = prop_oneof![Just(0), 1u64..60_000];
-    (0u32..5, 1u32..3, any::<bool>(), 0u8..8, 0u8..6, told, pm2, 1u32..4, drain, watch).prop_map(
-        |(count, surge, overlap, autostart, autorestart, told, pm2_max_restarts, parallel, drain, watch)| {
+    let flags = (any::<bool>(), 0u8..8, 0u8..6);
+    (0u32..5, 1u32..3, flags, told, pm2, 1u32..4, drain, watch, depends_on()).prop_map(
+        |(count, surge, flags, told, pm2_max_restarts, parallel, drain, watch, depends_on)| {
+            let (overlap, autostart, autorestart) = flags;
             App {
                 count,
                 surge,
@@ -241,9 +257,19 @@ fn app() -> impl Strategy<Value = App> {
                 parallel,
                 drain,
                 watch,
+                depends_on,
             }
         },
     )
+}
+
+/// Also on itself, and in circles.
+fn depends_on() -> impl Strategy<Value = Option<(u8, Condition)>> {
+    prop_oneof![2 => Just(None), 1 => (0u8..3, condition()).prop_map(Some)]
+}
+
+pub fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![Just(Condition::Started), Just(Condition::Ready), Just(Condition::Completed)]
 }
 
 fn timeout() -> impl Strategy<Value = Option<u64>> {
@@ -266,6 +292,9 @@ pub fn op() -> impl Strategy<Value = Op> {
         3 => (0u8..3, timeout()).prop_map(|(app, timeout)| Op::Reload { app, timeout }),
         1 => (0u8..3).prop_map(|app| Op::Rollback { app }),
         2 => (0u8..3).prop_map(|app| Op::Renew { app }),
+        1 => Just(Op::StartAll),
+        1 => Just(Op::StopAll),
+        1 => Just(Op::Reboot),
         2 => any::<u8>().prop_map(|nth| Op::Unfit { nth }),
         2 => any::<u8>().prop_map(|nth| Op::Oversize { nth }),
         1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use supd_core::{
-    AppName, Effect, Event, Exit, Known, KnownState, Mono, Now, Phase, Pid, RequestId, RevisionId, RunId,
-    Snapshot, Supervisor, WorkerId,
+    AppName, Condition, Effect, Event, Exit, Known, KnownState, Mono, Now, Phase, Pid, RequestId, RevisionId,
+    RunId, Snapshot, Spec, State, Supervisor, WorkerId,
 };
 
 use crate::invariants;
-use crate::script::{Op, Profile};
+use crate::script::{Op, Profile, name};
 
 /// A process as the machine has it.
 #[derive(Clone, Debug)]
@@ -52,6 +52,7 @@ pub struct World {
     snapshot: Snapshot,
     effects_lost: bool,
     revisions: u64,
+    specs: BTreeMap<RevisionId, Spec>,
     requests: u64,
     sequence: u64,
     last_arrival: Mono,
@@ -62,12 +63,10 @@ pub struct World {
     pub abandoned: BTreeSet<RequestId>,
     last_answer: Option<bool>,
     spawns: Vec<Mono>,
+    /// Workers of which a process was ordered before.
+    begun: BTreeSet<WorkerId>,
     /// App and least number of ready runs, checked after every step.
     required: Option<(AppName, usize)>,
-}
-
-fn name(app: u8) -> AppName {
-    AppName(format!("app{}", app % 3))
 }
 
 fn at(now: Mono, ms: u64) -> Mono {
@@ -88,6 +87,7 @@ impl World {
             next_profile: None,
             effects_lost: false,
             revisions: 0,
+            specs: BTreeMap::new(),
             requests: 0,
             sequence: 0,
             last_arrival: Mono(0),
@@ -97,6 +97,7 @@ impl World {
             abandoned: BTreeSet::new(),
             last_answer: None,
             spawns: Vec::new(),
+            begun: BTreeSet::new(),
             required: None,
         }
     }
@@ -108,6 +109,7 @@ impl World {
             Op::Apply { app, kind, gently, timeout } => {
                 self.revisions += 1;
                 let revision = RevisionId(self.revisions);
+                self.specs.insert(revision, kind.spec());
                 self.wish(|request| Event::Apply {
                     request,
                     app: name(app),
@@ -120,6 +122,7 @@ impl World {
             Op::Amend { app, kind } => {
                 self.revisions += 1;
                 let (revision, spec) = (RevisionId(self.revisions), Box::new(kind.spec()));
+                self.specs.insert(revision, kind.spec());
                 self.wish(|request| Event::Amend { request, app: name(app), revision, spec });
             }
             Op::Start { nth } => self.wish_worker(nth, |request, workers| Event::Start { request, workers }),
@@ -150,6 +153,15 @@ impl World {
             Op::Renew { app } => {
                 self.handle(Event::Renew { app: name(app), why: "a.js changed".to_owned() });
             }
+            Op::StartAll => {
+                let workers = self.all();
+                self.wish(|request| Event::Start { request, workers });
+            }
+            Op::StopAll => {
+                let workers = self.all();
+                self.wish(|request| Event::Stop { request, workers });
+            }
+            Op::Reboot => self.reboot(),
             Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
             Op::Advance(ms) => self.advance(ms),
             Op::Crash { nth } => self.crash(nth),
@@ -162,8 +174,9 @@ impl World {
     pub fn end(&mut self) {
         self.required = None;
         self.wish(|request| Event::Shutdown { request });
-        // Spawning may take its limit, then the kill timeout, then kills a second apart until the slowest has died.
-        self.advance(2_000 + 1_000 + 1_600 + 3_000 + 3_000 + 3_000);
+        // Spawning may take its limit, then the kill timeout, then kills a second apart until the slowest has died; one app
+        // may wait for another, and that one for the third.
+        self.advance(3 * (2_000 + 1_000 + 1_600 + 3_000 + 3_000 + 3_000));
         invariants::all_gone(self);
     }
 
@@ -176,11 +189,15 @@ impl World {
     }
 
     fn wish_worker(&mut self, nth: u8, event: impl FnOnce(RequestId, Vec<WorkerId>) -> Event) {
-        let all: Vec<WorkerId> = self.core.view(self.now.mono).map(|seat| seat.worker).collect();
+        let all = self.all();
         if !all.is_empty() {
             let worker = all[usize::from(nth) % all.len()];
             self.wish(|request| event(request, vec![worker]));
         }
+    }
+
+    fn all(&self) -> Vec<WorkerId> {
+        self.core.view(self.now.mono).map(|seat| seat.worker).collect()
     }
 
     fn workers(&self, app: &AppName) -> Vec<WorkerId> {
@@ -240,6 +257,28 @@ impl World {
             .map(|(run, process)| Known { run: *run, pid: Pid(1), state: process.known() })
             .collect();
         self.handle(Event::Resync { known });
+    }
+
+    /// Every process is gone with the machine, and everyone who waited.
+    fn reboot(&mut self) {
+        self.abandoned.extend(self.asked.difference(&self.answered));
+        let apps: Vec<_> = self
+            .core
+            .entrusted()
+            .map(|(app, revision, _, seats)| (app.clone(), revision, seats))
+            .filter_map(|(app, revision, seats)| {
+                Some((self.specs.get(&revision)?.clone(), app, revision, seats))
+            })
+            .collect();
+        self.over.clear();
+        self.processes.clear();
+        self.agenda.clear();
+        self.core = Supervisor::default();
+        self.begun.clear();
+        self.spawns.clear();
+        for (spec, app, revision, seats) in apps {
+            self.handle(Event::Recall { app, revision, spec: Box::new(spec), seats, previous: None });
+        }
     }
 
     // ---- time ------------------------------------------------------------------------------------------------
@@ -339,7 +378,13 @@ impl World {
         {
             self.over.insert(run);
         }
+        let before = self.core.clone();
         let effects = self.core.handle(self.now, event);
+        invariants::in_order(&before, self, &effects);
+        if self.all().is_empty() {
+            // Their numbers are given anew.
+            self.begun.clear();
+        }
         if !effects.is_empty() {
             self.snapshot = self.core.snapshot();
         }
@@ -356,7 +401,10 @@ impl World {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn { run, revision, .. } => self.spawn(run, revision),
+            Effect::Spawn { run, worker, revision, .. } => {
+                self.begun.insert(worker);
+                self.spawn(run, revision);
+            }
             Effect::Drain { run } => self.drain(run),
             Effect::Stop { run } | Effect::Sweep { run } => self.ask(run),
             Effect::Kill { run } => self.kill(run),
@@ -424,6 +472,50 @@ impl World {
             .iter()
             .filter(|(_, process)| !matches!(process.main, Main::Ended(_)))
             .map(|(run, _)| *run)
+    }
+
+    /// The processes of an app, whatever they do.
+    pub fn of_app(&self, app: u8) -> BTreeSet<RunId> {
+        let app = name(app);
+        self.core.runs().filter(|(known, ..)| **known == app).map(|(_, _, _, run)| run.run).collect()
+    }
+
+    /// The state of the only worker of an app, and why.
+    pub fn state(&self, app: u8) -> (State, String) {
+        let app = name(app);
+        let seat = self.core.view(self.now.mono).find(|seat| *seat.app == app).expect("it has one");
+        (seat.state, seat.reason)
+    }
+
+    /// Whether nothing of the worker ran before. A rollout waits for nobody.
+    pub fn is_first_start(&self, before: &Supervisor, app: &AppName, worker: WorkerId) -> bool {
+        let moving = before.progress(app).is_some() || self.core.progress(app).is_some();
+        !self.begun.contains(&worker) && !moving
+    }
+
+    /// Each app with each one on which it depends, directly or not.
+    pub fn all_below(&self) -> BTreeSet<(AppName, AppName)> {
+        let mut pairs: BTreeSet<(AppName, AppName)> = BTreeSet::new();
+        for app in (0..3).map(name) {
+            let mut open = vec![app.clone()];
+            while let Some(next) = open.pop() {
+                for on in self.depends_on(&next).into_keys() {
+                    if pairs.insert((app.clone(), on.clone())) {
+                        open.push(on);
+                    }
+                }
+            }
+        }
+        pairs
+    }
+
+    /// What an app was declared to depend on.
+    pub fn depends_on(&self, app: &AppName) -> BTreeMap<AppName, Condition> {
+        let revision = self.core.proven(app);
+        revision
+            .and_then(|revision| self.specs.get(&revision))
+            .map(|spec| spec.depends_on.clone())
+            .unwrap_or_default()
     }
 
     /// Runs that the core holds ready and that really live.
