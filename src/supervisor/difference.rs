@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment, Instances, Layer,
-    LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy,
-    RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, CgroupPolicy, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment,
+    Instances, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy,
+    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -143,6 +143,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         user,
         group,
         process,
+        cgroup,
         exec_mode,
         instances: _,
         environment,
@@ -181,6 +182,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_program(program));
     fields.extend(of_environment(environment));
     fields.extend(of_process(process));
+    fields.extend(of_cgroup(cgroup));
     fields.extend(of_restart(restart));
     fields.extend(of_stop(stop));
     fields.extend(of_checks(ready, live));
@@ -226,6 +228,19 @@ fn of_process(policy: &ProcessPolicy) -> Vec<Field> {
         field("rlimits", NewProcesses, (!rlimits.is_empty()).then_some(rlimits)),
         field("no_new_privs", NewProcesses, no_new_privs),
         field("capabilities", NewProcesses, (!capabilities.is_empty()).then_some(capabilities)),
+    ]
+}
+
+/// Groups of runs can be changed, but a lower wall must not kill what works.
+fn of_cgroup(policy: &CgroupPolicy) -> Vec<Field> {
+    let CgroupPolicy { memory_high, memory_max, cpu_max, cpu_weight, pids_max, io_weight } = policy;
+    vec![
+        field("memory_high", AtOnce, memory_high),
+        field("memory_max", NewProcesses, memory_max),
+        field("cpu_max", AtOnce, cpu_max.map(|processors| processors.to_string())),
+        field("cpu_weight", AtOnce, cpu_weight),
+        field("pids_max", AtOnce, pids_max),
+        field("io_weight", AtOnce, io_weight),
     ]
 }
 

@@ -12,6 +12,7 @@ mod answer;
 mod boot;
 mod call;
 mod carried;
+mod cgroups;
 mod changes;
 mod channels;
 mod checks;
@@ -123,6 +124,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(()) = inbox.alarms.recv() => shell.on_alarm(),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
+            Some(bell) = inbox.bells.recv() => shell.on_bell(bell),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),

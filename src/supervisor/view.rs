@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis,
+    AppDeclaration, AppView, CgroupUse, DaemonView, EnvironmentView, Exit, ExitView, Fault, LogView, Millis,
     OversizeView, Progress, Status, Stream, UpgradeView, Watching, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall};
 
+use super::cgroups::{Unkept, pressure};
 use super::environment::{Place, environment};
 use super::revision::Revision;
 use super::targets::{Candidate, resolve};
@@ -33,6 +34,7 @@ impl Shell {
             home: self.home.path().to_owned(),
             apps: count(apps.len()),
             workers,
+            cgroup: Some(self.cgroup_view()),
             last_upgrade: self.keeper_facts.upgrade.clone().map(|upgrade| UpgradeView {
                 attempt: upgrade.attempt,
                 from: upgrade.from,
@@ -47,6 +49,7 @@ impl Shell {
         let wanted = self.resolve_or_all(targets)?;
         let now = now();
         let (core, figures) = (&self.core, &mut self.figures);
+        let unkept = Unkept::new(self.keeper_facts.pid);
         let mut views = Vec::with_capacity(wanted.len());
         let seats = core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0));
         figures.look(seats.filter_map(|seat| seat.run.and_then(|run| Some((run.run, run.pid?)))));
@@ -66,8 +69,13 @@ impl Shell {
                 State::Launching => checks.pending_answer().map(|answer| format!("not ready yet: {answer}")),
                 State::Stopping | State::Stopped | State::Errored | State::Waiting => None,
             });
+            let without = seat.run.filter(|run| run.pid.is_some()).and_then(|run| {
+                let revision = self.revisions.get(&(seat.app.clone(), run.revision))?;
+                unkept.of(&revision.declaration.cgroup, seat.app, run.run)
+            });
             views.push(WorkerView {
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
+                notice: joined(view.notice.clone(), without),
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 cpu_time: usage.cpu_time.into(),
@@ -85,7 +93,8 @@ impl Shell {
     /// The apps that own these workers, with their declarations, the values of variables only if wanted.
     pub(super) fn app_views(&mut self, targets: &[String], values: bool) -> Result<Vec<AppView>, Fault> {
         let mut apps: Vec<AppView> = Vec::new();
-        for worker in self.worker_views(targets)? {
+        for mut worker in self.worker_views(targets)? {
+            worker.cgroup = self.cgroup_use(worker.id);
             match apps.last_mut() {
                 Some(app) if app.declaration.name == worker.app => app.workers.push(worker),
                 _ => {
@@ -110,6 +119,13 @@ impl Shell {
             }
         }
         Ok(apps)
+    }
+
+    /// The control group of a worker, as it is now.
+    fn cgroup_use(&self, worker: u32) -> Option<CgroupUse> {
+        let seat = self.core.view(now().mono).find(|seat| seat.worker.0 == worker)?;
+        let dir = self.cgroup_of(seat.run?.run)?;
+        Some(CgroupUse { pressure: pressure(&dir), dir })
     }
 
     /// What a worker would get if it were started now.
@@ -153,6 +169,14 @@ impl Shell {
     }
 }
 
+/// Two things that should be known of an app.
+fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
+}
+
 fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> WorkerView {
     let app = &revision.declaration;
     let id = seat.worker.0;
@@ -191,6 +215,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         pid_file: paths::pid_file(home, app, id),
         actions: Vec::new(),
         metrics: Default::default(),
+        cgroup: None,
     }
 }
 
@@ -213,6 +238,7 @@ pub(super) fn exit_shown(exit: &supd_core::Exit) -> Exit {
     match exit {
         supd_core::Exit::Code(code) => Exit::Code(*code),
         supd_core::Exit::Signal(signal) => Exit::Signal(*signal),
+        supd_core::Exit::OutOfMemory => Exit::Signal(nix::libc::SIGKILL),
         supd_core::Exit::NotStarted(why) => Exit::NotStarted(why.clone()),
         supd_core::Exit::NotReady(_) | supd_core::Exit::Unfit(_) => Exit::NotStarted(exit.to_string()),
         supd_core::Exit::Unknown => Exit::Unknown,

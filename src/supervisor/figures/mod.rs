@@ -130,7 +130,7 @@ impl Shell {
 }
 
 /// As `supctl list` shows memory.
-fn spoken(bytes: u64) -> String {
+pub(super) fn spoken(bytes: u64) -> String {
     let kib = bytes as f64 / 1024.0;
     match bytes {
         0..0x10_0000 => format!("{kib:.1}kb"),
