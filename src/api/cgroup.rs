@@ -36,6 +36,14 @@ impl CgroupPolicy {
         *self == Self::default()
     }
 
+    /// The fields that are given and not a matter of one of these controllers.
+    pub fn beyond(&self, controllers: &[String]) -> Vec<&'static str> {
+        // `memory_max` is the matter of the controller `memory`.
+        let controller = |field: &str| field.split('_').next().unwrap_or_default().to_owned();
+        let fields = self.given().into_iter().map(|(field, _)| field);
+        fields.filter(|field| !controllers.contains(&controller(field))).collect()
+    }
+
     /// The fields that are given, with their values in words, in the order of the reference.
     pub fn given(&self) -> Vec<(&'static str, String)> {
         let Self { memory_high, memory_max, cpu_max, cpu_weight, pids_max, io_weight } = self;
@@ -142,6 +150,7 @@ mod tests {
             (bytes(1000), bytes(0), Milliprocessors(50).to_string()),
             ("1000".into(), "0".into(), "5%".into())
         );
+        assert_eq!(policy.beyond(&["memory".to_owned(), "cpu".to_owned()]), ["pids_max"]);
     }
 
     #[test]

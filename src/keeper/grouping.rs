@@ -63,16 +63,17 @@ impl Grouping {
         self.leaving.retain(|left| !cgroup::remove(left));
     }
 
-    /// Where groups are made. Looked up anew when the keeper is elsewhere: when a unit has taken it over.
+    /// Where groups are made. Looked up anew when the keeper is elsewhere: after an upgrade, and when a unit has taken it over.
     pub(crate) fn here(&mut self) -> Option<&Groups> {
-        let own = group_of(std::process::id() as i32)?;
+        let keeper = std::process::id() as i32;
+        let own = group_of(keeper)?;
         if self.seen.as_ref() != Some(&own) && !self.is_nested {
-            self.groups = None;
+            self.groups = Groups::of(keeper).ok();
             // While systemd still moves our family, one by one, the group must be one that takes processes.
             let is_here = |pid| group_of(pid).is_none_or(|group| group.starts_with(&own));
-            if below(std::process::id() as i32).into_iter().all(is_here) {
-                self.groups = self.arrange();
-                self.seen = group_of(std::process::id() as i32);
+            if self.groups.is_some() || below(keeper).into_iter().all(is_here) {
+                self.groups = self.groups.take().or_else(|| self.arrange());
+                self.seen = group_of(keeper);
             }
         }
         self.groups.as_ref()
@@ -92,7 +93,11 @@ impl Grouping {
                 );
                 Some(groups)
             }
-            Err(NoGroups::Unmounted | NoGroups::NotDelegated(_)) if self.wanted.is_none() => None,
+            Err(NoGroups::Unmounted | NoGroups::NotDelegated(_) | NoGroups::NotYet(_))
+                if self.wanted.is_none() =>
+            {
+                None
+            }
             Err(error) => {
                 say(Level::Error, format_args!("runs have no control groups of their own: {error}"));
                 None

@@ -98,8 +98,18 @@ fn the_grammar_holds_whatever_things_are_called() {
 
 #[test]
 fn labels_are_few() {
-    let known =
-        ["app", "exec_mode", "namespace", "outcome", "process", "status", "stream", "version", "worker"];
+    let known = [
+        "app",
+        "exec_mode",
+        "namespace",
+        "outcome",
+        "process",
+        "resource",
+        "status",
+        "stream",
+        "version",
+        "worker",
+    ];
     let families = read(&page(&scene(), Form::OpenMetrics), Form::OpenMetrics);
     let labels: BTreeSet<_> = families.values().flatten().flat_map(BTreeMap::keys).cloned().collect();
     assert_eq!(labels.iter().map(String::as_str).collect::<Vec<_>>(), known);

@@ -126,6 +126,12 @@ pub(crate) fn kill(path: &Path) {
     let _ = write(&path.join("cgroup.kill"), "1");
 }
 
+/// Whether somebody alive is in a group.
+pub(crate) fn is_populated(path: &Path) -> bool {
+    let text = fs::read_to_string(path.join("cgroup.events")).unwrap_or_default();
+    field(&text, "populated") == Some(1)
+}
+
 /// Removes a group; `false`: somebody is still in it.
 pub(crate) fn remove(path: &Path) -> bool {
     match fs::remove_dir(path) {

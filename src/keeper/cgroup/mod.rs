@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub use bounds::{Bounds, Milliprocessors, Weight};
 use leaf::write;
 pub use leaf::{Leaf, MemoryEvents, Pressure};
-pub(crate) use leaf::{kill, remove};
+pub(crate) use leaf::{is_populated, kill, remove};
 use place::delegated;
 pub(crate) use place::group_of;
 
@@ -43,6 +43,9 @@ pub enum NoGroups {
     /// It belongs to somebody who has not given it away.
     #[error("its control group {} is not delegated to it", .0.display())]
     NotDelegated(PathBuf),
+    /// A unit has taken the keeper over; runs from the next one on get groups in this one.
+    #[error("its control group {} was delegated to it after its workers were started", .0.display())]
+    NotYet(PathBuf),
     /// It should be possible, but is not.
     #[error("{}: {error}", .path.display())]
     Refused {
@@ -68,7 +71,7 @@ impl Groups {
         let own = group_of(keeper).ok_or(NoGroups::Unmounted)?;
         match own.parent().filter(|dir| own.ends_with(DAEMON) && dir.ends_with(name(keeper))) {
             Some(dir) => Ok(Self { dir: dir.to_owned() }),
-            None => Err(NoGroups::NotDelegated(own)),
+            None => Err(delegated(&own).map_or(NoGroups::NotDelegated(own), NoGroups::NotYet)),
         }
     }
 
@@ -127,8 +130,7 @@ impl Groups {
 
     /// The controllers that these groups have.
     pub fn controllers(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.dir.join("cgroup.subtree_control")).unwrap_or_default();
-        text.split_whitespace().map(str::to_owned).collect()
+        words(&self.dir.join("cgroup.subtree_control"))
     }
 
     /// The group of a run, whether it is there or not. `name` by [`leaf_name`].
@@ -140,6 +142,17 @@ impl Groups {
     pub fn lacks(&self, bounds: &Bounds) -> Vec<&'static str> {
         self.leaf(DAEMON).lacks(bounds)
     }
+}
+
+/// The controllers that groups below this one can have.
+pub fn offered(group: &Path) -> Vec<String> {
+    let ours = |controller: &String| CONTROLLERS.contains(&controller.as_str());
+    words(&group.join("cgroup.controllers")).into_iter().filter(ours).collect()
+}
+
+fn words(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The name of a run's group. Whatever the app is called, it is one part of a path, and none of the kernel's own names.

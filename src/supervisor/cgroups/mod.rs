@@ -7,11 +7,11 @@ mod alarm;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use supd_api::{AppDeclaration, CgroupPolicy, CgroupView, Fault, FaultCode, PressureView};
 use supd_core::{AppName, Event, Exit, Phase, RunId, RunView};
-use supd_keeper::cgroup::{Bounds, Groups, Leaf, Milliprocessors, NoGroups, Weight, leaf_name};
+use supd_keeper::cgroup::{Bounds, Groups, Leaf, Milliprocessors, NoGroups, Weight, leaf_name, offered};
 use supd_keeper::protocol;
 
 pub(super) use alarm::{Alarms, Bell};
@@ -23,9 +23,12 @@ use super::turn::{Shell, exit_of};
 /// Of its `memory_high`, in percent, what a run must not be able to give back to count as too large. The kernel counts files that were
 /// read too, and whoever reads many files is at the mark without having grown.
 const TOO_LARGE: u64 = 90;
-/// How one comes by groups, for people.
-const REMEDY: &str = "run supd with `Delegate=yes`, by `supctl startup` or `systemd-run --user --scope -p Delegate=yes supctl …`, or \
-    name a group of its own in SUPD_CGROUP; without: `max_memory_restart`, `rlimits`, `nice`";
+/// What to do where groups cannot keep what is declared.
+const REMEDIES: [&str; 2] = [
+    "run supd with `Delegate=yes`, by `supctl startup` or `systemd-run --user --scope -p Delegate=yes supctl …`, or name a group of \
+        its own in SUPD_CGROUP; without: `max_memory_restart`, `rlimits`, `nice`",
+    "the groups above have to hand the controller on (`cgroup.subtree_control`); without: `max_memory_restart`, `rlimits`, `nice`",
+];
 
 /// In the keeper's words.
 pub(super) fn bounds(policy: &CgroupPolicy) -> Bounds {
@@ -49,43 +52,35 @@ pub(super) fn check(app: &AppDeclaration) -> Result<(), Fault> {
     }
     // The keeper is our parent.
     let groups = Groups::of(nix::unistd::getppid().as_raw());
-    match unkept(&app.cgroup, groups.as_ref(), |groups| groups.lacks(&bounds(&app.cgroup))) {
+    match unkept(&app.cgroup, groups.as_ref()) {
         None => Ok(()),
         Some(why) => {
             let text = format!("{}: {why}", app.name);
-            Err(Fault::new(FaultCode::Invalid, text).hint(REMEDY))
+            Err(Fault::new(FaultCode::Invalid, text).hint(REMEDIES[usize::from(groups.is_ok())]))
         }
     }
 }
 
 /// Which fields cannot be kept, and why; `None`: all can.
-fn unkept(
-    policy: &CgroupPolicy,
-    groups: Result<&Groups, &NoGroups>,
-    lacks: impl Fn(&Groups) -> Vec<&'static str>,
-) -> Option<String> {
-    let named =
-        |fields: &[&str]| fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
+fn unkept(policy: &CgroupPolicy, groups: Result<&Groups, &NoGroups>) -> Option<String> {
     match groups {
+        Err(NoGroups::NotYet(group)) => without(policy.beyond(&offered(group)), group, &offered(group)),
         Err(why) => {
-            let fields: Vec<&str> = policy.given().iter().map(|(field, _)| *field).collect();
-            Some(format!(
-                "{} cannot be kept: supd has no control groups for its workers: {why}",
-                named(&fields)
-            ))
+            let fields = named(policy.given().into_iter().map(|(field, _)| field));
+            Some(format!("{fields} cannot be kept: supd has no control groups for its workers: {why}"))
         }
-        Ok(groups) => {
-            let fields = lacks(groups);
-            let controllers = groups.controllers().join(", ");
-            let has = if controllers.is_empty() {
-                "no controllers".to_owned()
-            } else {
-                format!("only {controllers}")
-            };
-            let dir = groups.dir().display();
-            (!fields.is_empty()).then(|| format!("{} cannot be kept: {dir} has {has} for it", named(&fields)))
-        }
+        Ok(groups) => without(groups.lacks(&bounds(policy)), groups.dir(), &groups.controllers()),
     }
+}
+
+fn without(fields: Vec<&str>, dir: &Path, controllers: &[String]) -> Option<String> {
+    let has = if controllers.is_empty() { "no controllers".to_owned() } else { controllers.join(", ") };
+    let fields = Some(fields).filter(|fields| !fields.is_empty())?;
+    Some(format!("{} cannot be kept: {} has {has}", named(fields.into_iter()), dir.display()))
+}
+
+fn named<'a>(fields: impl Iterator<Item = &'a str>) -> String {
+    fields.map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// What is declared of runs and not kept: the machine has changed since it was accepted.
@@ -105,9 +100,16 @@ impl Unkept {
             return None;
         }
         let groups = self.groups.get_or_init(|| Groups::of(self.keeper)).as_ref();
+        if let Some(why) = unkept(policy, groups) {
+            return Some(format!("{why}; see `supctl doctor`"));
+        }
         let leaf = leaf_name(run.0, &app.0);
-        let why = unkept(policy, groups, |groups| groups.leaf(&leaf).lacks(&bounds(policy)))?;
-        Some(format!("runs without what is declared: {why}; see `supctl doctor`"))
+        let lacks = groups.map_or_else(|_| policy.beyond(&[]), |it| it.leaf(&leaf).lacks(&bounds(policy)));
+        let fields = Some(lacks).filter(|fields| !fields.is_empty())?;
+        Some(format!(
+            "{} are kept from the next start on: it began without a control group",
+            named(fields.into_iter())
+        ))
     }
 }
 
@@ -210,14 +212,14 @@ impl Shell {
             return;
         }
         let groups = Groups::of(self.keeper_facts.pid);
-        if let Some(why) = unkept(&app.cgroup, groups.as_ref(), |groups| groups.lacks(&bounds(&app.cgroup))) {
+        if let Some(why) = unkept(&app.cgroup, groups.as_ref()) {
             tracing::warn!("run {run} of {} starts nevertheless: {why}", app.name);
         }
     }
 }
 
 /// For what the run in this group waits.
-pub(super) fn pressure(dir: &std::path::Path) -> Option<PressureView> {
+pub(super) fn pressure(dir: &Path) -> Option<PressureView> {
     let pressure = Leaf::from(dir.to_owned()).pressure()?;
     Some(PressureView { cpu: pressure.cpu, memory: pressure.memory, io: pressure.io })
 }
@@ -240,14 +242,14 @@ mod tests {
     fn what_cannot_be_kept_is_named_with_the_reason() {
         let policy = CgroupPolicy { memory_max: Some(1), pids_max: Some(1), ..CgroupPolicy::default() };
         let none = NoGroups::NotDelegated("/sys/fs/cgroup/user.slice".into());
-        let why = unkept(&policy, Err(&none), |_| Vec::new()).expect("it is not kept");
+        let why = unkept(&policy, Err(&none)).expect("it is not kept");
         let said = "`memory_max`, `pids_max` cannot be kept: supd has no control groups for its workers: its control group \
             /sys/fs/cgroup/user.slice is not delegated to it";
         assert_eq!(why, said);
         // This process is no keeper, so it has none to show.
         let unkept = Unkept::new(std::process::id().cast_signed());
         let app = AppName("web".to_owned());
-        assert!(unkept.of(&policy, &app, RunId(1)).is_some_and(|text| text.contains("runs without")));
+        assert!(unkept.of(&policy, &app, RunId(1)).is_some_and(|text| text.contains("cannot be kept")));
         assert_eq!(unkept.of(&CgroupPolicy::default(), &app, RunId(1)), None);
     }
 }

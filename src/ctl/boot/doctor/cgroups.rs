@@ -1,6 +1,6 @@
 //! Have workers control groups of their own, and what of the declarations takes one?
 
-use supd_api::{CgroupPolicy, CgroupView};
+use supd_api::CgroupView;
 
 use super::findings::Findings;
 use super::ledger::Ledger;
@@ -22,7 +22,7 @@ pub(crate) fn check(cgroup: &CgroupView, ledger: Option<&Ledger>, findings: &mut
         }
     };
     for app in ledger.iter().flat_map(|ledger| &ledger.apps).map(|entry| &entry.revision.declaration) {
-        let unkept = unkept(&app.cgroup, controllers);
+        let unkept = app.cgroup.beyond(controllers);
         if !unkept.is_empty() {
             let text = format!("runs without {}: no group of it can keep that", unkept.join(", "));
             findings.warning("cgroup", app.name.as_str(), text, REMEDY);
@@ -30,16 +30,10 @@ pub(crate) fn check(cgroup: &CgroupView, ledger: Option<&Ledger>, findings: &mut
     }
 }
 
-/// The declared fields whose controller is not there.
-fn unkept(policy: &CgroupPolicy, controllers: &[String]) -> Vec<&'static str> {
-    // `memory_max` is the matter of the controller `memory`.
-    let controller = |field: &str| field.split('_').next().unwrap_or_default().to_owned();
-    let fields = policy.given().into_iter().map(|(field, _)| field);
-    fields.filter(|field| !controllers.contains(&controller(field))).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use supd_api::CgroupPolicy;
+
     use super::*;
     use crate::ctl::boot::doctor::findings::Outcome;
     use crate::ctl::fake::declaration;
