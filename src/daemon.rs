@@ -20,6 +20,7 @@ use nix::fcntl::{Flock, FlockArg};
 use supd_keeper::log::Level;
 use supd_keeper::{Handover, Notifier, Options, memfd};
 
+mod delegation;
 mod handover;
 mod log;
 
@@ -136,6 +137,7 @@ fn keep(home: &Home, station: Station) -> io::Result<ExitCode> {
     }
     make(home)?;
     supd_keeper::log::open(home.daemon_logs());
+    delegation::note();
     let Some(lock) = lock(home)? else {
         return Ok(match station {
             // Whoever waits for a detached daemon takes the other one for it.

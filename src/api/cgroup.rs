@@ -62,7 +62,7 @@ impl CgroupPolicy {
 /// Exact, and as it may be declared.
 fn bytes(bytes: u64) -> String {
     let units = [(30, "G"), (20, "M"), (10, "K")];
-    let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes % (1 << shift) == 0);
+    let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
     whole.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))
 }
 

@@ -157,7 +157,8 @@ fn pressure(page: &mut Page, workers: &[Worker]) {
         for PressureView { cpu, memory, io } in worker.pressure.iter() {
             for (resource, percent) in [("cpu", cpu), ("memory", memory), ("io", io)] {
                 let labels = [("app", worker.view.app.as_str()), ("worker", &id), ("resource", resource)];
-                page.sample(&labels, percent / 100.0);
+                // The kernel tells two decimals of the percent.
+                page.sample(&labels, (percent * 100.0).round() / 10_000.0);
             }
         }
     }

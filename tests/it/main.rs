@@ -16,6 +16,7 @@ mod apply;
 mod bad_clients;
 mod bad_declarations;
 mod by_the_clock;
+mod cgroups;
 mod depends;
 mod deploy;
 mod dev;

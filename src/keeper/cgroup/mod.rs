@@ -26,6 +26,7 @@ pub use leaf::{Leaf, MemoryEvents, Pressure};
 pub(crate) use leaf::{is_populated, kill, remove};
 use place::delegated;
 pub(crate) use place::group_of;
+pub use place::{mark, unmarked};
 
 /// The leaf of keeper and supervisor.
 const DAEMON: &str = "daemon";
@@ -190,7 +191,8 @@ fn clear(base: &Path, own: i32) {
     let children = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let of_the_dead = |path: &PathBuf| {
         let pid = path.file_name().and_then(|name| name.to_str()?.strip_prefix("supd-")?.parse::<i32>().ok());
-        pid.is_some_and(|pid| pid == own || !Path::new(&format!("/proc/{pid}")).exists())
+        // A zombie has no program any more either.
+        pid.is_some_and(|pid| pid == own || fs::read_link(format!("/proc/{pid}/exe")).is_err())
     };
     for left in children(base).filter(of_the_dead) {
         // The kernel removes no group that has a process or a group in it.

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where systemd shows that it runs (sd_booted(3)).
@@ -34,15 +35,37 @@ fn shown(mount: &str, group: &str) -> Option<PathBuf> {
 pub(super) fn delegated(own: &Path) -> Option<PathBuf> {
     if Path::new(BOOTED).exists() {
         // Root may write everywhere, and a user everywhere below its own systemd: only what systemd says counts.
-        let candidates = [Some(own), own.parent()].into_iter().flatten();
-        return candidates.filter(|group| is_marked(group)).map(Path::to_owned).next();
+        let above = own.parent().filter(|_| !is_unit(own));
+        return [Some(own), above].into_iter().flatten().find(|group| is_marked(group)).map(Path::to_owned);
     }
     // In a container what can be written was meant to be. The machine's root, which has no type, is nobody's.
     own.join("cgroup.type").exists().then(|| own.to_owned())
 }
 
+/// Whether it is a unit's own group: what is above belongs to a slice, or to systemd itself.
+fn is_unit(group: &Path) -> bool {
+    let kind = group.extension().and_then(|kind| kind.to_str());
+    matches!(kind, Some("service" | "scope" | "slice"))
+}
+
 fn is_marked(group: &Path) -> bool {
     DELEGATE.into_iter().any(|attribute| attribute_of(group, attribute).is_some_and(|value| value == b'1'))
+}
+
+/// Our own group, if it belongs to our user and nobody has noted whether it was delegated to us. Root needs no note: what it may
+/// write says nothing, and systemd tells root.
+pub fn unmarked() -> Option<PathBuf> {
+    let own = group_of(std::process::id() as i32).filter(|_| Path::new(BOOTED).exists())?;
+    let user = nix::unistd::geteuid();
+    let is_ours = fs::metadata(&own).is_ok_and(|group| group.uid() == user.as_raw());
+    (!user.is_root() && is_ours && delegated(&own).is_none()).then_some(own)
+}
+
+/// Notes that a group was delegated, as systemd does it.
+pub fn mark(group: &Path) {
+    let Ok(path) = CString::new(group.as_os_str().as_bytes()) else { return };
+    // SAFETY: two C strings, and a value with its size, which the call only reads. Where it fails (Linux before 5.7) there is no note.
+    unsafe { libc::setxattr(path.as_ptr(), c"user.delegate".as_ptr(), c"1".as_ptr().cast(), 1, 0) };
 }
 
 /// The first byte of an extended attribute.
@@ -81,10 +104,7 @@ mod tests {
     fn a_mark_is_an_attribute() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory");
         assert!(!is_marked(dir.path()) && !is_marked(Path::new("/nonexistent")));
-        let path = CString::new(dir.path().as_os_str().as_bytes()).expect("a path");
-        // SAFETY: two C strings and a value with its size.
-        let set =
-            unsafe { libc::setxattr(path.as_ptr(), c"user.delegate".as_ptr(), c"1".as_ptr().cast(), 1, 0) };
-        assert_eq!(is_marked(dir.path()), set == 0, "a file system without attributes marks nothing");
+        mark(dir.path());
+        assert!(is_marked(dir.path()));
     }
 }

@@ -38,7 +38,7 @@ impl Ground {
     }
 
     fn theatre(&self) -> Theatre {
-        Theatre::open_with(|command| drop(command.env("KEEPER_CGROUP", &self.0))).0
+        Theatre::open_with(|command| _ = command.env("KEEPER_CGROUP", &self.0)).0
     }
 
     fn has(&self, controller: &str) -> bool {
@@ -168,7 +168,7 @@ fn a_name_that_leads_elsewhere_starts_nothing() {
 
 #[test]
 fn without_groups_and_controllers_runs_start_nevertheless() {
-    let (theatre, _) = Theatre::open_with(|command| drop(command.env("KEEPER_CGROUP", "/proc/self")));
+    let (theatre, _) = Theatre::open_with(|command| _ = command.env("KEEPER_CGROUP", "/proc/self"));
     let bounds = Bounds { memory_max: Some(64 << 20), ..Bounds::default() };
     spawn(&theatre, 1, in_group(1, bounds.clone(), "exec sleep 1000")).expect("started");
     assert!(Groups::of(theatre.keeper_pid()).is_err());
