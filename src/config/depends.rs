@@ -44,6 +44,22 @@ fn search<'a>(
     None
 }
 
+/// What others depend on first, else as it was.
+pub fn in_order<T>(items: Vec<T>, declaration: impl Fn(&T) -> &AppDeclaration) -> Vec<T> {
+    let mut left: BTreeMap<usize, T> = items.into_iter().enumerate().collect();
+    let mut sorted = Vec::with_capacity(left.len());
+    while let Some((&first, _)) = left.first_key_value() {
+        let waits = |item: &T| {
+            let awaited = &declaration(item).depends_on;
+            left.values().any(|other| awaited.contains_key(&declaration(other).name))
+        };
+        // In a circle nobody comes first.
+        let next = left.iter().find(|(_, item)| !waits(item)).map_or(first, |(at, _)| *at);
+        sorted.extend(left.remove(&next));
+    }
+    sorted
+}
+
 /// `web -> api -> web`.
 pub fn spelled(path: &[&AppName]) -> String {
     path.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" -> ")

@@ -39,7 +39,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use depends::{Order, circle, spelled};
+pub use depends::{Order, circle, in_order, spelled};
 pub use problem::{Problem, Rejected};
 pub use serve::FILE_SERVER;
 

@@ -9,7 +9,6 @@ use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
 use super::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
-use super::depends::in_order;
 use super::outputs::sinks_that_nobody_sees;
 use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
@@ -69,21 +68,11 @@ impl Shell {
         pace: Pace,
         reply: Reply<Accepted>,
     ) {
-        if let Err(fault) = self.refuse_while_halting() {
-            return drop(reply.send(Err(fault)));
-        }
-        if let Some(runtime) = self.runtime {
-            revisions.iter_mut().for_each(|revision| runtime.redirect(&mut revision.declaration.logs));
-        }
-        if let Err(fault) = self.check_order(&revisions) {
-            return drop(reply.send(Err(fault)));
-        }
-        let revisions = in_order(revisions, |revision| revision);
-        if let Some(taken) = revisions.iter().find_map(|revision| self.taken_address(&revision.declaration)) {
-            // Finding out by whom looks through all processes.
-            tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
-            return;
-        }
+        revisions.iter_mut().for_each(|revision| self.adopt(revision));
+        let revisions = match self.admit(revisions, |revision| revision) {
+            Ok(revisions) => revisions,
+            Err(refusal) => return refusal.tell(reply),
+        };
         let mut warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
         warnings.extend(sinks_that_nobody_sees(revisions.iter().map(|revision| &revision.declaration)));
         let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();

@@ -21,7 +21,6 @@ use super::cgroups::Alarms;
 use super::counts::Counts;
 use super::crashes::{Awaited, Crashes};
 use super::cron::Timetable;
-use super::depends::in_order;
 use super::events::Events;
 use super::extents::Extents;
 use super::figures::Figures;
@@ -39,6 +38,7 @@ use super::upgrade::Stage;
 use super::watching::Watches;
 use super::{control, runtime, spec};
 use crate::cluster::{PortKey, Ports, preload};
+use crate::config;
 use crate::home::Home;
 use crate::logs::{Logs, new_journal};
 
@@ -321,7 +321,7 @@ impl Shell {
     fn recall(&mut self) -> io::Result<()> {
         let ledger = Ledger::read(&self.home.ledger())?;
         let count = ledger.apps.len();
-        for entry in in_order(ledger.apps, |entry| &entry.revision) {
+        for entry in config::in_order(ledger.apps, |entry| &entry.revision.declaration) {
             let seats = entry.seats();
             let app = AppName(entry.revision.declaration.name.to_string());
             let previous = entry.previous.map(as_it_is_now).map(|revision| self.add_revision(&app, revision));

@@ -17,7 +17,10 @@ impl Shell {
     /// What applying these would change.
     pub(super) fn compare(&self, apps: Vec<Accepting>) -> Vec<AppDifference> {
         let one = |(name, accepted): Accepting| match accepted {
-            Ok(revision) => self.difference(&revision),
+            Ok(mut revision) => {
+                self.adopt(&mut revision);
+                self.difference(&revision)
+            }
             Err(fault) => AppDifference {
                 app: name,
                 step: Step::Nothing,
@@ -52,21 +55,17 @@ impl Shell {
     }
 
     /// Does it. What needs nothing is not part of the answer.
-    pub(super) fn apply_changes(&mut self, revisions: Vec<Revision>, pace: Pace, reply: Reply<Accepted>) {
-        if let Err(fault) = self.refuse_while_halting() {
-            return drop(reply.send(Err(fault)));
-        }
+    pub(super) fn apply_changes(&mut self, mut revisions: Vec<Revision>, pace: Pace, reply: Reply<Accepted>) {
+        revisions.iter_mut().for_each(|revision| self.adopt(revision));
         let steps = revisions.into_iter().map(|revision| (self.difference(&revision).step, revision));
         let steps: Vec<(Step, Revision)> = steps.filter(|(step, _)| *step != Step::Nothing).collect();
         if steps.is_empty() {
             return drop(reply.send(Ok(Accepted::default())));
         }
-        if let Some(taken) = steps.iter().find_map(|(_, revision)| self.taken_address(&revision.declaration))
-        {
-            // Finding out by whom looks through all processes.
-            tokio::task::spawn_blocking(move || drop(reply.send(Err(taken.fault()))));
-            return;
-        }
+        let steps = match self.admit(steps, |(_, revision)| revision) {
+            Ok(steps) => steps,
+            Err(refusal) => return refusal.tell(reply),
+        };
         let reloaded = steps.iter().filter(|(step, _)| *step == Step::Reload);
         let mut warnings = reloads_that_are_restarts(reloaded.map(|(_, revision)| revision));
         warnings.extend(sinks_that_nobody_sees(steps.iter().map(|(_, revision)| &revision.declaration)));

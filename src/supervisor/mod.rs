@@ -6,6 +6,7 @@
 //! their parent (the keeper is): it may die at any moment and be started again.
 
 mod accept;
+mod admit;
 mod agents;
 mod alerts;
 mod answer;

@@ -2,8 +2,9 @@
 """Speed and memory of supd against bounds and peers that are measured in the same run.
 
     cargo build --release --bins
-    tests/bench/bench.py                    # everything, about half an hour
+    tests/bench/bench.py                    # everything, about forty minutes
     tests/bench/bench.py list start         # some of: memory list start crash cluster takeover reload gap logs
+                                            # sampling limit watch
     tests/bench/bench.py --rounds 5 cluster
 
 Needs Linux, Python 3.9, and wrk and node on the PATH. PM2 is compared with when `pm2` is on the PATH too. By hand only, never
@@ -22,6 +23,7 @@ from statistics import median
 
 sys.dont_write_bytecode = True
 
+import limits
 import reloads
 import writers
 from contestants import Inherited, Pm2, Supd, answering
@@ -245,7 +247,7 @@ def reload(options):
         reloads.reload_time(contestants, options, row)
         reloads.reload_noticed(contestants, options, row)
 
-    with_supd(options, lambda supd: with_pm2(lambda pm2: measure([supd, pm2]), otherwise=lambda: measure([supd])))
+    against(options, measure)
 
 
 def gap(options):
@@ -257,6 +259,26 @@ def logs(options):
     """Output into files, against `cat > file` and PM2."""
     measure = lambda supd, pm2: writers.compare(supd, pm2, options, row)
     with_supd(options, lambda supd: with_pm2(lambda pm2: measure(supd, pm2), otherwise=lambda: measure(supd, None)))
+
+
+def sampling(options):
+    """500 workers that are looked at every second."""
+    with_supd(options, lambda supd: limits.sampling(supd, row))
+
+
+def limit(options):
+    """How soon one that is too large has been replaced."""
+    against(options, lambda contestants: limits.crossing(contestants, options, row))
+
+
+def watch(options):
+    """A large tree that is watched."""
+    against(options, lambda contestants: limits.watching(contestants, row))
+
+
+def against(options, measure):
+    """supd, and PM2 where there is one."""
+    with_supd(options, lambda supd: with_pm2(lambda pm2: measure([supd, pm2]), otherwise=lambda: measure([supd])))
 
 
 def with_supd(options, measure):
@@ -279,7 +301,7 @@ def with_pm2(measure, otherwise=lambda: None):
 
 
 MEASUREMENTS = {"memory": memory, "list": list_, "start": start, "crash": crash, "cluster": cluster, "takeover": takeover,
-                "reload": reload, "gap": gap, "logs": logs}
+                "reload": reload, "gap": gap, "logs": logs, "sampling": sampling, "limit": limit, "watch": watch}
 
 
 def main():

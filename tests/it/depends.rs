@@ -89,3 +89,16 @@ fn what_cannot_be_is_refused_and_what_fails_is_said() {
     daemon.ctl(&["start", &daemon.declare(&json!([fixed]))]);
     daemon.until_status(web, "online");
 }
+
+#[test]
+fn whoever_applies_what_differs_keeps_the_order_too() {
+    let daemon = Daemon::start();
+    let on = |name: &str, on: Value| with(sleeper(name), json!({ "depends_on": on }));
+    let unknown = daemon.declare(&json!([on("web", json!(["db"]))]));
+    daemon.ctl(&["apply", &unknown]).expect(1).says(&["web depends on db", "no such app"]);
+    let file = daemon.declare(&json!([on("web", json!(["db"])), sleeper("db")]));
+    daemon.ok(&["apply", &file]);
+    daemon.until_status(daemon.worker_of("web"), "online");
+    let circle = daemon.declare(&json!([on("db", json!(["web"]))]));
+    daemon.ctl(&["apply", &circle]).expect(1).says(&["db -> web -> db"]);
+}

@@ -1,6 +1,9 @@
 //! The order among apps of one document.
 
+use supd_api::AppName;
+
 use super::{Format, Site};
+use crate::config::in_order;
 
 #[test]
 fn a_circle_is_told_with_its_way() {
@@ -59,4 +62,22 @@ fn names_are_those_of_the_document() {
     let loaded = site.text(text, Format::Yaml).unwrap();
     let on: Vec<_> = loaded.apps[1].depends_on.keys().map(|name| name.to_string()).collect();
     assert_eq!(on, ["db-production"]);
+}
+
+#[test]
+fn what_others_wait_for_comes_first() {
+    let sorted = |apps: &[(&str, &str)]| {
+        let mut declared = Site::new().text("{name: 'x', script: 'app.js'}", Format::Json).unwrap().apps;
+        let like = declared.pop().expect("one app");
+        let app = |(name, on): &(&str, &str)| {
+            let mut app = like.clone();
+            app.name = AppName::new(*name).unwrap();
+            app.depends_on = [(AppName::new(*on).unwrap(), Default::default())].into();
+            app
+        };
+        let sorted = in_order(apps.iter().map(app).collect(), |app| app);
+        sorted.iter().map(|app| app.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(sorted(&[("a", "c"), ("b", "x"), ("c", "d"), ("d", "x")]), ["b", "d", "c", "a"]);
+    assert_eq!(sorted(&[("a", "b"), ("b", "a")]), ["a", "b"], "in a circle nobody comes first");
 }

@@ -6,6 +6,7 @@ use supd_api::{
     TargetRequest,
 };
 
+use crate::config;
 use crate::ctl::args::{ApplyArgs, Comparing, Patience};
 use crate::ctl::difference::{Orphan, Plan, lines};
 use crate::ctl::last_lines::{self, Culprits};
@@ -70,6 +71,7 @@ async fn plan(args: &Comparing, session: &mut Session) -> Result<(Vec<AppDeclara
         return Err(Fault::new(FaultCode::Invalid, text).hint("name the file").into());
     }
     let declared = declare::accept(declare::load(&file, selection), &mut session.output)?.apps;
+    let declared = config::in_order(declared, |app| app);
     let request = json!(CompareApps { apps: declared.clone() });
     let apps: Vec<AppDifference> = session.client.post("/v1/apps/diff", &request).await?;
     // Of a part of a file nobody can say what is missing.

@@ -122,6 +122,7 @@ impl World {
             Op::Amend { app, kind } => {
                 self.revisions += 1;
                 let (revision, spec) = (RevisionId(self.revisions), Box::new(kind.spec()));
+                self.specs.insert(revision, kind.spec());
                 self.wish(|request| Event::Amend { request, app: name(app), revision, spec });
             }
             Op::Start { nth } => self.wish_worker(nth, |request, workers| Event::Start { request, workers }),
@@ -274,6 +275,7 @@ impl World {
         self.agenda.clear();
         self.core = Supervisor::default();
         self.begun.clear();
+        self.spawns.clear();
         for (spec, app, revision, seats) in apps {
             self.handle(Event::Recall { app, revision, spec: Box::new(spec), seats, previous: None });
         }
