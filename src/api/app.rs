@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Condition, CronPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy};
+use crate::policy::{
+    AutoscalePolicy, Condition, CronPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy,
+};
 use crate::{CgroupPolicy, ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
@@ -131,8 +133,11 @@ pub struct AppDeclaration {
     pub cgroup: CgroupPolicy,
     /// Whether Node workers share listening sockets through Node's cluster protocol.
     pub exec_mode: ExecMode,
-    /// How many workers.
+    /// How many workers; with `autoscale`, how many it begins with.
     pub instances: Instances,
+    /// How it scales itself; `None`: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscalePolicy>,
     /// Where each variable comes from.
     pub environment: Environment,
     /// Sockets bound by the supervisor and passed as `LISTEN_FDS` (sd_listen_fds(3)).

@@ -66,6 +66,10 @@ pub enum HappeningKind {
     GivenUp,
     /// Its processes are to be replaced, because of a change of its files or by the clock.
     Renewed,
+    /// Its load has changed the number of its workers.
+    Scaled,
+    /// Its load asks for more workers than there can be.
+    ScalingHeld,
     /// A reload has begun.
     ReloadBegan,
     /// A reload has come further.

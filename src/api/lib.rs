@@ -44,13 +44,14 @@ pub use logs::{
     RotationView, StdoutForm,
 };
 pub use policy::{
-    Check, Condition, CronPolicy, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy, WatchPolicy,
+    AutoscalePolicy, Check, Condition, CronPolicy, LivePolicy, Probe, ReadyPolicy, ReloadPolicy, StopPolicy,
+    WatchPolicy,
 };
 pub use process::{Capability, NoCapability, ProcessPolicy, Resource, Rlimit};
 pub use settings::Settings;
 pub use talk::{Action, InputRequest, Message, MessageRequest, Reply, TriggerRequest, Triggered};
 pub use unit::Millis;
 pub use view::{
-    AppView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, OversizeView, Status,
-    StreamView, UpgradeView, VariableView, Watching, WorkerView,
+    AppView, AutoscaleView, DaemonView, EnvironmentView, Exit, ExitView, LogTrouble, LogView, OversizeView,
+    Status, StreamView, UpgradeView, VariableView, Watching, WorkerView,
 };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Millis;
+use crate::{Instances, Millis};
 
 /// How a worker is stopped: it drains, then gets the signal, then is killed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -153,6 +153,37 @@ pub struct ReloadPolicy {
 impl Default for ReloadPolicy {
     fn default() -> Self {
         Self { max_surge: 1, max_parallel: None, rollback_window: Millis(30_000), reuse_port: false }
+    }
+}
+
+/// How an app scales itself by the load of its workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutoscalePolicy {
+    /// Never fewer workers; at least 1.
+    pub min: u32,
+    /// Never more. Where that is fewer than `min` on a machine, `min` holds.
+    pub max: Instances,
+    /// What a worker is to use of one processor in the mean, all its processes together, in percent.
+    pub cpu: Option<u32>,
+    /// What a worker is to use of memory in the mean, all its processes together, in bytes.
+    pub memory: Option<u64>,
+    /// Fewer workers only when for so long no more were needed.
+    pub stabilization: Millis,
+}
+
+impl AutoscalePolicy {
+    /// As Kubernetes' `stabilizationWindowSeconds` for `scaleDown`.
+    pub const DEFAULT_STABILIZATION: Millis = Millis(300_000);
+
+    /// The most workers on a machine with so many processors.
+    pub fn most(&self, processors: u32) -> u32 {
+        self.max.on(processors).max(self.min)
+    }
+
+    /// The nearest number of workers that is allowed there.
+    pub fn clamp(&self, count: u32, processors: u32) -> u32 {
+        count.max(self.min).min(self.most(processors))
     }
 }
 

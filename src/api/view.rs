@@ -205,11 +205,39 @@ pub struct AppView {
     /// Unix time in milliseconds when its workers are next replaced by the clock, while it is to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cron: Option<u64>,
+    /// How it scales itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscaleView>,
     /// How far a reload in progress has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// Its workers in order of their instance numbers.
     pub workers: Vec<WorkerView>,
+}
+
+/// What an app that scales itself has come to; its targets are in the declaration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AutoscaleView {
+    /// Never fewer workers.
+    pub min: u32,
+    /// Never more, on this machine.
+    pub max: u32,
+    /// So many workers it has.
+    pub workers: u32,
+    /// Unix time in milliseconds since when; 0: not known.
+    pub since: u64,
+    /// Percent of one processor that a worker uses in the mean, as last seen; `None`: not known, or it has no target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Bytes of memory that a worker uses in the mean, as last seen; `None`: not known, or it has no target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// So many workers would bring the load to its target, whatever is allowed; `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u32>,
+    /// Why there are not as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// How a process ended.

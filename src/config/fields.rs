@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::autoscale::AutoscaleFields;
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
     Account, Balance, Capabilities, Codes, Compress, Count, CpuMax, Cron, Depends, FilterEnv, Flag, Full,
@@ -41,8 +42,10 @@ pub(super) struct AppFields {
     /// `cluster`: Node workers share the ports they listen on. Default: `fork`; `cluster` for a Node app with
     /// several `instances` and no `listen`.
     pub(super) exec_mode: Option<Mode>,
-    /// How many workers: a number, `max` or 0 for one per processor, -2 for two less. Default: 1.
+    /// How many workers: a number, `max` or 0 for one per processor, -2 for two less. Default: 1, or the `min` of `autoscale`.
     pub(super) instances: Option<Instances>,
+    /// The number of workers follows their load. `instances` is then how many there are at first. Default: it does not.
+    pub(super) autoscale: Option<AutoscaleFields>,
     /// Environment variables.
     pub(super) env: Option<Variables>,
     /// `env_NAME`: variables on top of `env` when `--env NAME` is given.

@@ -37,8 +37,9 @@ pub(super) fn logs(app: &App, places: &Places, report: &mut Report) -> LogPolicy
         Some(Some(text)) => file(&text, &app.at(field), places, report),
     });
     // PM2's rule: one worker by declaration, not by number.
-    let alone =
-        fields.instances.is_none() && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
+    let alone = fields.instances.is_none()
+        && fields.autoscale.is_none()
+        && fields.exec_mode.as_ref().is_none_or(|mode| mode.0 == ExecMode::Fork);
     let merge_logs = flag(&fields.merge_logs, alone);
     let sink = fields.log_sink.as_ref().and_then(|Sink(sink)| *sink);
     let on_full = fields.on_full.as_ref().map_or_else(OnFull::default, |Full(on_full)| *on_full);

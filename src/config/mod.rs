@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use supd_api::{AppDeclaration, AppName, DeclaredRotation, Millis, RotationField, Secret};
 
 mod advice;
+mod autoscale;
 mod depends;
 mod document;
 mod document_file;

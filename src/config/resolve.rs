@@ -7,15 +7,17 @@ use std::path::PathBuf;
 
 use supd_api::{
     AppDeclaration, AppName, Balance, CgroupPolicy, CronPolicy, Environment, EnvironmentLayer, ExecMode,
-    Instances, Layer, ListenAddress, Millis, ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret,
-    Source, Stdin, StopPolicy,
+    Layer, ListenAddress, Millis, ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin,
+    StopPolicy,
 };
 
 use super::paths::{self, Places};
 use super::problem::{Report, shown};
 use super::read::App;
 use super::value::{Cron, Flag, Listen, Span, Text};
-use super::{Dialect, Options, advice, environment, fields, logs, probes, program, serve, validate, watch};
+use super::{
+    Dialect, Options, advice, autoscale, environment, fields, logs, probes, program, serve, validate, watch,
+};
 
 /// From the stop signal to SIGKILL. PM2's 1.6 s cut requests short; Docker and Kubernetes grant 10 s and more.
 const KILL_TIMEOUT: Millis = Millis(10_000);
@@ -103,7 +105,8 @@ pub(super) fn app(
         process: process(app),
         cgroup: cgroup(app),
         exec_mode,
-        instances: fields.instances.as_ref().map_or(Instances::Count(1), |instances| instances.0),
+        instances: autoscale::instances(app),
+        autoscale: autoscale::autoscale(app),
         environment,
         listen,
         balance: fields.balance.as_ref().map_or(Balance::default(), |balance| balance.0),
@@ -195,10 +198,7 @@ fn source(ground: &Ground<'_>) -> Option<Source> {
 /// The declared mode; without one, several workers of a Node app are a cluster, unless supd or each of them binds
 /// the sockets.
 fn exec_mode(app: &App, interpreter: Option<&str>) -> ExecMode {
-    let several = match app.fields.instances.as_ref().map(|instances| instances.0) {
-        None | Some(Instances::Count(..=1)) => false,
-        Some(Instances::Count(_) | Instances::AllBut(_)) => true,
-    };
+    let several = autoscale::may_be_several(app);
     let shared_otherwise = app.fields.listen.as_ref().is_some_and(|listen| !listen.0.is_empty())
         || flag(&app.fields.reuse_port, false);
     match &app.fields.exec_mode {

@@ -15,6 +15,7 @@ use super::problem::{Problem, shown};
 use super::program::speaks_cluster;
 use super::value::{LONGEST, check_schedule, check_variable_name};
 
+mod autoscale;
 mod logs;
 
 pub(super) use logs::check_rotation;
@@ -48,6 +49,7 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     check.environment();
     check.sockets();
     check.limits();
+    check.autoscale();
     check.readiness();
     check.reloads();
     check.logs();

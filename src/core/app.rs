@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::autoscale::Scaling;
 use crate::depends::Order;
 use crate::event::Effect;
 use crate::id::{AppName, RevisionId, WorkerId};
@@ -25,6 +26,9 @@ pub(crate) struct App {
     /// What people should know about it.
     #[serde(default)]
     pub(crate) notice: Option<String>,
+    /// How it came to its number of workers, if by itself.
+    #[serde(default)]
+    pub(crate) scaling: Scaling,
     /// Nothing of it runs or shall run, and the caller has been told.
     idle: bool,
 }
@@ -39,6 +43,7 @@ impl App {
             previous: None,
             probation: None,
             notice: None,
+            scaling: Scaling::default(),
             idle: false,
         }
     }
@@ -73,6 +78,7 @@ impl App {
     pub(crate) fn settle(&mut self, turn: &mut Turn<'_>, name: &AppName, order: &Order) {
         let unproven = self.rollout.as_ref().map(|rollout| rollout.to);
         let held = order.holds(name).is_some();
+        self.begin_window_anew();
         self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
         if self.dismiss_oversize(turn) {
             self.seats.iter_mut().for_each(|seat| seat.surplus(turn, &self.specs, order.keeps(name)));
@@ -113,6 +119,9 @@ impl App {
         turn: &mut Turn<'_>,
     ) {
         turn.save = true;
+        if self.count() != count {
+            self.scaling.since = turn.now.wall;
+        }
         let wanted = |seat: &Seat| seat.wish != Wish::Gone;
         let mut live = self.seats.iter().filter(|seat| wanted(seat)).count();
         for seat in self.seats.iter_mut().rev().filter(|seat| seat.wish != Wish::Gone) {

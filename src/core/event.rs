@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::autoscale::{Bytes, Finding, Load};
 use crate::id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};
 use crate::spec::Spec;
 
@@ -119,6 +120,15 @@ pub enum Event {
         app: AppName,
         /// How many.
         count: u32,
+    },
+    /// Fact: what the ready runs of an app use, if it scales itself. To come every 15 s.
+    Load {
+        /// The app.
+        app: AppName,
+        /// By run, as far as it is known.
+        runs: Vec<Load>,
+        /// So much memory the machine could give to others; `None`: it is not known.
+        available: Option<Bytes>,
     },
     /// Wish: nothing shall run any more, yet all wishes stay as they are for the next life.
     Shutdown {
@@ -414,6 +424,22 @@ pub enum What {
     GivenUp(String),
     /// Its processes are to be replaced, and why.
     Renewed(String),
+    /// Its load has changed the number of its workers.
+    Scaled {
+        /// Before.
+        from: u32,
+        /// From now on.
+        to: u32,
+        /// Why.
+        finding: Finding,
+    },
+    /// Its load asks for more workers than there can be.
+    ScalingHeld {
+        /// There are so many.
+        at: u32,
+        /// What it asks for, and what does not allow it.
+        finding: Finding,
+    },
     /// A rollout of so many workers has begun.
     ReloadBegan(u32),
     /// So many workers of so many are where they shall be.

@@ -7,11 +7,12 @@
 //!
 //! *Record, then reconcile*: an event writes a fact or a wish down, then a few idempotent rules compare facts with
 //! wishes and close the gap (`supervisor.rs`). One process's life is the table in `phase.rs`; one seat's rules are in
-//! `seat/`, the moving of many seats to a new revision in `rollout.rs`, the order among apps in `depends.rs`, the
-//! restart policy in `restart.rs`.
+//! `seat/`, the moving of many seats to a new revision in `rollout.rs`, the order among apps in `depends.rs`, their
+//! number by load in `autoscale.rs`, the restart policy in `restart.rs`.
 
 mod answers;
 mod app;
+mod autoscale;
 mod clock;
 mod depends;
 mod event;
@@ -28,6 +29,7 @@ mod supervisor;
 mod view;
 mod wishes;
 
+pub use autoscale::{Autoscale, Bytes, Figure, Finding, Hold, Load, Millicpu, ScalingView};
 pub use clock::{Mono, Now, Wall};
 pub use event::{Death, Effect, Event, Exit, Happening, Known, KnownState, Recalled, What, WorkerResult};
 pub use id::{AppName, Pid, RequestId, RevisionId, RunId, WorkerId};

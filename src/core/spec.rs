@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::autoscale::Autoscale;
 use crate::id::AppName;
 
 /// One revision of an app, reduced to what decides.
@@ -42,6 +43,9 @@ pub struct Spec {
     /// What must be so before a worker is started for the first time since it was wished up.
     #[serde(default)]
     pub depends_on: BTreeMap<AppName, Condition>,
+    /// How it scales itself; `count` is then where it begins.
+    #[serde(default)]
+    pub autoscale: Option<Autoscale>,
 }
 
 /// What an app must have come to before another one that depends on it is started.

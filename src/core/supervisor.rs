@@ -148,6 +148,7 @@ impl Supervisor {
             Event::Renew { app, why } => self.renew(turn, &app, why),
             Event::Rollback { request, app, timeout } => self.rollback(turn, request, &app, timeout),
             Event::Scale { request, app, count } => self.scale(turn, request, &app, count),
+            Event::Load { app, runs, available } => self.load(turn, &app, &runs, available),
             Event::Shutdown { request } => {
                 self.halting = true;
                 self.waiting.push(Waiting { request, workers: Vec::new(), until: Until::Silence });

@@ -33,7 +33,8 @@ impl Supervisor {
         let goal = self.new_goal(revision);
         let known = self.apps.contains_key(name);
         let app = self.apps.entry(name.clone()).or_insert_with(|| App::new(goal));
-        let (count, wish) = (spec.count, if known || spec.autostart { Wish::Up } else { Wish::Down });
+        let (count, wish) =
+            (app.count_by(&spec), if known || spec.autostart { Wish::Up } else { Wish::Down });
         app.specs.insert(revision, *spec);
         let superseded = if known && gently {
             app.begin_rollout(goal, request, timeout.map(|timeout| turn.now.mono + timeout))
@@ -71,7 +72,7 @@ impl Supervisor {
         let before: Vec<WorkerId> = app.seats.iter().map(|seat| seat.worker).collect();
         let is_up = app.seats.iter().any(|seat| seat.wish == Wish::Up);
         let wish = if is_up { Wish::Up } else { Wish::Down };
-        let count = spec.count;
+        let count = app.count_by(&spec);
         app.specs.insert(revision, *spec);
         app.amend(revision);
         app.resize(count, app.goal, wish, &mut self.next_worker, turn);
@@ -94,6 +95,7 @@ impl Supervisor {
     ) {
         let goal = self.new_goal(revision);
         let mut app = App::new(goal);
+        app.scaling.since = turn.now.wall;
         app.specs.insert(revision, *spec);
         if let Some((revision, spec)) = previous {
             app.previous = Some(revision);
@@ -195,6 +197,7 @@ impl Supervisor {
     pub(crate) fn scale(&mut self, turn: &mut Turn<'_>, request: RequestId, name: &AppName, count: u32) {
         if let Some(app) = self.apps.get_mut(name) {
             let goal = app.rollout.as_ref().map_or(app.goal, |rollout| rollout.to);
+            let count = app.scaled_by_hand(count);
             app.resize(count, goal, Wish::Up, &mut self.next_worker, turn);
         }
         let concerned = |seat: &&Seat| seat.wish != Wish::Down;

@@ -50,6 +50,7 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::Oversize
         | Kind::Killed
         | Kind::Waiting
+        | Kind::ScalingHeld
         | Kind::GivenUp
         | Kind::ReloadFailed
         | Kind::RolledBack => Ink::Red,
@@ -60,6 +61,7 @@ fn ink(kind: HappeningKind) -> Ink {
         | Kind::Stopping
         | Kind::Stopped
         | Kind::Renewed
+        | Kind::Scaled
         | Kind::ReloadBegan
         | Kind::ReloadMoved
         | Kind::ReloadDone

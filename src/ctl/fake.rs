@@ -260,6 +260,7 @@ pub(crate) fn app(name: &str, workers: Vec<WorkerView>) -> AppView {
         previous_revision: None,
         rotation: RotationView::default(),
         progress: None,
+        autoscale: None,
         next_cron: None,
         workers,
     }
@@ -295,6 +296,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         ipc: false,
         autostart: true,
         depends_on: BTreeMap::new(),
+        autoscale: None,
         pid_file: None,
         restart: RestartPolicy {
             autorestart: true,

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use supd_api::{
-    AppDeclaration, AppView, CgroupPolicy, Check, Compression, Condition, CronPolicy, ExecMode, LivePolicy,
-    LogSink, Probe, ProcessPolicy, ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView,
-    StdoutForm, StopPolicy, WatchPolicy, Watching,
+    AppDeclaration, AppView, AutoscaleView, CgroupPolicy, Check, Compression, Condition, CronPolicy,
+    ExecMode, LivePolicy, LogSink, Probe, ProcessPolicy, ReadyPolicy, ReloadPolicy, Rotation, RotationField,
+    RotationView, StdoutForm, StopPolicy, WatchPolicy, Watching,
 };
 
-use super::cells::{duration, harmless, memory};
+use super::cells::{duration, harmless, memory, since as ago};
 
 /// When a worker counts as up.
 pub(crate) fn readiness(app: &AppDeclaration) -> String {
@@ -91,6 +91,28 @@ pub(crate) fn cgroup(policy: &CgroupPolicy) -> Option<String> {
     let given: Vec<String> =
         policy.given().into_iter().map(|(field, value)| format!("{field} {value}")).collect();
     (!given.is_empty()).then(|| given.join(", "))
+}
+
+/// How many workers there are by their load, and why. `2 to 8: 4 workers for 3m, cpu 85 % of one processor, target 60 %, 6 wanted`
+pub(crate) fn autoscale(app: &AppView) -> Option<String> {
+    let (policy, view) = (app.declaration.autoscale.as_ref()?, app.autoscale.as_ref()?);
+    let AutoscaleView { min, max, workers, since, cpu, memory: used, wanted, held } = view;
+    let plural = if *workers == 1 { "" } else { "s" };
+    let mut text = format!("{min} to {max}: {workers} worker{plural}");
+    if *since > 0 {
+        text += &format!(" for {}", ago(*since));
+    }
+    if let Some(target) = policy.cpu {
+        let mean = cpu.map_or_else(|| "unknown".to_owned(), |cpu| format!("{cpu:.0} % of one processor"));
+        text += &format!(", cpu {mean}, target {target} %");
+    }
+    if let Some(target) = policy.memory {
+        let mean = used.map_or_else(|| "unknown".to_owned(), memory);
+        text += &format!(", memory {mean}, target {}", memory(target));
+    }
+    text += &wanted.map(|wanted| format!(", {wanted} wanted")).unwrap_or_default();
+    text += &held.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    Some(harmless(&text))
 }
 
 /// When workers are replaced by the clock. `next`: Unix time in milliseconds.

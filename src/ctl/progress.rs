@@ -109,6 +109,8 @@ impl Watch {
             | Kind::Held
             | Kind::Waiting
             | Kind::Renewed
+            | Kind::Scaled
+            | Kind::ScalingHeld
             | Kind::RolledBack
             | Kind::Message => {}
         }
@@ -207,7 +209,7 @@ fn step(happening: &Happening) -> Option<String> {
         Kind::GivenUp => "given up",
         Kind::ReloadBegan | Kind::ReloadMoved | Kind::Message => return None,
         Kind::ReloadDone => return Some("done".to_owned()),
-        Kind::Renewed | Kind::ReloadFailed | Kind::RolledBack => {
+        Kind::Renewed | Kind::Scaled | Kind::ScalingHeld | Kind::ReloadFailed | Kind::RolledBack => {
             return Some(cells::harmless(&happening.text));
         }
     };

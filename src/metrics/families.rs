@@ -2,7 +2,7 @@
 //!
 //! Labels have few values each: names of apps, numbers of seats, and closed lists. What has no bound (pids, paths, reasons) is no label.
 
-use supd_api::{ExecMode, PressureView, Status, StreamView};
+use supd_api::{AutoscaleView, ExecMode, PressureView, Status, StreamView};
 
 use super::text::{Family, Form, Kind, Page};
 use super::{App, Own, Reloads, Scene, Worker};
@@ -17,6 +17,7 @@ pub fn page(scene: &Scene, form: Form) -> String {
     daemon(&mut page, scene);
     own(&mut page, &scene.own);
     apps(&mut page, &scene.apps);
+    autoscale(&mut page, &scene.apps);
     workers(&mut page, &scene.workers);
     output(&mut page, &scene.workers);
     page.end()
@@ -99,6 +100,26 @@ fn apps(page: &mut Page, apps: &[App]) {
             page.sample(&[("app", app.name.as_str()), ("outcome", outcome)], count as f64);
         }
     }
+}
+
+fn autoscale(page: &mut Page, apps: &[App]) {
+    let mut each = |family: Family, value: fn(&AutoscaleView) -> Option<u32>| {
+        page.begin(&family);
+        for app in apps {
+            if let Some(value) = app.autoscale.as_ref().and_then(value) {
+                page.sample(&[("app", app.name.as_str())], f64::from(value));
+            }
+        }
+    };
+    each(gauge("supd_app_autoscale_workers_min", "The fewest workers that autoscaling allows."), |view| {
+        Some(view.min)
+    });
+    each(gauge("supd_app_autoscale_workers_max", "The most workers that autoscaling allows."), |view| {
+        Some(view.max)
+    });
+    each(gauge("supd_app_autoscale_workers_desired", "How many workers the load asks for."), |view| {
+        view.wanted
+    });
 }
 
 fn workers(page: &mut Page, workers: &[Worker]) {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppName, ExecMode, PressureView, WorkerView};
+use supd_api::{AppName, AutoscaleView, ExecMode, PressureView, WorkerView};
 
 pub use families::page;
 pub use text::Form;
@@ -71,6 +71,8 @@ pub struct App {
     pub ready: u32,
     /// How its reloads ended.
     pub reloads: Reloads,
+    /// How it scales itself; `None`: it does not.
+    pub autoscale: Option<AutoscaleView>,
 }
 
 /// How the reloads of an app ended, since the daemon was started.

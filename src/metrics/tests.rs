@@ -37,6 +37,16 @@ fn app(name: &str, version: Option<&str>) -> App {
         wanted: 2,
         ready: 1,
         reloads: Reloads { done: 5, failed: 1, rolled_back: 0 },
+        autoscale: Some(AutoscaleView {
+            min: 2,
+            max: 8,
+            workers: 2,
+            since: 1,
+            cpu: Some(91.2),
+            memory: None,
+            wanted: Some(4),
+            held: None,
+        }),
     }
 }
 

@@ -125,7 +125,7 @@ impl Shell {
                 FaultCode::Invalid,
                 format!("{count} workers; at most {} are allowed", Instances::LIMIT),
             )),
-            _ => Ok(()),
+            _ => self.refuse_beyond_bounds(&app, count),
         });
         if let Err(fault) = possible {
             return drop(reply.send(Err(fault)));

@@ -23,7 +23,7 @@ use super::crashes::{Awaited, Crashes};
 use super::cron::Timetable;
 use super::events::Events;
 use super::extents::Extents;
-use super::figures::Figures;
+use super::figures::{Figures, Outlet};
 use super::inbox::{Inbox, Outlets, inbox};
 use super::keeper::Keeper;
 use super::launch::Ends;
@@ -109,7 +109,8 @@ fn bare(
     (doors, runtime): (watch::Sender<bool>, Option<Runtime>),
     outlets: &Outlets,
 ) -> Shell {
-    let figures = Figures::new(keeper_facts.pid, outlets.excesses.clone());
+    let outlet = Outlet { excesses: outlets.excesses.clone(), loads: outlets.loads.clone() };
+    let figures = Figures::new(keeper_facts.pid, outlet);
     Shell {
         events: Events::default(),
         counts: Counts::default(),

@@ -98,7 +98,7 @@ impl Shell {
         let (revision, spec) = self.add_revision(&app, Arc::new(revision));
         self.turn(Event::Amend { request, app: app.clone(), revision, spec });
         self.rotate_anew();
-        self.limit_memory_anew(&app);
+        self.sample_anew(&app);
         self.bound_anew(&app);
     }
 

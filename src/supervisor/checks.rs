@@ -121,7 +121,7 @@ impl Shell {
 
     /// A run that is ready is asked whether it still does its work.
     pub(super) fn ask_whether_alive(&mut self, run: RunId) {
-        self.limit_memory(run);
+        self.sample(run);
         self.mark_memory(run);
         let Some(revision) = self.revision_of(run) else { return };
         let app = &revision.declaration;
@@ -142,7 +142,7 @@ impl Shell {
 
     /// A run that is told to go need not prove anything any more.
     pub(super) fn ask_no_more(&mut self, run: RunId) {
-        self.limit_memory_no_more(run);
+        self.sample_no_more(run);
         self.alarms.leave(run);
         let Some(checks) = self.checks.get_mut(&run) else { return };
         checks.last_answer = checks.pending_answer().or(checks.last_answer.take());

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, CgroupPolicy, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment,
-    Instances, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy,
-    ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, AutoscalePolicy, CgroupPolicy, Change, ChangeKind, CronPolicy, DeclaredRotation,
+    Environment, Instances, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program,
+    ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -62,10 +62,14 @@ fn cut(text: String) -> String {
     }
 }
 
-/// How many workers there are to be. Scaling by hand is a difference too.
+/// How many workers there are to be. Scaling by hand is a difference too; by itself it is none within its bounds.
 fn number(old: &AppDeclaration, new: &AppDeclaration, workers: Option<u32>) -> Option<Change> {
-    let wanted = new.instances.on(super::spec::processors());
-    let scaled = workers.filter(|workers| *workers != wanted);
+    let processors = super::spec::processors();
+    if let Some(policy) = &new.autoscale {
+        let (from, to) = workers.map(|workers| (workers, policy.clamp(workers, processors)))?;
+        return (from != to).then(|| made("instances", Some(from.to_string()), Some(to.to_string()), AtOnce));
+    }
+    let scaled = workers.filter(|workers| *workers != new.instances.on(processors));
     if old.instances == new.instances && scaled.is_none() {
         return None;
     }
@@ -146,6 +150,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         cgroup,
         exec_mode,
         instances: _,
+        autoscale,
         environment,
         depends_on,
         listen,
@@ -190,6 +195,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
     fields.extend(of_logs(logs));
     fields.extend(of_watch(watch));
     fields.extend(of_cron(cron.as_ref()));
+    fields.extend(of_autoscale(autoscale.as_ref()));
     fields
 }
 
@@ -216,6 +222,16 @@ fn of_cron(policy: Option<&CronPolicy>) -> Vec<Field> {
     vec![
         field("cron_restart", AtOnce, policy.map(|cron| &cron.expression)),
         field("cron_time_zone", AtOnce, policy.and_then(|cron| cron.time_zone.as_ref())),
+    ]
+}
+
+fn of_autoscale(policy: Option<&AutoscalePolicy>) -> Vec<Field> {
+    vec![
+        field("autoscale.min", AtOnce, policy.map(|it| it.min)),
+        field("autoscale.max", AtOnce, policy.map(|it| spelled(it.max))),
+        field("autoscale.cpu", AtOnce, policy.and_then(|it| it.cpu)),
+        field("autoscale.memory", AtOnce, policy.and_then(|it| it.memory)),
+        field("autoscale.stabilization", AtOnce, policy.map(|it| it.stabilization.to_string())),
     ]
 }
 
@@ -491,6 +507,19 @@ mod tests {
         let one = revision(&json!({}), "/bin");
         let changes = changes(&one, &one, Some(4));
         assert_eq!(changes.iter().map(shown).collect::<Vec<_>>(), ["~instances 4 > 1 at once"]);
+    }
+
+    #[test]
+    fn scaling_by_itself_is_none_within_its_bounds() {
+        let scaling =
+            |min, max| revision(&json!({ "autoscale": { "min": min, "max": max, "cpu": 60 } }), "/bin");
+        let (old, plain) = (scaling(1, 8), revision(&json!({ "instances": 2 }), "/bin"));
+        let shown =
+            |new: &Revision, workers| changes(&old, new, Some(workers)).iter().map(shown).collect::<Vec<_>>();
+        assert_eq!(shown(&old, 5), [""; 0]);
+        assert_eq!(shown(&scaling(2, 8), 5), ["~autoscale.min 1 > 2 at once"]);
+        assert_eq!(shown(&scaling(1, 4), 5), ["~autoscale.max 8 > 4 at once", "~instances 5 > 4 at once"]);
+        assert_eq!(shown(&plain, 5).last().map(String::as_str), Some("~instances 5 > 2 at once"));
     }
 
     #[test]

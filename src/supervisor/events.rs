@@ -7,9 +7,9 @@ use supd_core::What;
 use tokio::sync::broadcast;
 
 use super::call::EventQuery;
-use super::now;
 use super::turn::Shell;
 use super::view::{ended, spoken};
+use super::{load, now};
 
 /// So many are remembered, and a reader may be so many behind before it misses some.
 const REMEMBERED: usize = 1000;
@@ -153,6 +153,8 @@ fn spelled(what: What) -> (HappeningKind, String, Option<Progress>) {
         What::Waiting(delay) => (HappeningKind::Waiting, format!("next start in {}", spoken(delay))),
         What::GivenUp(why) => (HappeningKind::GivenUp, why),
         What::Renewed(why) => (HappeningKind::Renewed, why),
+        What::Scaled { from, to, finding } => (HappeningKind::Scaled, load::scaled(from, to, &finding)),
+        What::ScalingHeld { at, finding } => (HappeningKind::ScalingHeld, load::scaling_held(at, &finding)),
         What::ReloadBegan(of) => {
             return (HappeningKind::ReloadBegan, "reload begins".to_owned(), Some(Progress { done: 0, of }));
         }

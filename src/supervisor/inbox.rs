@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::alerts::Delivered;
 use super::call::Call;
 use super::cgroups::Bell;
-use super::figures::Excess;
+use super::figures::{Excess, Loads};
 use super::ledger::Saved;
 use super::settings::Written;
 use super::upgrade::Step;
@@ -32,6 +32,7 @@ pub(super) struct Inbox {
     pub(super) reported: mpsc::UnboundedReceiver<RunId>,
     pub(super) excesses: mpsc::UnboundedReceiver<Excess>,
     pub(super) bells: mpsc::UnboundedReceiver<Bell>,
+    pub(super) loads: mpsc::UnboundedReceiver<Loads>,
     pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
     pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
     pub(super) alarms: mpsc::UnboundedReceiver<()>,
@@ -56,6 +57,8 @@ pub(super) struct Outlets {
     pub(super) excesses: mpsc::UnboundedSender<Excess>,
     /// Of control groups.
     pub(super) bells: mpsc::UnboundedSender<Bell>,
+    /// What apps use that scale themselves.
+    pub(super) loads: mpsc::UnboundedSender<Loads>,
     /// What came of words to hooks.
     pub(super) delivered: mpsc::UnboundedSender<Delivered>,
     /// Of watched files.
@@ -77,6 +80,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (reported, reported_in) = mpsc::unbounded_channel();
     let (excesses, excesses_in) = mpsc::unbounded_channel();
     let (bells, bells_in) = mpsc::unbounded_channel();
+    let (loads, loads_in) = mpsc::unbounded_channel();
     let (delivered, delivered_in) = mpsc::unbounded_channel();
     let (tidings, tidings_in) = mpsc::unbounded_channel();
     let (alarms, alarms_in) = mpsc::unbounded_channel();
@@ -93,6 +97,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         reported: reported_in,
         excesses: excesses_in,
         bells: bells_in,
+        loads: loads_in,
         delivered: delivered_in,
         tidings: tidings_in,
         alarms: alarms_in,
@@ -110,6 +115,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         reported,
         excesses,
         bells,
+        loads,
         delivered,
         tidings,
         alarms,

@@ -34,6 +34,7 @@ mod input;
 mod keeper;
 mod launch;
 mod ledger;
+mod load;
 mod messages;
 mod oom;
 mod outputs;
@@ -126,6 +127,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
             Some(bell) = inbox.bells.recv() => shell.on_bell(bell),
+            Some(loads) = inbox.loads.recv() => shell.on_loads(loads),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),

@@ -66,6 +66,7 @@ impl Shell {
             wanted: 0,
             ready: 0,
             reloads: self.counts.reloads_of(&name),
+            autoscale: self.autoscale_view(&name),
             name: view.app.clone(),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use supd_api::{AppDeclaration, ExecMode, RestartPolicy};
-use supd_core::{OnLate, PmTwoRules, Readiness, Spec};
+use supd_api::{AppDeclaration, AutoscalePolicy, ExecMode, RestartPolicy};
+use supd_core::{Autoscale, Bytes, Millicpu, OnLate, PmTwoRules, Readiness, Spec};
 
 /// PM2's defaults (`schema.json`, `constants.js`), in force as soon as one of these rules is asked for.
 const PM2_MIN_UPTIME: Duration = Duration::from_millis(1000);
@@ -40,6 +40,18 @@ pub(super) fn spec(app: &AppDeclaration) -> Spec {
             .iter()
             .map(|(on, condition)| (core_name(on), self::condition(*condition)))
             .collect(),
+        autoscale: app.autoscale.as_ref().map(autoscale),
+    }
+}
+
+/// One percent is ten thousandths.
+fn autoscale(policy: &AutoscalePolicy) -> Autoscale {
+    Autoscale {
+        min: policy.min,
+        max: policy.most(processors()),
+        cpu: policy.cpu.map(|percent| Millicpu(u64::from(percent) * 10)),
+        memory: policy.memory.map(Bytes),
+        stabilization: policy.stabilization.duration(),
     }
 }
 

@@ -160,7 +160,7 @@ impl Shell {
                 self.write_pid_file(RunId(run.0), Pid(pid));
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
                 self.ask_when_spawned(RunId(run.0));
-                self.limit_memory(RunId(run.0));
+                self.sample(RunId(run.0));
                 self.mark_memory(RunId(run.0));
             }
             Report::SpawnFailed { run, step, errno } => {

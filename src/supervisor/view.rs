@@ -112,6 +112,7 @@ impl Shell {
                         previous_revision,
                         rotation,
                         progress,
+                        autoscale: self.autoscale_view(&name),
                         next_cron: self.timetable.next_of(&name),
                         workers: vec![worker],
                     });

@@ -13,6 +13,7 @@ mod process;
 mod wait;
 
 mod apply;
+mod autoscale;
 mod bad_clients;
 mod bad_declarations;
 mod by_the_clock;

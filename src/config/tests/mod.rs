@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Dialect, Format, Loaded, Options, Rejected, from_fields, load_file, load_text};
 
+mod autoscale;
 mod depends;
 mod documents;
 mod golden;

@@ -57,6 +57,7 @@ mod depends;
 mod lists;
 mod logs;
 mod process;
+mod share;
 mod variables;
 mod watch;
 
@@ -68,6 +69,7 @@ pub(super) use depends::Depends;
 pub(super) use lists::{Codes, Listen, Texts, Words};
 pub(super) use logs::{Compress, Cron, Full, Keep, LogFile, LogType, Schedule, Sink, Size, check_schedule};
 pub(super) use process::{Capabilities, Nice, OomScore, Rlimits, Umask};
+pub(super) use share::{MOST_PERCENT, Percent};
 pub(super) use variables::{Filter, FilterEnv, Variables, check_variable_name};
 pub(super) use watch::{WatchOptions, WatchedPaths};
 

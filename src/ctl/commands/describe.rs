@@ -196,6 +196,7 @@ fn setting(view: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
         ),
     ];
     let own = [
+        policy::autoscale(view).map(|text| ("autoscale", text)),
         memory.map(|size| ("max memory restart", size)),
         policy::process(&app.process).map(|text| ("process", text)),
         policy::cgroup(&app.cgroup).map(|text| ("control group", text)),

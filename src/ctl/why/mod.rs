@@ -23,6 +23,7 @@ use super::cells::{self, harmless};
 use super::ink::Ink;
 use super::last_lines::printable;
 use super::output::Style;
+use super::policy;
 use super::table::left;
 
 /// So many ends before the latest are listed.
@@ -65,6 +66,7 @@ pub(crate) fn explain(facts: &Facts<'_>, reports: &[&CrashReport], setting: &Set
     let reload =
         app.progress.map(|it| format!("a reload is in progress: {} of {} workers moved", it.done, it.of));
     lines.extend(reload);
+    lines.extend(policy::autoscale(app).map(|text| format!("autoscale {text}")));
     lines.extend(because(facts, setting));
     match reports {
         [] => lines.push("No crash is on record.".to_owned()),

@@ -64,6 +64,7 @@ struct Known {
 pub(super) struct Census {
     keeper: i32,
     page: u64,
+    ticks_per_second: u64,
     proc: Option<Dir>,
     known: HashMap<i32, Known>,
     pass: u64,
@@ -77,9 +78,11 @@ impl Census {
     /// Of the descendants of this process.
     pub(super) fn new(keeper: i32) -> Self {
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+        let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
         Self {
             keeper,
             page: page.unsigned_abs(),
+            ticks_per_second: ticks.unsigned_abs().max(1),
             proc: None,
             known: HashMap::new(),
             pass: 0,
@@ -87,6 +90,11 @@ impl Census {
             totals: Vec::new(),
             line: Box::new([0; LINE_MAX]),
         }
+    }
+
+    /// In which processor time is counted.
+    pub(super) fn ticks_per_second(&self) -> u64 {
+        self.ticks_per_second
     }
 
     /// Looks at these runs, by their main processes.

@@ -1,20 +1,19 @@
-//! What do runs use of processor and memory, all their processes together? Read when somebody looks, and for runs with a limit
-//! once a second.
+//! What do runs use of processor and memory, all their processes together? Read when somebody looks, for runs with a limit
+//! once a second, and for those of apps that scale themselves every 15 s.
 
+mod available;
 mod census;
 mod sampler;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nix::unistd::{SysconfVar, sysconf};
 use supd_core::{AppName, Event, Mono, Phase, Pid, RunId, RunView};
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::turn::Shell;
 use census::Census;
-pub(super) use sampler::Excess;
-use sampler::{Limited, Sampler};
+pub(super) use sampler::{Excess, Loads, Outlet};
+use sampler::{Sampler, Watched};
 
 /// Two looks closer together than this share one sample: the share over a few milliseconds says nothing.
 const SAMPLE_AGE: Duration = Duration::from_millis(500);
@@ -43,19 +42,13 @@ struct Sample {
 pub(super) struct Figures {
     census: Census,
     samples: BTreeMap<RunId, Sample>,
-    ticks_per_second: f64,
     sampler: Sampler,
 }
 
 impl Figures {
-    /// Of what descends from this process. Runs that are found to be too large go into the outlet.
-    pub(super) fn new(keeper: i32, outlet: UnboundedSender<Excess>) -> Self {
-        Self {
-            census: Census::new(keeper),
-            samples: BTreeMap::new(),
-            ticks_per_second: sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100) as f64,
-            sampler: Sampler::new(keeper, outlet),
-        }
+    /// Of what descends from this process. What the runs that are looked at by themselves use goes into the outlet.
+    pub(super) fn new(keeper: i32, outlet: Outlet) -> Self {
+        Self { census: Census::new(keeper), samples: BTreeMap::new(), sampler: Sampler::new(keeper, outlet) }
     }
 
     /// Looks at these runs.
@@ -72,7 +65,9 @@ impl Figures {
             before.cpu
         } else {
             let (ticks, seconds) = (total.ticks, span.as_secs_f64().max(1e-3));
-            let cpu = ticks.saturating_sub(before.ticks) as f64 / self.ticks_per_second / seconds * 100.0;
+            let cpu =
+                ticks.saturating_sub(before.ticks) as f64 / self.census.ticks_per_second() as f64 / seconds
+                    * 100.0;
             self.samples.insert(run, Sample { at: now, ticks, cpu });
             cpu
         };
@@ -87,7 +82,7 @@ impl Figures {
     }
 
     fn time(&self, ticks: u64) -> Duration {
-        Duration::from_secs_f64(ticks as f64 / self.ticks_per_second)
+        Duration::from_secs_f64(ticks as f64 / self.census.ticks_per_second() as f64)
     }
 
     pub(super) fn forget(&mut self, run: RunId) {
@@ -97,28 +92,32 @@ impl Figures {
 }
 
 impl Shell {
-    /// A run that is up is held to its limit, if it has one.
-    pub(super) fn limit_memory(&mut self, run: RunId) {
+    /// A run that is up is held to its limit, if it has one, and looked at for its load, if its app scales itself.
+    pub(super) fn sample(&mut self, run: RunId) {
         let ready = |view: &RunView| matches!(view.phase, Phase::Ready { .. });
         let view = self.core.run(run).map(|(.., view)| view).filter(ready);
-        let limit = self.revision_of(run).and_then(|it| it.declaration.restart.max_memory_restart);
-        if let (Some(main), Some(limit)) = (view.and_then(|view| view.pid), limit) {
-            self.figures.sampler.watch(Limited { run, main, limit });
+        let (Some(main), Some(revision)) = (view.and_then(|view| view.pid), self.revision_of(run)) else {
+            return;
+        };
+        let limit = revision.declaration.restart.max_memory_restart;
+        let scales = revision.declaration.autoscale.is_some();
+        if limit.is_some() || scales {
+            self.figures.sampler.watch(Watched { run, main, limit, scales });
         }
     }
 
-    /// The limit of this app may have changed while its runs go on.
-    pub(super) fn limit_memory_anew(&mut self, app: &AppName) {
+    /// The limit of this app, or whether it scales itself, may have changed while its runs go on.
+    pub(super) fn sample_anew(&mut self, app: &AppName) {
         let runs = self.core.runs().filter(|(name, ..)| *name == app);
         let runs: Vec<RunId> = runs.map(|(.., run)| run.run).collect();
         for run in runs {
-            self.limit_memory_no_more(run);
-            self.limit_memory(run);
+            self.sample_no_more(run);
+            self.sample(run);
         }
     }
 
     /// One that is told to go may use what it likes.
-    pub(super) fn limit_memory_no_more(&mut self, run: RunId) {
+    pub(super) fn sample_no_more(&mut self, run: RunId) {
         self.figures.sampler.leave(run);
     }
 
@@ -146,7 +145,10 @@ mod tests {
     #[test]
     fn this_process_uses_memory_and_time() {
         let pid = Pid(std::process::id().cast_signed());
-        let outlet = tokio::sync::mpsc::unbounded_channel().0;
+        let outlet = Outlet {
+            excesses: tokio::sync::mpsc::unbounded_channel().0,
+            loads: tokio::sync::mpsc::unbounded_channel().0,
+        };
         let mut figures = Figures::new(nix::unistd::getppid().as_raw(), outlet);
         figures.look([(RunId(1), pid), (RunId(2), Pid(-1))].into_iter());
         let usage = figures.usage(RunId(1), Mono(0), Mono(1_000_000_000));

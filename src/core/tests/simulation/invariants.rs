@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use supd_core::{AppName, Condition, Effect, Event, Mono, Now, Phase, RunId, State, Supervisor, WorkerId};
+use supd_core::{
+    AppName, Condition, Effect, Event, Hold, Mono, Now, Phase, RunId, State, Supervisor, WorkerId,
+};
 
 use crate::world::World;
 
@@ -126,6 +128,14 @@ fn is_met(core: &Supervisor, now: Now, app: &AppName, condition: Condition) -> b
             !kept.is_empty() && kept.iter().all(|seat| done(seat.worker))
         }
     }
+}
+
+/// 13: a look at the load brings the number of workers within its bounds, or changes nothing.
+pub fn within_bounds(world: &World, app: &AppName, before: u32) {
+    let Some(scaling) = world.core.scaling(app) else { return };
+    let within = (scaling.rules.min..=scaling.rules.max).contains(&scaling.count);
+    let paused = matches!(scaling.hold, Some(Hold::Rollout | Hold::Stopped));
+    assert!(within || (world.core.is_halting() || paused) && scaling.count == before, "{scaling:?}");
 }
 
 /// 8: a supervisor restored from a snapshot gives the same effects.

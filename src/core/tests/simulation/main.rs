@@ -1,6 +1,7 @@
 //! The core against a simulated machine under virtual time: random scripts of wishes, faults and crashes of the
 //! supervisor, and after every step the invariants of the design.
 
+mod autoscale;
 mod invariants;
 mod oversize;
 mod script;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use supd_core::{AppName, Condition, OnLate, PmTwoRules, Readiness, RestartPolicy, Spec};
+use supd_core::{
+    AppName, Autoscale, Bytes, Condition, Millicpu, OnLate, PmTwoRules, Readiness, RestartPolicy, Spec,
+};
 
 /// One step of a script. `app` and `nth` are taken modulo what exists.
 #[derive(Clone, Debug)]
@@ -67,6 +69,13 @@ pub enum Op {
         app: u8,
         count: u32,
     },
+    /// All ready workers of an app use so much: thousandths of a processor and bytes, as far as it is known.
+    Load {
+        app: u8,
+        cpu: Option<u64>,
+        memory: u64,
+        available: Option<u64>,
+    },
     /// Milliseconds pass.
     Advance(u64),
     /// Someone else kills a worker's process.
@@ -101,6 +110,8 @@ pub struct App {
     pub watch: u64,
     /// On which app, and what of it.
     pub depends_on: Option<(u8, Condition)>,
+    /// It scales itself between these.
+    pub autoscale: Option<(u32, u32)>,
 }
 
 impl App {
@@ -117,6 +128,7 @@ impl App {
             drain: None,
             watch: 0,
             depends_on: None,
+            autoscale: None,
         }
     }
 
@@ -151,6 +163,7 @@ impl App {
             reload_within: Duration::from_millis(6_000),
             watch: Duration::from_millis(self.watch),
             depends_on: self.depends_on.iter().map(|(app, condition)| (name(*app), *condition)).collect(),
+            autoscale: self.autoscale.map(|(min, max)| autoscale(min, max)),
         }
     }
 }
@@ -158,6 +171,17 @@ impl App {
 /// The name of one of the three apps.
 pub fn name(app: u8) -> AppName {
     AppName(format!("app{}", app % 3))
+}
+
+/// With targets of 60 % of one processor and 100 bytes, and a window of one minute.
+pub fn autoscale(min: u32, max: u32) -> Autoscale {
+    Autoscale {
+        min,
+        max,
+        cpu: Some(Millicpu(600)),
+        memory: Some(Bytes(100)),
+        stabilization: Duration::from_secs(60),
+    }
 }
 
 /// How a process behaves. Milliseconds.
@@ -243,9 +267,9 @@ fn app() -> impl Strategy<Value = App> {
     let drain = prop::option::of(0u64..2_000);
     let watch = prop_oneof![Just(0), 1u64..60_000];
     let flags = (any::<bool>(), 0u8..8, 0u8..6);
-    (0u32..5, 1u32..3, flags, told, pm2, 1u32..4, drain, watch, depends_on()).prop_map(
-        |(count, surge, flags, told, pm2_max_restarts, parallel, drain, watch, depends_on)| {
-            let (overlap, autostart, autorestart) = flags;
+    (0u32..5, 1u32..3, flags, told, pm2, 1u32..4, drain, watch, (depends_on(), bounds())).prop_map(
+        |(count, surge, flags, told, pm2_max_restarts, parallel, drain, watch, more)| {
+            let ((overlap, autostart, autorestart), (depends_on, autoscale)) = (flags, more);
             App {
                 count,
                 surge,
@@ -258,9 +282,25 @@ fn app() -> impl Strategy<Value = App> {
                 drain,
                 watch,
                 depends_on,
+                autoscale,
             }
         },
     )
+}
+
+fn bounds() -> impl Strategy<Value = Option<(u32, u32)>> {
+    prop_oneof![2 => Just(None), 1 => (1u32..4, 0u32..5).prop_map(|(min, more)| Some((min, min + more)))]
+}
+
+pub fn load() -> impl Strategy<Value = Op> {
+    let cpu = prop_oneof![1 => Just(None), 4 => (0u64..2_000).prop_map(Some)];
+    let available = prop_oneof![3 => Just(None), 1 => (0u64..300).prop_map(Some)];
+    (0u8..3, cpu, 0u64..300, available).prop_map(|(app, cpu, memory, available)| Op::Load {
+        app,
+        cpu,
+        memory,
+        available,
+    })
 }
 
 /// Also on itself, and in circles.
@@ -298,6 +338,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => any::<u8>().prop_map(|nth| Op::Unfit { nth }),
         2 => any::<u8>().prop_map(|nth| Op::Oversize { nth }),
         1 => (0u8..3, 0u32..6).prop_map(|(app, count)| Op::Scale { app, count }),
+        3 => load(),
         8 => time.prop_map(Op::Advance),
         2 => any::<u8>().prop_map(|nth| Op::Crash { nth }),
         1 => (1_000_000u64..1_000_010, 0u8..8).prop_map(|(run, kind)| Op::Nonsense { run, kind }),

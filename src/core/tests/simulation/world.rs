@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use supd_core::{
-    AppName, Condition, Effect, Event, Exit, Known, KnownState, Mono, Now, Phase, Pid, RequestId, RevisionId,
-    RunId, Snapshot, Spec, State, Supervisor, WorkerId,
+    AppName, Bytes, Condition, Effect, Event, Exit, Known, KnownState, Load, Millicpu, Mono, Now, Phase, Pid,
+    RequestId, RevisionId, RunId, Snapshot, Spec, State, Supervisor, WorkerId,
 };
 
 use crate::invariants;
@@ -163,6 +163,7 @@ impl World {
             }
             Op::Reboot => self.reboot(),
             Op::Scale { app, count } => self.wish(|request| Event::Scale { request, app: name(app), count }),
+            Op::Load { app, cpu, memory, available } => self.load(app, cpu, memory, available),
             Op::Advance(ms) => self.advance(ms),
             Op::Crash { nth } => self.crash(nth),
             Op::Nonsense { run, kind } => self.nonsense(RunId(run), kind),
@@ -200,7 +201,7 @@ impl World {
         self.core.view(self.now.mono).map(|seat| seat.worker).collect()
     }
 
-    fn workers(&self, app: &AppName) -> Vec<WorkerId> {
+    pub fn workers(&self, app: &AppName) -> Vec<WorkerId> {
         self.core.view(self.now.mono).filter(|seat| seat.app == app).map(|seat| seat.worker).collect()
     }
 
@@ -216,6 +217,18 @@ impl World {
         if !runs.is_empty() {
             let run = runs[usize::from(nth) % runs.len()];
             self.handle(event(run));
+        }
+    }
+
+    fn load(&mut self, app: u8, cpu: Option<u64>, memory: u64, available: Option<u64>) {
+        let ready = self.ready_runs(app).into_iter();
+        let runs = ready.map(|run| Load { run, cpu: cpu.map(Millicpu), memory: Bytes(memory) }).collect();
+        let before = self.core.scaling(&name(app)).map(|scaling| scaling.count);
+        self.handle(Event::Load { app: name(app), runs, available: available.map(Bytes) });
+        // Nothing has to be carried out first; it is kept as soon as there is nothing else to do.
+        self.snapshot = self.core.snapshot();
+        if let Some(before) = before {
+            invariants::within_bounds(self, &name(app), before);
         }
     }
 
@@ -525,6 +538,11 @@ impl World {
             .filter(|(name, _, _, run)| *name == app && matches!(run.phase, Phase::Ready { .. }))
             .filter(|(_, _, _, run)| self.alive().any(|alive| alive == run.run))
             .count()
+    }
+
+    pub fn ready_runs(&self, app: u8) -> Vec<RunId> {
+        let runs = self.core.runs().filter(|(known, ..)| **known == name(app)).map(|(.., run)| run);
+        runs.filter(|run| matches!(run.phase, Phase::Ready { .. })).map(|run| run.run).collect()
     }
 
     pub fn require_ready(&mut self, app: u8, count: u32) {
