@@ -40,9 +40,10 @@ impl AppName {
             "" => "it is empty",
             "all" => "`all` means every app",
             "-" => "`-` means standard input",
-            "." | ".." => "it would be a path",
             n if n.chars().count() > 128 => "it is longer than 128 characters",
-            n if n.contains('/') => "it contains `/`",
+            n if n.starts_with('/') || n.split('/').any(|part| matches!(part, "" | "." | "..")) => {
+                "it would be a path"
+            }
             n if n.chars().any(char::is_control) => "it contains a control character",
             n if n.trim() != n => "it begins or ends with a space",
             n if n.bytes().all(|b| b.is_ascii_digit()) => "only digits would be taken for a worker's id",
@@ -337,10 +338,26 @@ mod tests {
 
     #[test]
     fn names() {
-        for good in ["web", "my app:x", "é", "1a", "a.b-c_d"] {
+        for good in ["web", "my app:x", "é", "1a", "a.b-c_d", "@org/api", "a/b/c"] {
             assert!(AppName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "all", "12", "a/b", "..", "a\nb", "a\0", " a", "-", &"x".repeat(129)] {
+        for bad in [
+            "",
+            "all",
+            "12",
+            "..",
+            "/a",
+            "a/",
+            "/a/",
+            "a//b",
+            "../a",
+            "a/./b",
+            "a\nb",
+            "a\0",
+            " a",
+            "-",
+            &"x".repeat(129),
+        ] {
             assert!(AppName::new(bad).is_err(), "{bad:?}");
         }
     }

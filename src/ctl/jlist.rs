@@ -3,27 +3,29 @@
 //! Values of environment variables are withheld unless asked for: PM2 prints every secret of the starting shell here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use supd_api::{AppDeclaration, AppView, Exit, Secret, WorkerView};
+use supd_api::{AppDeclaration, AppView, Exit, Layer, Secret, Status, VariableView, WorkerView};
 
-use crate::resolve;
+use crate::{config, resolve};
 
 /// Variables that scripts look for and that are no secrets.
 const HARMLESS: [&str; 2] = ["NODE_ENV", "PORT"];
 
 /// Which variables are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Shown {
-    /// Those that are no secrets.
+    /// Of those that are declared, those that are no secrets.
     Harmless,
-    /// All of them.
-    All,
+    /// All that are declared.
+    Declared,
+    /// What these workers see, by id, but not what every worker is told.
+    Seen(BTreeMap<u32, Vec<VariableView>>),
 }
 
 /// One element for each worker, by id.
-pub(crate) fn jlist(apps: &[AppView], shown: Shown) -> Vec<Value> {
+pub(crate) fn jlist(apps: &[AppView], shown: &Shown) -> Vec<Value> {
     let mut seats: Vec<(&AppDeclaration, &WorkerView)> = apps
         .iter()
         .flat_map(|app| app.workers.iter().map(move |worker| (&app.declaration, worker)))
@@ -32,7 +34,7 @@ pub(crate) fn jlist(apps: &[AppView], shown: Shown) -> Vec<Value> {
     seats.into_iter().map(|(app, worker)| element(app, worker, shown)).collect()
 }
 
-fn element(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value {
+fn element(app: &AppDeclaration, worker: &WorkerView, shown: &Shown) -> Value {
     json!({
         "pid": worker.pid.unwrap_or(0),
         "name": worker.app,
@@ -49,9 +51,9 @@ fn percent(share: f64) -> Value {
 }
 
 /// What PM2 calls `pm2_env`: the app, its present state, and its variables once more.
-fn environment(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value {
+fn environment(app: &AppDeclaration, worker: &WorkerView, shown: &Shown) -> Value {
     let name = worker.app.as_str();
-    let variables = variables(app, shown);
+    let variables = variables(app, worker, shown);
     let mut fields = Map::new();
     let mut put = |part: Value| {
         if let Value::Object(part) = part {
@@ -81,13 +83,42 @@ fn environment(app: &AppDeclaration, worker: &WorkerView, shown: Shown) -> Value
     Value::Object(fields)
 }
 
-/// The variables as declared, later layers over earlier ones.
-fn variables(app: &AppDeclaration, shown: Shown) -> BTreeMap<String, Value> {
-    let all = app.environment.layers.iter().flat_map(|layer| &layer.variables);
-    let all: BTreeMap<&String, &Secret> = all.collect();
-    let wanted = |name: &str| shown == Shown::All || HARMLESS.contains(&name);
-    let shown = all.into_iter().filter(|(name, _)| wanted(name));
-    shown.map(|(name, value)| (name.clone(), json!(value.reveal()))).collect()
+fn variables(app: &AppDeclaration, worker: &WorkerView, shown: &Shown) -> BTreeMap<String, Value> {
+    // Later layers over earlier ones.
+    let declared = app.environment.layers.iter().flat_map(|layer| &layer.variables);
+    let taken = |(name, value): (&String, &Secret)| (name.clone(), json!(value.reveal()));
+    match shown {
+        Shown::Harmless => {
+            declared.filter(|(name, _)| HARMLESS.contains(&name.as_str())).map(taken).collect()
+        }
+        Shown::Declared => declared.map(taken).collect(),
+        Shown::Seen(seen) => {
+            let own = |it: &&VariableView| match it.layer {
+                Layer::Base => false,
+                Layer::Supd => app.environment.increment_var.as_ref() == Some(&it.name),
+                Layer::Caller | Layer::EnvFile(_) | Layer::Env | Layer::EnvNamed(_) | Layer::Setting => true,
+            };
+            // What is counted up is a number in PM2 too.
+            let shown = |it: &VariableView| match (&it.layer, it.value.reveal().parse::<i64>()) {
+                (Layer::Supd, Ok(number)) => (it.name.clone(), json!(number)),
+                _ => taken((&it.name, &it.value)),
+            };
+            seen.get(&worker.id).into_iter().flatten().filter(own).map(shown).collect()
+        }
+    }
+}
+
+/// What is watched now: PM2's `true`, or the paths as they were declared, as far as they are in the working directory.
+fn watched(app: &AppDeclaration, worker: &WorkerView) -> Value {
+    let paths = &app.watch.paths;
+    if !app.watch.enabled || worker.status == Status::Stopped || paths.is_empty() {
+        return json!(app.watch.enabled && worker.status != Status::Stopped);
+    }
+    let declared = |path: &PathBuf| match path.strip_prefix(&app.cwd) {
+        Ok(inside) if !inside.as_os_str().is_empty() => json!(inside),
+        _ => json!(path),
+    };
+    paths.iter().map(declared).collect()
 }
 
 fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
@@ -96,7 +127,7 @@ fn settings(app: &AppDeclaration, worker: &WorkerView) -> Value {
         "vizion": false,
         "autostart": app.autostart,
         "autorestart": app.restart.autorestart,
-        "watch": app.watch.enabled,
+        "watch": watched(app, worker),
         "instance_var": app.environment.instance_var,
         "pmx": false,
         "automation": false,
@@ -159,7 +190,9 @@ pub(crate) fn file(app: &AppDeclaration) -> String {
 /// Whether PM2 would put its agent into it.
 fn is_node(app: &AppDeclaration) -> bool {
     let interpreter = app.program.interpreter.as_deref().and_then(|path| Path::new(path).file_name());
-    interpreter.is_some_and(|name| ["node", "nodejs", "bun"].iter().any(|known| name == *known))
+    // PM2's server of files is one of Node's.
+    app.program.args == [config::FILE_SERVER]
+        || interpreter.is_some_and(|name| ["node", "nodejs", "bun"].iter().any(|known| name == *known))
 }
 
 fn files(worker: &WorkerView) -> Value {
@@ -208,7 +241,7 @@ pub(crate) fn processors() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::fake::{app, secret_layer, worker};
+    use crate::ctl::fake::{app, in_state, secret_layer, worker};
 
     #[test]
     fn what_scripts_read_is_there() {
@@ -220,7 +253,7 @@ mod tests {
             secret_layer("status", "broken"),
             secret_layer("PORT", "80"),
         ];
-        let list = jlist(&[view.clone()], Shown::Harmless);
+        let list = jlist(&[view.clone()], &Shown::Harmless);
         assert_eq!(list.iter().map(|seat| seat["pm_id"].clone()).collect::<Vec<_>>(), [json!(0), json!(1)]);
         let seat = &list[0];
         for (pointer, value) in [
@@ -244,9 +277,37 @@ mod tests {
             assert_eq!(seat.pointer(pointer), Some(&value), "{pointer}");
         }
         assert!(!serde_json::to_string(&list).unwrap().contains("hunter2"));
-        let seat = &jlist(&[view], Shown::All)[0]["pm2_env"];
+        let seat = &jlist(&[view.clone()], &Shown::Declared)[0]["pm2_env"];
         assert_eq!((&seat["env"]["TOKEN"], &seat["TOKEN"]), (&json!("hunter2"), &json!("hunter2")));
         assert_eq!((&seat["env"]["status"], &seat["status"]), (&json!("broken"), &json!("online")));
+        view.declaration.environment.increment_var = Some("PORT".to_owned());
+        let seen = [
+            ("PORT", Layer::Supd),
+            ("KEY", Layer::Setting),
+            ("PM2_HOME", Layer::Supd),
+            ("LANG", Layer::Base),
+        ];
+        let seen = seen
+            .map(|(name, layer)| VariableView { name: name.to_owned(), value: "8".into(), layer })
+            .to_vec();
+        let seat = &jlist(&[view], &Shown::Seen([(0, seen)].into()))[0]["pm2_env"];
+        assert_eq!((&seat["env"]["PORT"], &seat["env"]["KEY"]), (&json!(8), &json!("8")));
+        assert!(seat["env"].get("LANG").is_none() && seat["env"].get("PM2_HOME").is_none());
+    }
+
+    #[test]
+    fn what_is_watched_is_told_as_it_was_declared() {
+        let mut view = app("web", vec![worker(0, "web"), in_state(worker(1, "web"), Status::Stopped, "")]);
+        let watched = |view: &AppView| -> Vec<Value> {
+            let list = jlist(std::slice::from_ref(view), &Shown::Harmless);
+            list.iter().map(|seat| seat["pm2_env"]["watch"].clone()).collect()
+        };
+        assert_eq!(watched(&view), [json!(false), json!(false)]);
+        view.declaration.watch.enabled = true;
+        assert_eq!(watched(&view), [json!(true), json!(false)]);
+        view.declaration.watch.paths =
+            ["/srv/web/server", "/srv/web", "/etc/web"].map(PathBuf::from).to_vec();
+        assert_eq!(watched(&view), [json!(["server", "/srv/web", "/etc/web"]), json!(false)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned};
 use supd_api::Millis;
 
+use super::args::OptionalTargets;
 use crate::config;
 
 /// PM2's.
@@ -13,9 +14,9 @@ const STAMP: &str = "YYYY-MM-DD-HH:mm:ss";
 /// `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// Names, ids, namespaces, /regex/ or `all` [default: all]
-    #[arg(value_name = "TARGET")]
-    pub(crate) targets: Vec<String>,
+    /// Of which.
+    #[command(flatten)]
+    pub(crate) of: OptionalTargets,
     /// How many of the last lines of each log to show first [default: 15; all with --since, --until and --this-run]
     #[arg(long, value_name = "N")]
     pub(crate) lines: Option<u32>,

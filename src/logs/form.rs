@@ -204,7 +204,10 @@ mod tests {
 
     fn form(form: &LogForm) -> Form {
         let app = AppName::new("a \"b\"").unwrap();
-        Form::new(form, &Source { run: RunId(1), app, worker: 7, stream: Stream::Err })
+        Form::new(
+            form,
+            &Source { run: RunId(1), app, namespace: String::new(), worker: 7, stream: Stream::Err },
+        )
     }
 
     fn framed(kind: &LogForm, bytes: &[u8], after: After, room: usize) -> (String, usize) {

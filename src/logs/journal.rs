@@ -345,8 +345,13 @@ mod tests {
         std::fs::write(&main, "before\n").unwrap();
         let full = Path::new("/dev/full");
         let [file, other] = [main.as_path(), full].map(|path| path.metadata().unwrap());
-        let source =
-            Source { run: RunId(1), app: AppName::new("app").unwrap(), worker: 1, stream: Stream::Out };
+        let source = Source {
+            run: RunId(1),
+            app: AppName::new("app").unwrap(),
+            namespace: String::new(),
+            worker: 1,
+            stream: Stream::Out,
+        };
         let memory = new_journal().unwrap();
         let mut journal = Journal::open(memory.try_clone().unwrap()).unwrap();
         let part = |file| Some(Part { file, bytes: b"whole line\n", framed: false });

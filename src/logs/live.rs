@@ -3,12 +3,13 @@
 //! Question answered here: *who gets this line?* A reader that does not keep up is told how much it missed; it never makes
 //! anybody wait.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
-use supd_api::{AppName, LogLine, LogText, Stream};
+use regex::Regex;
+use supd_api::{LogLine, LogText, Stream};
 use tokio::sync::Notify;
 
 use super::Source;
@@ -29,18 +30,23 @@ pub struct Filter {
     pub streams: Streams,
 }
 
-/// A set of workers, present and future.
+/// A set of workers, present and future: those that one of these names.
 #[derive(Clone, Debug)]
-pub enum Workers {
+pub struct Workers(pub Vec<Named>);
+
+/// What names workers.
+#[derive(Clone, Debug)]
+pub enum Named {
     /// Every one.
     All,
-    /// These ids, and all that these apps have or will have.
-    Of {
-        /// Worker ids.
-        ids: BTreeSet<u32>,
-        /// App names.
-        apps: BTreeSet<AppName>,
-    },
+    /// This one.
+    Worker(u32),
+    /// All that this app has or will have.
+    App(String),
+    /// All of the apps of this group.
+    Namespace(String),
+    /// All of the apps whose names match.
+    Pattern(Regex),
 }
 
 /// Which streams.
@@ -55,12 +61,15 @@ pub enum Streams {
 }
 
 impl Workers {
-    /// Whether this one of this app is among them.
-    pub fn include(&self, app: &AppName, worker: u32) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of { ids, apps } => ids.contains(&worker) || apps.contains(app),
-        }
+    /// Whether this one, of this app in this namespace, is among them.
+    pub fn include(&self, app: &str, namespace: &str, worker: u32) -> bool {
+        self.0.iter().any(|named| match named {
+            Named::All => true,
+            Named::Worker(id) => *id == worker,
+            Named::App(name) => name == app,
+            Named::Namespace(name) => name == namespace,
+            Named::Pattern(regex) => regex.is_match(app),
+        })
     }
 }
 
@@ -71,7 +80,7 @@ impl Filter {
             Streams::Err => source.stream == Stream::Err,
             Streams::Both => true,
         };
-        stream && self.workers.include(&source.app, source.worker)
+        stream && self.workers.include(source.app.as_str(), &source.namespace, source.worker)
     }
 }
 

@@ -66,7 +66,7 @@ use supd_api::{AppName, LogForm, OnFull, Rotation, StdoutForm, Stream};
 use supd_keeper::protocol::RunId;
 
 pub use journal::new_journal;
-pub use live::{Filter, Streams, Workers};
+pub use live::{Filter, Named, Streams, Workers};
 pub use loss::{Count, Loss, Tally};
 pub use place::{Bookmark, Extent, Mark, Place};
 pub use selection::Selection;
@@ -79,6 +79,8 @@ pub struct Source {
     pub run: RunId,
     /// Its app.
     pub app: AppName,
+    /// The group of apps that this one is of.
+    pub namespace: String,
     /// Its worker's id.
     pub worker: u32,
     /// Which of its two streams.

@@ -187,7 +187,13 @@ mod tests {
     use crate::logs::new_journal;
 
     fn source(run: u64) -> Source {
-        Source { run: RunId(run), app: AppName::new("app").unwrap(), worker: 1, stream: Stream::Out }
+        Source {
+            run: RunId(run),
+            app: AppName::new("app").unwrap(),
+            namespace: String::new(),
+            worker: 1,
+            stream: Stream::Out,
+        }
     }
 
     #[test]

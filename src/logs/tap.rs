@@ -118,7 +118,7 @@ impl Tap {
 
     /// What it holds cannot be had. That happens to what is no pipe, or one that somebody else reads too.
     pub(super) fn give_up(&self, error: &io::Error) -> Next {
-        let Source { run, app, worker, stream } = &self.source;
+        let Source { run, app, worker, stream, .. } = &self.source;
         tracing::error!("cannot read the {stream:?} pipe of {app} worker {worker} (run {}): {error}", run.0);
         Next::End
     }
@@ -224,7 +224,7 @@ mod tests {
     fn after_a_release_a_tap_takes_what_its_pipe_can_hold_and_not_a_byte_more() {
         let (reader, _writer) = std::io::pipe().unwrap();
         let app = AppName::new("app").unwrap();
-        let source = Source { run: RunId(1), app, worker: 1, stream: Stream::Out };
+        let source = Source { run: RunId(1), app, namespace: String::new(), worker: 1, stream: Stream::Out };
         let mut tap = Tap::new(1, source, reader.into(), Output::default());
         let full = vec![b'x'; tap.capacity];
         tap.release();

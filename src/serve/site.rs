@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{self, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
+use tower::ServiceExt;
 use tower_http::services::{ServeDir, ServeFile};
 
 use super::login::Login;
@@ -62,12 +63,28 @@ impl Site {
         let page = |name: &str| ServeFile::new(self.root.join(name.trim_start_matches('/')));
         let files = ServeDir::new(&self.root);
         let router = if self.single_page {
-            Router::new().fallback_service(files.fallback(page(self.home_page.path())))
+            // PM2's: a page that stands deep in the site may name its files as if it stood at the top.
+            let at_the_top = ServeDir::new(&self.root)
+                .append_index_html_on_directories(false)
+                .fallback(page(self.home_page.path()))
+                .map_request(base_name);
+            Router::new().fallback_service(files.fallback(at_the_top))
         } else {
             Router::new().fallback_service(files.not_found_service(page("404.html")))
         };
         router.layer(from_fn_with_state(Arc::new(self), gate))
     }
+}
+
+/// The last part of the path alone.
+fn base_name<Body>(mut request: http::Request<Body>) -> http::Request<Body> {
+    let path = request.uri().path();
+    let base_name = path.rfind('/').map_or(path, |at| &path[at..]);
+    // What ends a path is one.
+    if let Ok(uri) = base_name.parse() {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 async fn gate(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
@@ -99,12 +116,10 @@ fn is_hidden(path: &str) -> bool {
 mod tests {
     use std::fs;
 
+    use super::*;
     use axum::body::{Body, to_bytes};
     use axum::http::Method;
     use tempfile::TempDir;
-    use tower::ServiceExt;
-
-    use super::*;
 
     fn directory() -> TempDir {
         let directory = tempfile::tempdir().expect("a directory");
@@ -207,7 +222,17 @@ mod tests {
     async fn what_is_not_found_has_a_page_of_its_own_or_the_single_one() {
         let directory = directory();
         let single = site(&directory, &[("SPA", "true"), ("HOMEPAGE", "start.html")]);
-        for (path, status, text) in [("/", 200, "start"), ("/any/where", 200, "start"), ("/.env", 404, "")] {
+        for (path, status, text) in [
+            ("/", 200, "start"),
+            ("/any/where", 200, "start"),
+            ("/any/where/", 200, "start"),
+            ("/any/where/a%20b.txt?x", 200, "0123456789"),
+            ("/docs/index.html", 200, "docs"),
+            ("/any/bare", 200, "start"),
+            ("/any/%2e%2e%2fsecret.txt", 404, ""),
+            ("/.env", 404, ""),
+            ("/any/.env", 404, ""),
+        ] {
             assert_eq!(get(&single, path).await, (status, text.to_owned()), "{path}");
         }
         fs::write(directory.path().join("site/404.html"), "gone").expect("written");

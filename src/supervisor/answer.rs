@@ -1,6 +1,6 @@
 //! Calls of clients, answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
@@ -14,7 +14,7 @@ use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
 use super::turn::Shell;
 use super::{now, paths};
-use crate::logs::{Filter, Request, Streams, Subscription, TailFile, Workers};
+use crate::logs::{Filter, Request, Streams, Subscription, TailFile};
 
 impl Shell {
     /// Answers a call, now or when its outcome is known. A client that is gone does not want the answer.
@@ -46,7 +46,7 @@ impl Shell {
             Call::Message(request, reply) => self.message(request, reply),
             Call::Trigger(request, reply) => self.trigger(&request, reply),
             Call::Apply { revisions, gently, pace, reply } => self.apply(revisions, gently, pace, reply),
-            Call::Compare(apps, reply) => drop(reply.send(Ok(self.compare(apps)))),
+            Call::Compare(apps, reply) => self.compare(apps, reply),
             Call::ApplyChanges { revisions, pace, reply } => self.apply_changes(revisions, pace, reply),
             Call::Act(verb, targets, reply) => self.act(verb, &targets, reply),
             Call::Reload { targets, pace, reply } => self.reload(&targets, pace, reply),
@@ -73,7 +73,12 @@ impl Shell {
             Ok(revisions) => revisions,
             Err(refusal) => return refusal.tell(reply),
         };
-        let mut warnings = if gently { reloads_that_are_restarts(revisions.iter()) } else { Vec::new() };
+        // What is new is started, and nothing of it is reloaded.
+        let known = |revision: &&Revision| {
+            let app = supd_core::AppName(revision.declaration.name.to_string());
+            gently && self.core.revision(&app).is_some()
+        };
+        let mut warnings = reloads_that_are_restarts(revisions.iter().filter(known));
         warnings.extend(sinks_that_nobody_sees(revisions.iter().map(|revision| &revision.declaration)));
         let requests: Vec<RequestId> = revisions.iter().map(|_| self.new_request()).collect();
         self.wait(&requests, warnings, pace, reply);
@@ -188,7 +193,7 @@ impl Shell {
 
     fn subscribe(&mut self, query: &LogQuery) -> Result<Subscription, Fault> {
         let wanted = self.resolve_or_all(&query.targets)?;
-        let workers = if query.targets.is_empty() { Workers::All } else { self.followed(&wanted) };
+        let workers = self.meant_or_all(&query.targets)?;
         let streams = match query.stream {
             None => Streams::Both,
             Some(Stream::Out) => Streams::Out,
@@ -214,18 +219,6 @@ impl Shell {
         }
         let (filter, wanted) = (Filter { workers, streams }, query.wanted.clone());
         Ok(self.logs.subscribe(Request { filter, wanted, follow: query.follow, files }))
-    }
-
-    /// Where all workers of an app are meant, its future ones are too.
-    pub(super) fn followed(&self, wanted: &BTreeSet<u32>) -> Workers {
-        let mut all: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        let candidates = self.candidates();
-        for candidate in &candidates {
-            all.entry(candidate.app).or_default().push(candidate.worker);
-        }
-        let whole = all.iter().filter(|(_, workers)| workers.iter().all(|worker| wanted.contains(worker)));
-        let apps = whole.filter_map(|(app, _)| AppName::new(*app).ok()).collect();
-        Workers::Of { ids: wanted.clone(), apps }
     }
 
     fn log_files(&self, wanted: &BTreeSet<u32>, only: Option<Stream>) -> Vec<TailFile> {

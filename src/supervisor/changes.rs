@@ -13,51 +13,51 @@ use super::reload::reloads_that_are_restarts;
 use super::revision::Revision;
 use super::turn::Shell;
 
+/// What is there of an app.
+struct Present {
+    revision: Arc<Revision>,
+    workers: usize,
+    stopped: bool,
+}
+
 impl Shell {
-    /// What applying these would change.
-    pub(super) fn compare(&self, apps: Vec<Accepting>) -> Vec<AppDifference> {
-        let one = |(name, accepted): Accepting| match accepted {
-            Ok(mut revision) => {
+    /// What applying these would change. Declarations may be large, so they are compared beside the loop.
+    pub(super) fn compare(&self, apps: Vec<Accepting>, reply: Reply<Vec<AppDifference>>) {
+        let seen = |(app, accepted): Accepting| {
+            let adopted = accepted.map(|mut revision| {
                 self.adopt(&mut revision);
-                self.difference(&revision)
-            }
-            Err(fault) => AppDifference {
-                app: name,
-                step: Step::Nothing,
-                changes: Vec::new(),
-                stopped: false,
-                refusal: Some(fault),
-            },
+                revision
+            });
+            (self.present(&app), app, adopted)
         };
-        apps.into_iter().map(one).collect()
+        let apps: Vec<_> = apps.into_iter().map(seen).collect();
+        tokio::task::spawn_blocking(move || {
+            let compared = apps.into_iter().map(|(present, app, adopted)| match adopted {
+                Ok(revision) => difference(present.as_ref(), &revision),
+                Err(fault) => {
+                    let changes = Vec::new();
+                    AppDifference { app, step: Step::Nothing, changes, stopped: false, refusal: Some(fault) }
+                }
+            });
+            // Who has gone meanwhile does not want it.
+            let _ = reply.send(Ok(compared.collect()));
+        });
     }
 
-    fn difference(&self, new: &Revision) -> AppDifference {
-        let name = new.declaration.name.clone();
+    fn present(&self, name: &supd_api::AppName) -> Option<Present> {
         let app = AppName(name.to_string());
-        let made =
-            |step, changes, stopped| AppDifference { app: name, step, changes, stopped, refusal: None };
-        let Some(old) = self.core.revision(&app).and_then(|id| self.revision(&app, id)) else {
-            return made(Step::Start, Vec::new(), false);
-        };
+        let revision = self.core.revision(&app).and_then(|id| self.revision(&app, id)).cloned()?;
         let states: Vec<State> =
             self.core.view(now().mono).filter(|seat| *seat.app == app).map(|seat| seat.state).collect();
-        let changes = changes(old, new, u32::try_from(states.len()).ok());
         let stopped = states.iter().all(|state| *state == State::Stopped);
-        let at_once = || changes.iter().all(|change| change.acts == Acts::AtOnce);
-        let step = match changes.is_empty() {
-            true => Step::Nothing,
-            // Where nothing runs nothing need be replaced: the next start takes the new version.
-            false if stopped || at_once() => Step::Amend,
-            false => Step::Reload,
-        };
-        made(step, changes, stopped)
+        Some(Present { revision, workers: states.len(), stopped })
     }
 
     /// Does it. What needs nothing is not part of the answer.
     pub(super) fn apply_changes(&mut self, mut revisions: Vec<Revision>, pace: Pace, reply: Reply<Accepted>) {
         revisions.iter_mut().for_each(|revision| self.adopt(revision));
-        let steps = revisions.into_iter().map(|revision| (self.difference(&revision).step, revision));
+        let step = |new: &Revision| difference(self.present(&new.declaration.name).as_ref(), new).step;
+        let steps = revisions.into_iter().map(|revision| (step(&revision), revision));
         let steps: Vec<(Step, Revision)> = steps.filter(|(step, _)| *step != Step::Nothing).collect();
         if steps.is_empty() {
             return drop(reply.send(Ok(Accepted::default())));
@@ -109,4 +109,20 @@ impl Shell {
         let (old, new) = (self.revision(app, since)?, self.revision(app, revision)?);
         Some(Difference { since: since.0, changes: changes(old, new, None) })
     }
+}
+
+/// What it takes from what is there to this version.
+fn difference(present: Option<&Present>, new: &Revision) -> AppDifference {
+    let name = new.declaration.name.clone();
+    let made = |step, changes, stopped| AppDifference { app: name, step, changes, stopped, refusal: None };
+    let Some(old) = present else { return made(Step::Start, Vec::new(), false) };
+    let changes = changes(&old.revision, new, u32::try_from(old.workers).ok());
+    let at_once = || changes.iter().all(|change| change.acts == Acts::AtOnce);
+    let step = match changes.is_empty() {
+        true => Step::Nothing,
+        // Where nothing runs nothing need be replaced: the next start takes the new version.
+        false if old.stopped || at_once() => Step::Amend,
+        false => Step::Reload,
+    };
+    made(step, changes, old.stopped)
 }

@@ -2,6 +2,7 @@
 //!
 //! They hold output, which may hold secrets: directories 0700, files 0600. Everything here blocks.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -31,7 +32,7 @@ struct Document {
 /// # Errors
 /// It cannot be written.
 pub(super) fn add(root: &Path, report: &CrashReport) -> io::Result<()> {
-    let directory = root.join(report.app.as_str());
+    let directory = directory(root, &report.app);
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     let text = serde_json::to_vec(&Document { version: VERSION, report: report.clone() })?;
     // Numbers of fixed width, so that names sort by time.
@@ -42,7 +43,7 @@ pub(super) fn add(root: &Path, report: &CrashReport) -> io::Result<()> {
 
 /// The reports of this app, the latest first. What cannot be read is left out.
 pub(super) fn read(root: &Path, app: &AppName) -> Vec<CrashReport> {
-    let files = newest_first(&root.join(app.as_str())).unwrap_or_default();
+    let files = newest_first(&directory(root, app)).unwrap_or_default();
     files.iter().filter_map(|path| parse(path)).collect()
 }
 
@@ -53,18 +54,24 @@ fn parse(path: &Path) -> Option<CrashReport> {
     (version <= VERSION).then_some(report)
 }
 
+/// Whose reports are in it; whatever the app is called, it is one part of a path, and no two apps share it.
+fn directory(root: &Path, app: &AppName) -> PathBuf {
+    root.join(app.as_str().replace('%', "%25").replace('/', "%2F"))
+}
+
 /// Removes the reports of all apps but these.
 ///
 /// # Errors
 /// One of them cannot be removed.
-pub(super) fn retain(root: &Path, exists: impl Fn(&str) -> bool) -> io::Result<()> {
+pub(super) fn retain<'a>(root: &Path, apps: impl Iterator<Item = &'a AppName>) -> io::Result<()> {
+    let kept: BTreeSet<PathBuf> = apps.map(|app| directory(root, app)).collect();
     let entries = match fs::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
         let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(&exists) {
+        if !kept.contains(&entry.path()) {
             fs::remove_dir_all(entry.path())?;
         }
     }
@@ -129,9 +136,24 @@ mod tests {
         let kept = read(&root, &AppName::new("web").expect("a name"));
         let expected: Vec<_> = (5..25).rev().map(|number| report("web", number * 1_000_000_000)).collect();
         assert_eq!(kept, expected);
-        retain(&root, |app| app == "web two").expect("removed");
+        let two = AppName::new("web two").expect("a name");
+        retain(&root, [&two].into_iter()).expect("removed");
         assert!(!directory.exists());
-        assert_eq!(read(&root, &AppName::new("web two").expect("a name")), [report("web two", 7)]);
+        assert_eq!(read(&root, &two), [report("web two", 7)]);
         assert_eq!(read(&root, &AppName::new("web").expect("a name")), []);
+    }
+
+    #[test]
+    fn whatever_an_app_is_called_it_has_one_directory_of_its_own() {
+        let home = tempfile::tempdir().expect("a directory");
+        let names = ["@org/api", "@org%2Fapi", "@org%252Fapi", "@org-api", "@org"];
+        names
+            .iter()
+            .enumerate()
+            .for_each(|(at, name)| add(home.path(), &report(name, at as u64)).expect("written"));
+        assert_eq!(fs::read_dir(home.path()).expect("listed").count(), names.len());
+        let names = names.map(|name| AppName::new(name).expect("a name"));
+        retain(home.path(), names[..1].iter()).expect("removed");
+        assert_eq!(names.map(|name| read(home.path(), &name).len()), [1, 0, 0, 0, 0]);
     }
 }

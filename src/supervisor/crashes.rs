@@ -73,7 +73,8 @@ pub(super) struct Begun {
 #[derive(Debug)]
 pub(super) struct Wreckage {
     root: PathBuf,
-    apps: BTreeSet<AppName>,
+    /// Each with its namespace.
+    apps: BTreeMap<AppName, String>,
     workers: Workers,
 }
 
@@ -181,7 +182,7 @@ impl Shell {
             stream,
             extent: Some(extent),
         };
-        let nobody = Workers::Of { ids: BTreeSet::new(), apps: BTreeSet::new() };
+        let nobody = Workers(Vec::new());
         Some(self.logs.subscribe(Request {
             filter: Filter { workers: nobody, streams: Streams::Both },
             wanted: Wanted { tail: Some(LINES_READ), ..Wanted::default() },
@@ -204,19 +205,21 @@ impl Shell {
 
     /// Removes the reports of apps that are no more. Blocks: for the start only.
     pub(super) fn tidy_crashes(&self) {
-        let apps: BTreeSet<&str> = self.core.view(now().mono).map(|seat| seat.app.0.as_str()).collect();
-        if let Err(error) = crash_files::retain(&self.home.crashes(), |app| apps.contains(app)) {
+        let apps = self.core.view(now().mono).filter_map(|seat| AppName::new(seat.app.0.as_str()).ok());
+        let apps: BTreeSet<AppName> = apps.collect();
+        if let Err(error) = crash_files::retain(&self.home.crashes(), apps.iter()) {
             tracing::warn!("{}: {error}", self.home.crashes().display());
         }
     }
 
     /// Where the reports of these targets are.
     pub(super) fn wreckage(&self, targets: &[String]) -> Result<Wreckage, Fault> {
-        let wanted = self.resolve_or_all(targets)?;
+        let workers = self.meant_or_all(targets)?;
         let candidates = self.candidates();
-        let apps = candidates.iter().filter(|it| wanted.contains(&it.worker)).map(|it| it.app);
-        let apps = apps.filter_map(|app| AppName::new(app).ok()).collect();
-        Ok(Wreckage { root: self.home.crashes(), apps, workers: self.followed(&wanted) })
+        let meant = candidates.iter().filter(|candidate| candidate.is_of(&workers));
+        let apps =
+            meant.filter_map(|it| Some((AppName::new(it.app).ok()?, it.namespace.to_owned()))).collect();
+        Ok(Wreckage { root: self.home.crashes(), apps, workers })
     }
 }
 
@@ -224,9 +227,10 @@ impl Wreckage {
     /// So many of the latest reports of each app, the latest first. Blocks.
     pub(super) fn read(&self, limit: usize) -> Vec<CrashReport> {
         let mut reports = Vec::new();
-        for app in &self.apps {
+        for (app, namespace) in &self.apps {
             let all = crash_files::read(&self.root, app).into_iter();
-            reports.extend(all.filter(|report| self.workers.include(app, report.worker)).take(limit));
+            let meant = |report: &CrashReport| self.workers.include(app.as_str(), namespace, report.worker);
+            reports.extend(all.filter(meant).take(limit));
         }
         reports.sort_by_key(|report| std::cmp::Reverse(report.at));
         reports

@@ -161,6 +161,8 @@ fn told_as_pm2(home: &Home, app: &AppDeclaration, place: &Place) -> Vec<(&'stati
     let combined = paths::combined_log_file(home, app, place.worker);
     let combined = combined.map(|path| ("pm_log_path", path.display().to_string()));
     let mut told = vec![
+        // As after a shell's `cd`: where a link leads there, it stays in the path.
+        ("PWD", app.cwd.display().to_string()),
         ("PM2_HOME", home.path().display().to_string()),
         ("PM2_USAGE", "CLI".to_owned()),
         ("name", app.name.to_string()),

@@ -117,6 +117,8 @@ impl Shell {
     pub(super) fn follow_events(&self, query: &EventQuery) -> Result<Follower, Fault> {
         let apps = match query.targets.as_slice() {
             [] => None,
+            // It means later ones too.
+            targets if targets.iter().any(|target| target == "all") => None,
             targets => {
                 let wanted = self.resolve(targets)?;
                 let view = self.core.view(now().mono).filter(|seat| wanted.contains(&seat.worker.0));

@@ -107,7 +107,13 @@ mod tests {
     use super::*;
 
     fn source(run: u64, stream: Stream) -> Source {
-        Source { run: RunId(run), app: AppName::new("web").expect("a name"), worker: 4, stream }
+        Source {
+            run: RunId(run),
+            app: AppName::new("web").expect("a name"),
+            namespace: String::new(),
+            worker: 4,
+            stream,
+        }
     }
 
     fn mark(at: u64) -> Mark {

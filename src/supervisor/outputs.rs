@@ -24,6 +24,8 @@ use crate::logs::{self, Sink, Source, Tally};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Output {
     pub(super) app: AppName,
+    #[serde(default)]
+    namespace: String,
     pub(super) worker: u32,
     pub(super) out_file: Option<PathBuf>,
     pub(super) error_file: Option<PathBuf>,
@@ -51,6 +53,7 @@ impl Output {
     pub(super) fn new(home: &Home, app: &AppDeclaration, worker: u32) -> Self {
         Self {
             app: app.name.clone(),
+            namespace: app.namespace.clone(),
             worker,
             out_file: paths::log_file(home, app, worker, Stream::Out),
             error_file: paths::log_file(home, app, worker, Stream::Err),
@@ -124,6 +127,7 @@ impl Shell {
             let source = Source {
                 run: protocol::RunId(run.0),
                 app: output.app.clone(),
+                namespace: output.namespace.clone(),
                 worker: output.worker,
                 stream,
             };

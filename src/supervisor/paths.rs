@@ -37,9 +37,14 @@ pub(super) fn pid_file(home: &Home, app: &AppDeclaration, worker: u32) -> PathBu
     }
 }
 
-/// PM2: every character outside `[A-Za-z0-9.-]` becomes `-`.
+/// PM2: every character outside `[A-Za-z0-9.-]` becomes `-`. But `/` becomes `_`: `org/api` shares no file with `org-api`.
 fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' }).collect()
+    let plain = |c| match c {
+        '/' => '_',
+        c if c.is_ascii_alphanumeric() || c == '.' => c,
+        _ => '-',
+    };
+    name.chars().map(plain).collect()
 }
 
 /// PM2: `-<id>` goes before `.log` or `.pid`; a path with another ending stays as it is, and is shared.
@@ -56,7 +61,7 @@ mod tests {
 
     #[test]
     fn names_of_files() {
-        assert_eq!(file_name("my app/x:y"), "my-app-x-y");
+        assert_eq!(file_name("my app/x:y"), "my-app_x-y");
         assert_eq!(numbered(Path::new("/l/web-out.log"), 3, ".log"), Path::new("/l/web-out-3.log"));
         assert_eq!(numbered(Path::new("/run/web.pid"), 0, ".pid"), Path::new("/run/web-0.pid"));
         assert_eq!(numbered(Path::new("/dev/stdout"), 3, ".log"), Path::new("/dev/stdout"));

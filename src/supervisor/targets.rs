@@ -1,10 +1,13 @@
 //! Which workers a client means, by PM2's order of interpretation.
+//!
+//! What a target is, the apps that are there decide; of a name, a namespace, a pattern and `all` are also workers that come later.
 
 use std::collections::BTreeSet;
 
 use regex::RegexBuilder;
 use supd_api::{Fault, FaultCode};
 
+use crate::logs::{Named, Workers};
 use crate::nearest::nearest;
 
 /// A regular expression larger than this when compiled is refused.
@@ -19,28 +22,40 @@ pub(super) struct Candidate<'a> {
     pub(super) script: &'a str,
 }
 
-/// The ids of all workers that these targets name.
+/// What these targets name, now and later.
 ///
 /// # Errors
-/// `NotFound` or `Invalid`, for the first target that names nothing: then none is meant.
-pub(super) fn resolve(targets: &[String], all: &[Candidate<'_>]) -> Result<BTreeSet<u32>, Fault> {
-    let mut found = BTreeSet::new();
+/// `NotFound` or `Invalid`, for the first target that names nothing that is there: then none is meant.
+pub(super) fn meant(targets: &[String], all: &[Candidate<'_>]) -> Result<Workers, Fault> {
+    let mut meant = Vec::new();
     for target in targets {
-        let workers = one(target, all)?;
-        if workers.is_empty() {
+        let named = Workers(one(target, all)?);
+        if !all.iter().any(|candidate| candidate.is_of(&named)) {
             return Err(not_found(target, all));
         }
-        found.extend(workers);
+        meant.extend(named.0);
     }
-    Ok(found)
+    Ok(Workers(meant))
 }
 
-fn one(target: &str, all: &[Candidate<'_>]) -> Result<Vec<u32>, Fault> {
-    let pick = |test: &dyn Fn(&Candidate<'_>) -> bool| -> Vec<u32> {
-        all.iter().filter(|candidate| test(candidate)).map(|candidate| candidate.worker).collect()
-    };
+/// The ids of all workers that these targets name now.
+///
+/// # Errors
+/// As of [`meant`].
+pub(super) fn resolve(targets: &[String], all: &[Candidate<'_>]) -> Result<BTreeSet<u32>, Fault> {
+    let named = meant(targets, all)?;
+    Ok(all.iter().filter(|candidate| candidate.is_of(&named)).map(|candidate| candidate.worker).collect())
+}
+
+impl Candidate<'_> {
+    pub(super) fn is_of(&self, workers: &Workers) -> bool {
+        workers.include(self.app, self.namespace, self.worker)
+    }
+}
+
+fn one(target: &str, all: &[Candidate<'_>]) -> Result<Vec<Named>, Fault> {
     if target == "all" {
-        return Ok(pick(&|_| true));
+        return Ok(vec![Named::All]);
     }
     if let Some(pattern) = target.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'))
         && !pattern.is_empty()
@@ -48,17 +63,20 @@ fn one(target: &str, all: &[Candidate<'_>]) -> Result<Vec<u32>, Fault> {
         let regex = RegexBuilder::new(pattern).size_limit(REGEX_SIZE).build().map_err(|error| {
             Fault::new(FaultCode::Invalid, format!("`{target}` is not a regular expression: {error}"))
         })?;
-        return Ok(pick(&|candidate| regex.is_match(candidate.app)));
+        return Ok(vec![Named::Pattern(regex)]);
     }
-    let by_name = pick(&|candidate| candidate.app == target || candidate.script == target);
+    let by_name: BTreeSet<&str> = all
+        .iter()
+        .filter(|candidate| candidate.app == target || candidate.script == target)
+        .map(|candidate| candidate.app)
+        .collect();
     if !by_name.is_empty() {
-        return Ok(by_name);
+        return Ok(by_name.into_iter().map(|app| Named::App(app.to_owned())).collect());
     }
-    let by_namespace = pick(&|candidate| candidate.namespace == target);
-    if !by_namespace.is_empty() {
-        return Ok(by_namespace);
+    if all.iter().any(|candidate| candidate.namespace == target) {
+        return Ok(vec![Named::Namespace(target.to_owned())]);
     }
-    Ok(target.parse::<u32>().map_or(Vec::new(), |id| pick(&|candidate| candidate.worker == id)))
+    Ok(target.parse().map_or(Vec::new(), |id| vec![Named::Worker(id)]))
 }
 
 fn not_found(target: &str, all: &[Candidate<'_>]) -> Fault {
@@ -105,6 +123,20 @@ mod tests {
         assert_eq!(ids(&["default"]), Ok(vec![3]), "a name beats a namespace");
         assert_eq!(ids(&["/^a|^w/"]), Ok(vec![0, 1, 2]));
         assert_eq!(ids(&["/srv/web.js"]), Ok(vec![0, 1]));
+    }
+
+    #[test]
+    fn what_comes_later_is_meant_too() {
+        let later = |target: &str, app: &str, namespace: &str| {
+            meant(&[target.to_owned()], &all()).expect("known").include(app, namespace, 9)
+        };
+        for target in ["all", "shop", "/^new|^api/"] {
+            assert!(later(target, "new", "shop"), "{target}");
+        }
+        for target in ["web", "1", "default", "/srv/web.js", "/^a/"] {
+            assert!(!later(target, "new", "default"), "{target}");
+        }
+        assert!(later("web", "web", "default") && later("/srv/web.js", "web", "default"));
     }
 
     #[test]

@@ -13,10 +13,11 @@ use supd_core::{Now, SeatView, State, Wall};
 use super::cgroups::{Unkept, pressure};
 use super::environment::{Place, environment};
 use super::revision::Revision;
-use super::targets::{Candidate, resolve};
+use super::targets::{Candidate, meant, resolve};
 use super::turn::Shell;
 use super::{now, paths};
 use crate::home::Home;
+use crate::logs::{Named, Workers};
 
 impl Shell {
     pub(super) fn daemon_view(&self) -> DaemonView {
@@ -147,11 +148,21 @@ impl Shell {
     }
 
     pub(super) fn resolve_or_all(&self, targets: &[String]) -> Result<BTreeSet<u32>, Fault> {
+        let meant = self.meant_or_all(targets)?;
         let candidates = self.candidates();
-        if targets.is_empty() {
-            return Ok(candidates.iter().map(|candidate| candidate.worker).collect());
+        Ok(candidates
+            .iter()
+            .filter(|candidate| candidate.is_of(&meant))
+            .map(|candidate| candidate.worker)
+            .collect())
+    }
+
+    /// Without targets, every worker is meant.
+    pub(super) fn meant_or_all(&self, targets: &[String]) -> Result<Workers, Fault> {
+        match targets {
+            [] => Ok(Workers(vec![Named::All])),
+            targets => meant(targets, &self.candidates()),
         }
-        resolve(targets, &candidates)
     }
 
     pub(super) fn candidates(&self) -> Vec<Candidate<'_>> {

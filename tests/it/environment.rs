@@ -53,6 +53,7 @@ fn each_variable_is_told_with_its_layer_and_is_what_the_process_has() {
         assert_eq!(told.get(name), Some(&(value.to_owned(), layer)), "{name}");
     }
     assert_eq!(told["PATH"].1, "base");
+    assert_eq!(told["PWD"], told["pm_cwd"]);
     let values: BTreeMap<String, String> = told.into_iter().map(|(name, (value, _))| (name, value)).collect();
     assert_eq!(values, real(daemon.pid(0)), "it tells the truth");
     let lines = daemon.ok(&["env", "0"]).out;

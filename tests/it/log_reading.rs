@@ -1,5 +1,6 @@
 //! Reading the logs of the past, and following without a gap.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 
@@ -57,6 +58,30 @@ fn a_follower_misses_nothing_and_sees_nothing_twice_when_supervisor_and_worker_d
         };
     }
     goes_on(50);
+}
+
+#[test]
+fn a_follower_of_all_of_a_namespace_and_of_a_pattern_sees_what_comes_later() {
+    let daemon = Daemon::start();
+    let says = |name: &str| {
+        with(shell(name, "echo I am $SUPD_APP; exec sleep 1000"), json!({ "namespace": "shop" }))
+    };
+    daemon.run(&json!([says("api")]));
+    until_true("its line", || daemon.read("logs/api-out.log") == "I am api\n");
+    let followers = ["all", "shop", "/^a/"].map(|target| {
+        let follower = Follower::start(&daemon, &["logs", target, "--raw", "--lines", "1"]);
+        assert_eq!(follower.next(), "I am api", "{target}");
+        follower
+    });
+    let other = with(shell("about", "echo I am another; exec sleep 1000"), json!({ "namespace": "other" }));
+    daemon.run(&json!([other]));
+    daemon.run(&json!([says("apple")]));
+    let [all, shop, pattern] = followers;
+    for follower in [all, pattern] {
+        let heard = BTreeSet::from([follower.next(), follower.next()]);
+        assert_eq!(heard, BTreeSet::from(["I am another", "I am apple"].map(str::to_owned)));
+    }
+    assert_eq!(shop.next(), "I am apple");
 }
 
 #[test]

@@ -30,15 +30,18 @@ struct Terminal {
 
 impl Terminal {
     fn open(daemon: &Daemon, args: &[&str]) -> Self {
+        Self::run(&daemon.command(args), daemon)
+    }
+
+    fn run(program: &Command, daemon: &Daemon) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).expect("a terminal");
         let before = tcgetattr(&pair.slave).expect("its settings");
         let end = || pair.slave.try_clone().expect("a descriptor");
-        let supctl = daemon.command(args);
         // So that it is the controlling terminal, as it is for a shell's commands.
         let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(supctl.get_program()).args(supctl.get_args());
-        for (name, value) in supctl.get_envs() {
+        command.arg("--ctty").arg(program.get_program()).args(program.get_args());
+        for (name, value) in program.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
@@ -160,6 +163,28 @@ fn a_dashboard_waits_for_a_daemon_that_has_ended() {
     for colour in [&b"\x1b[38;5;"[..], b"\x1b[48;5;"] {
         assert!(!written.windows(colour.len()).any(|bytes| bytes == colour), "it has colours");
     }
+}
+
+#[test]
+fn a_dashboard_is_suspended_and_goes_on() {
+    let daemon = Daemon::start();
+    daemon.run(&json!([sleeper("app")]));
+    let supctl = daemon.command(&["monit"]);
+    // A shell with job control, as people have.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "set -m; \"$0\" monit; echo it is stopped; read line; fg"]).arg(supctl.get_program());
+    let environment = supctl.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    shell.envs(environment);
+    let mut terminal = Terminal::run(&shell, &daemon);
+    terminal.shows("1 app, 1 worker: 1 online");
+    terminal.press("\x1a");
+    terminal.shows("it is stopped");
+    assert_eq!(tcgetattr(&terminal.line).expect("its settings"), terminal.before);
+    daemon.ok(&["stop", "app"]);
+    terminal.press("\n");
+    terminal.shows("1 app, 1 worker: 1 stopped");
+    terminal.press("q");
+    terminal.end();
 }
 
 #[test]

@@ -158,6 +158,23 @@ fn flags_of_restart_change_what_they_name_for_good() {
 }
 
 #[test]
+fn watching_is_switched_over_where_something_runs_and_on_where_nothing_does() {
+    let pm2 = Pm2::new();
+    pm2.daemon.script("eko", "#!/bin/sh\nexec sleep 1000\n");
+    for (args, watched) in [
+        (&["start", "./eko", "--watch"][..], true),
+        (&["stop", "eko"], false),
+        (&["restart", "eko", "--watch"], true),
+        (&["restart", "eko", "--watch"], false),
+        (&["stop", "eko"], false),
+        (&["restart", "eko"], false),
+    ] {
+        pm2.ok(args);
+        assert_eq!(pm2.env(0)["watch"], watched, "{args:?}");
+    }
+}
+
+#[test]
 fn a_line_for_the_shell_and_a_program_in_path() {
     let pm2 = Pm2::new();
     pm2.ok(&["start", "sleep 1000 && echo 'never'", "--name", "line"]);

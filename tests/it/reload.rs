@@ -117,4 +117,7 @@ fn an_app_with_its_own_port_is_restarted_and_the_user_is_told() {
     let before = daemon.pid(0);
     daemon.ok(&["reload", "app"]).says(&["warning: the reload of app is a restart"]);
     assert_ne!(daemon.pid(0), before);
+    let two = daemon.declare(&json!([crate::daemon::sleeper("app"), crate::daemon::sleeper("new")]));
+    let told = daemon.ok(&["reload", &two]).says(&["warning: the reload of app is a restart"]);
+    assert!(!told.err.contains("reload of new"), "it was started: {}", told.err);
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::daemon::{Daemon, sleeper, with};
+use crate::daemon::{Daemon, shell, sleeper, with};
 use crate::process;
+use crate::wait::until_true;
 
 fn three() -> Daemon {
     let daemon = Daemon::start();
@@ -89,4 +91,32 @@ fn a_signal_goes_to_the_process_that_was_meant() {
     daemon.ok(&["signal", "18", "web"]);
     crate::wait::until_true("it goes on", || process::state(pid) != Some('T'));
     assert!(daemon.list().iter().all(|worker| worker["restarts"] == 0));
+}
+
+#[test]
+fn a_name_with_a_slash_names_an_app_and_never_a_path() {
+    let daemon = Daemon::start();
+    let logged = |name| with(shell(name, "echo $SUPD_APP; exec sleep 1000"), json!({ "merge_logs": true }));
+    daemon.run(&json!([logged("@org/api"), logged("@org-api")]));
+    until_true("their words", || {
+        daemon.read("logs/-org_api-out.log") == "@org/api\n"
+            && daemon.read("logs/-org-api-out.log") == "@org-api\n"
+    });
+    assert!(daemon.file("pids/-org_api-0.pid").exists());
+    process::signal(daemon.pid(0), Signal::SIGKILL);
+    let crashes = |name: &str| daemon.json(&["why", name])["crashes"].as_array().map_or(0, Vec::len);
+    until_true("a report", || crashes("@org/api") == 1);
+    assert_eq!(crashes("@org-api"), 0);
+    daemon.kill_supervisor();
+    assert_eq!(crashes("@org/api"), 1);
+    daemon.ok(&["scale", "@org/api", "2"]);
+    daemon.ok(&["stop", "/^@org\\//"]);
+    assert_eq!(stopped(&daemon), BTreeSet::from(["@org/api".to_owned()]));
+    daemon.ok(&["start", "@org/api"]);
+    daemon.ok(&["set", "@org/api.A", "1"]);
+    assert!(daemon.ok(&["env", "@org/api"]).out.lines().any(|line| line == "A=1"));
+    for name in ["../x", "/x", "x/", "a//b"] {
+        let file = daemon.declare(&json!([sleeper(name)]));
+        daemon.ctl(&["start", &file]).expect(4).says(&["cannot name an app: it would be a path"]);
+    }
 }

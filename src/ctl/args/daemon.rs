@@ -20,8 +20,11 @@ pub(crate) struct DaemonLogArgs {
     /// How many of the last lines to show [default: 15]
     #[arg(long, value_name = "N")]
     pub(crate) lines: Option<u32>,
+    /// Show the last lines and end (the default)
+    #[arg(long, overrides_with = "follow")]
+    pub(crate) nostream: bool,
     /// Show what comes, too
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "nostream")]
     pub(crate) follow: bool,
 }
 

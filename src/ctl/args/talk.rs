@@ -3,14 +3,14 @@
 use clap::Args;
 use supd_api::{MessageRequest, Millis};
 
-use super::span;
+use super::{OptionalTargets, TargetArgs, span};
 
 /// `events`.
 #[derive(Debug, Args)]
 pub(crate) struct EventArgs {
-    /// Names, ids, namespaces, /regex/ or `all` [default: all]
-    #[arg(value_name = "TARGET")]
-    pub(crate) targets: Vec<String>,
+    /// Of which.
+    #[command(flatten)]
+    pub(crate) of: OptionalTargets,
     /// How many of the last ones to show first [default: 15; all with --nostream]
     #[arg(long, value_name = "N")]
     pub(crate) lines: Option<u32>,
@@ -27,9 +27,9 @@ pub(crate) struct EventArgs {
 pub(crate) struct SignalArgs {
     /// SIGUSR2, USR2 or 12
     pub(crate) signal: String,
-    /// Names, ids, namespaces, /regex/ or `all`
-    #[arg(value_name = "TARGET", required = true)]
-    pub(crate) targets: Vec<String>,
+    /// To which.
+    #[command(flatten)]
+    pub(crate) to: TargetArgs,
 }
 
 /// `send`.

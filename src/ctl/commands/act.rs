@@ -3,7 +3,7 @@
 use serde_json::json;
 use supd_api::{Accepted, AppDeclaration, Fault, FaultCode, ScaleTo, SignalRequest, TargetRequest};
 
-use crate::ctl::args::{ActArgs, OptionalTargets, ScaleArgs, Selection, SignalArgs};
+use crate::ctl::args::{ActArgs, OptionalTargets, ScaleArgs, Selection, SignalArgs, TargetArgs};
 use crate::ctl::client::escape;
 use crate::ctl::order::{Order, submit};
 use crate::ctl::output::Failure;
@@ -105,7 +105,7 @@ pub(crate) async fn scale(args: &ScaleArgs, session: &mut Session) -> Result<(),
 
 /// `signal`.
 pub(crate) async fn signal(args: SignalArgs, session: &mut Session) -> Result<(), Failure> {
-    let SignalArgs { signal, targets } = args;
+    let SignalArgs { signal, to: TargetArgs { targets } } = args;
     let done = format!("sent {signal} to");
     let order = Order::plain("/v1/workers/signal", json!(SignalRequest { targets, signal }));
     submit(&done, vec![order], session).await

@@ -49,7 +49,7 @@ impl Source for Events<'_> {
 }
 
 fn path(args: &EventArgs, lines: Option<u32>) -> String {
-    let query = query(&args.targets);
+    let query = query(&args.of.targets);
     let first = if query.is_empty() { '?' } else { '&' };
     let messages = if args.nostream { "" } else { "&messages=true" };
     let lines = lines.map(|lines| format!("&lines={lines}")).unwrap_or_default();

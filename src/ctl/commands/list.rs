@@ -21,5 +21,5 @@ pub(crate) async fn list(session: &mut Session) -> Result<(), Failure> {
 /// `jlist`.
 pub(crate) async fn jlist(session: &mut Session) -> Result<(), Failure> {
     let apps = session.client.declarations().await?;
-    Ok(session.output.json(&shape::jlist(&apps, shape::Shown::Harmless))?)
+    Ok(session.output.json(&shape::jlist(&apps, &shape::Shown::Harmless))?)
 }

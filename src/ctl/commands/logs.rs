@@ -79,7 +79,7 @@ impl Source for Logs<'_> {
 
 /// What holds for every attempt.
 fn path(args: &LogArgs) -> String {
-    let query = query(&args.targets);
+    let query = query(&args.of.targets);
     let first = if query.is_empty() { '?' } else { '&' };
     let mut path = format!("/v1/logs{query}{first}follow={}", args.follows());
     if args.follows() {

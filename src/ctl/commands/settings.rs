@@ -16,7 +16,7 @@ const PATH: &str = "/v1/settings";
 const SET_EXAMPLES: &str = "\
 pm2-logrotate's options (max_size, retain, compress, dateFormat, rotateInterval, TZ), or `supd:` and the name of a
 field, say how the output of apps is rotated that do not declare it themselves; they act at once on what runs.
-APP:NAME is a variable of that app's environment; the app is restarted.
+APP:NAME, or APP.NAME, is a variable of that app's environment; the app is restarted.
 supd:metrics_listen ADDRESS:PORT tells figures and health there, for Prometheus; see packaging/docs/metrics.md.
 
 Examples:
@@ -36,8 +36,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  supctl multiset 'pm2-logrotate:max_size 50M pm2-logrotate:retain 7'"
     )]
     Multiset(MultisetArgs),
-    /// Print the value of a setting, or all settings
-    #[command(after_help = "Examples:\n  supctl get pm2-logrotate:max_size")]
+    /// Print the value of a setting, or all settings, or those of an app
+    #[command(after_help = "Examples:\n  supctl get pm2-logrotate:max_size\n  supctl get web")]
     Get(GetArgs),
     /// Remove settings
     #[command(after_help = "Examples:\n  supctl unset pm2-logrotate:max_size\n  supctl unset all")]
@@ -71,14 +71,14 @@ pub(crate) struct MultisetArgs {
 /// `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// Which [default: all]
+    /// Which, or what stands before the colon in several [default: all]
     pub(crate) key: Option<String>,
 }
 
 /// `unset`.
 #[derive(Debug, Args)]
 pub(crate) struct UnsetArgs {
-    /// Which, or `all`
+    /// Which; what stands before the colon in several; or `all`
     #[arg(value_name = "KEY", required = true)]
     pub(crate) keys: Vec<String>,
 }
@@ -131,8 +131,9 @@ pub(crate) async fn set(settings: BTreeMap<String, Secret>, session: &mut Sessio
     let accepted: Accepted = session.client.put(PATH, &json!(Settings { settings })).await?;
     tell("set", &keys, &accepted, session)?;
     let workers = session.client.workers(&[]).await?;
+    let kept: Vec<String> = keys.iter().map(|key| Settings::key(key)).collect();
     let concerned =
-        |app: &str| keys.iter().any(|key| key.rsplit_once(':').is_some_and(|(owner, _)| owner == app));
+        |app: &str| kept.iter().any(|key| key.rsplit_once(':').is_some_and(|(owner, _)| owner == app));
     let targets: Vec<String> = workers
         .iter()
         .filter(|worker| worker.pid.is_some() && concerned(worker.app.as_str()))
@@ -172,21 +173,29 @@ fn is_hidden(key: &str) -> bool {
 }
 
 async fn get(key: &str, session: &mut Session) -> Result<(), Failure> {
-    let Settings { settings } = session.client.get(PATH).await?;
-    let Some(value) = settings.get(key) else {
+    let Settings { mut settings } = session.client.get(PATH).await?;
+    if let Some(value) = settings.get(key).or_else(|| settings.get(&Settings::key(key))) {
+        return match session.output.style.json {
+            true => Ok(session.output.json(value)?),
+            false => Ok(session.output.line(value.reveal())?),
+        };
+    }
+    settings.retain(|name, _| name.rsplit_once(':').is_some_and(|(owner, _)| owner == key));
+    if settings.is_empty() {
         return Err(Fault::new(FaultCode::NotFound, format!("`{key}` is not set"))
             .hint("`supctl conf` shows what is set")
             .into());
-    };
-    match session.output.style.json {
-        true => Ok(session.output.json(value)?),
-        false => Ok(session.output.line(value.reveal())?),
     }
+    list(settings, session)
+}
+
+async fn all(session: &mut Session) -> Result<(), Failure> {
+    let Settings { settings } = session.client.get(PATH).await?;
+    list(settings, session)
 }
 
 /// All but what lets others in or leads to them: who looks over a shoulder, or at a report, needs none of that.
-async fn all(session: &mut Session) -> Result<(), Failure> {
-    let Settings { mut settings } = session.client.get(PATH).await?;
+fn list(mut settings: BTreeMap<String, Secret>, session: &mut Session) -> Result<(), Failure> {
     for (_, value) in settings.iter_mut().filter(|(key, _)| is_hidden(key)) {
         *value = Secret::from("***");
     }

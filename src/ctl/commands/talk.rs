@@ -12,7 +12,7 @@ use supd_api::{
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::ctl::args::{AttachArgs, MessageArgs, SendArgs, TriggerArgs};
+use crate::ctl::args::{AttachArgs, MessageArgs, OptionalTargets, SendArgs, TriggerArgs};
 use crate::ctl::client::Client;
 use crate::ctl::commands::logs;
 use crate::ctl::log_args::{Choice, Form, LogArgs};
@@ -90,7 +90,7 @@ pub(crate) async fn attach_to(
     let target = worker.to_string();
     let feeder = Client::new(session.client.home().clone(), None);
     let args = LogArgs {
-        targets: vec![target.clone()],
+        of: OptionalTargets { targets: vec![target.clone()] },
         lines: Some(0),
         nostream: false,
         follow: true,

@@ -145,9 +145,11 @@ fn is_said(value: &Value) -> bool {
 
 /// A name that is allowed here and not taken.
 fn name(called: &str, taken: &mut BTreeSet<String>) -> String {
-    let harmless: String = called.chars().map(|c| if c.is_control() || c == '/' { '-' } else { c }).collect();
+    let harmless: String = called.chars().map(|c| if c.is_control() { '-' } else { c }).collect();
     let short: String = harmless.trim().chars().take(120).collect();
-    let allowed = if AppName::new(short.clone()).is_ok() { short } else { format!("app-{short}") };
+    let plain = short.replace('/', "-");
+    let last = format!("app-{plain}");
+    let allowed = [short, plain].into_iter().find(|name| AppName::new(name.as_str()).is_ok()).unwrap_or(last);
     let numbered = (2..).map(|number| format!("{allowed}-{number}"));
     let free = std::iter::once(allowed.clone()).chain(numbered).find(|name| !taken.contains(name));
     let name = free.unwrap_or(allowed);

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -99,6 +99,23 @@ fn what_is_written_is_readable_to_people_and_loads() {
     for (written, planned) in loaded.apps.iter().zip(&plan.apps) {
         same(written, &declaration(&planned.app).unwrap());
     }
+}
+
+#[test]
+fn a_name_stays_what_it_is_unless_it_would_be_a_path() {
+    let site = site();
+    let called = ["@org/api", "@org-api", "../api", "a//b"];
+    let record =
+        |name: &&str| json!({ "name": name, "pm_exec_path": "@DIR@/server", "env": { "SECRET": "x" } });
+    let records: Vec<Value> = called.iter().map(record).collect();
+    let plan = plan(&json!(records).to_string(), site.path());
+    let names: Vec<&str> = plan.apps.iter().map(|app| app.app.name.as_str()).collect();
+    assert_eq!(names, ["@org/api", "@org-api", "..-api", "a--b"]);
+    let out = site.path().join("out");
+    let files = files(&plan, &out);
+    let paths: BTreeSet<_> = files.iter().map(|file| file.path.as_path()).collect();
+    assert!(paths.len() == files.len() && paths.contains(out.join("@org%2Fapi.env").as_path()), "{paths:?}");
+    assert!(paths.iter().all(|path| path.parent() == Some(&out)), "{paths:?}");
 }
 
 #[test]

@@ -93,7 +93,14 @@ impl Dashboard {
                     // The terminal is gone.
                     let Some(event) = event else { return Ok(()) };
                     pressed = true;
-                    heard(event, screen)
+                    if event == Event::Key(SUSPEND) {
+                        screen.suspend()?;
+                        // It may have another size by now.
+                        let (width, height) = Screen::size()?;
+                        Some(Message::Size(width, height))
+                    } else {
+                        heard(event, screen)
+                    }
                 }
                 // Before the answers: a log that never ends would hide all else.
                 () = sleep_until(next_frame), if stale => {
@@ -121,6 +128,9 @@ impl Dashboard {
         }
     }
 }
+
+/// In raw mode it is a key and no signal.
+const SUSPEND: KeyEvent = KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL);
 
 /// What a key or a new size means; `None`: nothing.
 fn heard(event: Event, screen: &mut Screen) -> Option<Message> {

@@ -11,7 +11,8 @@ use crossterm::execute;
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
-use nix::unistd::dup2_stderr;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, dup2_stderr};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 
@@ -40,10 +41,21 @@ impl Screen {
         let backend = CrosstermBackend::new(BufWriter::new(io::stdout()));
         // From here on its end gives the terminal back.
         let screen = Self { backend, shown: Buffer::default(), stderr };
-        dup2_stderr(File::options().write(true).open("/dev/null")?)?;
-        enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        occupy()?;
         Ok(screen)
+    }
+
+    /// Gives the terminal back, stops this job as the terminal's suspend character does, and when it is continued takes it again.
+    ///
+    /// # Errors
+    /// Those of the terminal.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        give_back(&self.stderr);
+        // The whole job: a script that waits for this program is to stop too.
+        kill(Pid::from_raw(0), Signal::SIGTSTP)?;
+        occupy()?;
+        self.forget();
+        Ok(())
     }
 
     /// Columns and rows.
@@ -82,6 +94,12 @@ impl Drop for Screen {
     fn drop(&mut self) {
         give_back(&self.stderr);
     }
+}
+
+fn occupy() -> io::Result<()> {
+    dup2_stderr(File::options().write(true).open("/dev/null")?)?;
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, Hide)
 }
 
 /// Whatever fails, the rest is tried: there is nobody left to be told.

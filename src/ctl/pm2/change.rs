@@ -1,7 +1,9 @@
 //! restart and reload with flags: which parts of an app's declaration do they change? The others stay as they are.
 
 use serde_json::{Map, Value, json};
-use supd_api::{Accepted, AppDeclaration, AppName, AppView, Fault, FaultCode, Instances, Layer, StartApps};
+use supd_api::{
+    Accepted, AppDeclaration, AppName, AppView, Fault, FaultCode, Instances, Layer, StartApps, Status,
+};
 
 use crate::config;
 use crate::ctl::Session;
@@ -29,6 +31,10 @@ pub(super) async fn change(
     let mut after = before.clone();
     // A scale is no part of the declaration, but shall outlive this.
     after.instances = Instances::Count(u32::try_from(app.workers.len()).unwrap_or(u32::MAX));
+    // What is stopped is not watched, so `--watch` switches it on.
+    if given.contains_key("watch") && app.workers.iter().all(|worker| worker.status == Status::Stopped) {
+        after.watch.enabled = false;
+    }
     for field in given.keys() {
         take(&mut after, wanted, field, session)?;
     }

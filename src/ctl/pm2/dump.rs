@@ -74,7 +74,9 @@ fn failed(path: &Path, error: &io::Error) -> Fault {
 fn records(apps: &[AppView]) -> Vec<Value> {
     let mut records = Vec::new();
     for app in apps {
-        for (at, mut element) in jlist::jlist(std::slice::from_ref(app), Shown::All).into_iter().enumerate() {
+        for (at, mut element) in
+            jlist::jlist(std::slice::from_ref(app), &Shown::Declared).into_iter().enumerate()
+        {
             let mut record = element["pm2_env"].take();
             if let Value::Object(fields) = &mut record {
                 fields.retain(|name, _| name != "instances" && name != "pm_id");

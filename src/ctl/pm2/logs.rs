@@ -6,6 +6,7 @@ use serde_json::json;
 use supd_api::{Fault, FaultCode, LogLine, Stream};
 
 use crate::ctl::Session;
+use crate::ctl::args::OptionalTargets;
 use crate::ctl::commands::logs::{self as reading, Print};
 use crate::ctl::develop::STAMP;
 use crate::ctl::follow::Text;
@@ -33,7 +34,7 @@ pub(super) async fn logs(line: &Line, session: &mut Session) -> Result<(), Failu
     // In PM2 these two are of what happens from now on.
     let live = (json || line.has(Opt::Format)) && !line.has(Opt::NoStream);
     let args = LogArgs {
-        targets: line.words.clone(),
+        of: OptionalTargets { targets: line.words.clone() },
         lines: Some(if live { 0 } else { lines }),
         nostream: line.has(Opt::NoStream),
         follow: false,
@@ -63,7 +64,7 @@ pub(super) async fn logs(line: &Line, session: &mut Session) -> Result<(), Failu
 /// What these workers write from now on, after their last lines.
 pub(super) async fn follow(targets: Vec<String>, session: &mut Session) -> Result<(), Failure> {
     let args = LogArgs {
-        targets,
+        of: OptionalTargets { targets },
         lines: Some(LINES),
         nostream: false,
         follow: true,
@@ -81,7 +82,7 @@ fn choice(out: bool, err: bool) -> Choice {
 }
 
 fn header(args: &LogArgs, lines: u32, session: &mut Session) -> Result<(), Failure> {
-    let which = match args.targets.as_slice() {
+    let which = match args.of.targets.as_slice() {
         [] => "[all] processes".to_owned(),
         targets => format!("[{}] process", targets.join(", ")),
     };

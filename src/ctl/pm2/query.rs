@@ -1,9 +1,10 @@
 //! list, jlist, prettylist, id, pid, env, ping, report: what is there, in PM2's shapes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use supd_api::{AppView, DaemonView, EnvironmentView, Fault, FaultCode, Layer, WorkerView};
+use supd_api::{AppView, DaemonView, EnvironmentView, Fault, FaultCode, Layer, VariableView, WorkerView};
 
 use crate::ctl::jlist::{self, Shown};
 use crate::ctl::output::Failure;
@@ -56,8 +57,22 @@ pub(super) async fn show_list(line: &Line, session: &mut Session) -> Result<(), 
 /// The elements of `jlist`; all variables when the flag or the environment asks for them.
 async fn elements(line: &Line, session: &Session) -> Result<Value, Failure> {
     let asked = line.has(Opt::ShowEnv) || std::env::var_os(SHOW).is_some_and(|value| !value.is_empty());
-    let shown = if asked { Shown::All } else { Shown::Harmless };
-    Ok(json!(jlist::jlist(&session.client.declarations().await?, shown)))
+    let apps = session.client.declarations().await?;
+    let shown = if asked { Shown::Seen(seen(&apps, session).await?) } else { Shown::Harmless };
+    Ok(json!(jlist::jlist(&apps, &shown)))
+}
+
+/// The variables of each worker. One that is gone by now has none.
+async fn seen(apps: &[AppView], session: &Session) -> Result<BTreeMap<u32, Vec<VariableView>>, Fault> {
+    let mut seen = BTreeMap::new();
+    for worker in apps.iter().flat_map(|app| &app.workers) {
+        match session.client.get::<EnvironmentView>(&format!("/v1/workers/{}/env", worker.id)).await {
+            Ok(view) => drop(seen.insert(worker.id, view.variables)),
+            Err(fault) if fault.code == FaultCode::NotFound => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(seen)
 }
 
 /// `jlist`: nothing else, and no newline, as PM2 prints it.

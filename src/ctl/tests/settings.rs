@@ -19,7 +19,7 @@ async fn a_setting_travels_and_its_app_is_restarted_if_it_runs() {
     let body = json!({ "settings": { "pm2-logrotate:max_size": "10M" } });
     assert_eq!(fake.body("PUT /v1/settings"), body);
     assert!(!fake.asked().contains(&"POST /v1/workers/restart".to_owned()));
-    assert_eq!(fake.run("set web:A -1").await.code, 0);
+    assert_eq!(fake.run("set web.A -1").await.code, 0);
     assert_eq!(fake.body("POST /v1/workers/restart"), json!({ "targets": ["0"] }));
 }
 
@@ -38,6 +38,8 @@ async fn what_is_asked_for_is_printed_and_nothing_else() {
     let fake = Fake::serving(ok([("GET /v1/settings", json!({ "settings": { "a:B": "1 2", "c": "3" } }))]));
     assert_eq!(fake.run("get a:B").await.out, "1 2\n");
     assert_eq!(fake.run("conf a:B").await.out, "1 2\n");
+    assert_eq!(fake.run("get a.B").await.out, "1 2\n");
+    assert_eq!(fake.run("get a --json").await.out, "{\"a:B\":\"1 2\"}\n");
     let ran = fake.run("get nope").await;
     assert_eq!((ran.code, ran.out.as_str()), (3, ""));
     for command in ["get --json", "conf --json", "config --json"] {

@@ -13,7 +13,7 @@ use crate::logs::pipe::CHUNK;
 pub(super) const MOST: usize = CHUNK;
 
 pub(super) fn entry(source: &Source, text: &[u8]) -> Vec<u8> {
-    let Source { run, app, worker, stream } = source;
+    let Source { run, app, worker, stream, .. } = source;
     // LOG_INFO and LOG_ERR (syslog(3)).
     let (priority, stream) = match stream {
         Stream::Out => ("6", "out"),

@@ -50,7 +50,8 @@ mod tests {
     fn a_message_reads_as_that_of_the_c_library() {
         let now: Zoned = "2026-11-01T10:00:00[UTC]".parse().unwrap();
         let app = AppName::new("my app: [x]").unwrap();
-        let mut source = Source { run: RunId(1), app, worker: 3, stream: Stream::Out };
+        let mut source =
+            Source { run: RunId(1), app, namespace: String::new(), worker: 3, stream: Stream::Out };
         let expected = b"<30>Nov  1 10:00:00 my_app___x_[3]: a\xff#000b";
         assert_eq!(message(&source, b"a\xff\0b", &now), expected);
         source.stream = Stream::Err;

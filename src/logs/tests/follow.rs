@@ -1,6 +1,5 @@
 //! Reading along.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::thread;
@@ -113,21 +112,24 @@ fn a_slow_reader_is_told_exactly_how_much_it_missed_and_slows_nobody() {
 }
 
 #[test]
-fn new_workers_of_a_followed_app_keep_flowing_and_others_do_not() {
+fn new_workers_of_what_is_followed_keep_flowing_and_others_do_not() {
     let bench = Bench::new();
     let mut wanted = request(Vec::new(), 0, true);
     wanted.filter = Filter {
-        workers: Workers::Of {
-            ids: BTreeSet::from([7]),
-            apps: BTreeSet::from([AppName::new("shop").unwrap()]),
-        },
+        workers: Workers(vec![
+            Named::Worker(7),
+            Named::App("shop".to_owned()),
+            Named::Namespace("jobs".to_owned()),
+            Named::Pattern(regex::Regex::new("^web-").unwrap()),
+        ]),
         streams: Streams::Err,
     };
     let mut reader = bench.logs.subscribe(wanted);
-    let speak = |run: u64, app: &str, stream: Stream, said: &str| {
+    let speak = |run: u64, name: &str, stream: Stream, said: &str| {
         let (pipe, mut writer) = std::io::pipe().unwrap();
         let mut source = source(run, stream);
-        source.app = AppName::new(app).unwrap();
+        let (namespace, app) = name.split_once(':').unwrap_or(("default", name));
+        (source.app, source.namespace) = (AppName::new(app).unwrap(), namespace.to_owned());
         bench.logs.attach(source, pipe.into(), Output::default());
         writer.write_all(said.as_bytes()).unwrap();
         drop(writer);
@@ -139,8 +141,10 @@ fn new_workers_of_a_followed_app_keep_flowing_and_others_do_not() {
     speak(3, "other", Stream::Err, "wrong app\n");
     speak(7, "other", Stream::Err, "7\n");
     speak(9, "shop", Stream::Err, "9\n");
-    let heard: Vec<_> = (0..3).map(|_| text(&wait(reader.next()).unwrap())).collect();
-    assert_eq!(heard, ["1", "7", "9"]);
+    speak(10, "jobs:mail", Stream::Err, "10\n");
+    speak(11, "web-2", Stream::Err, "11\n");
+    let heard: Vec<_> = (0..5).map(|_| text(&wait(reader.next()).unwrap())).collect();
+    assert_eq!(heard, ["1", "7", "9", "10", "11"]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Bench {
 
 fn source(run: u64, stream: Stream) -> Source {
     let worker = u32::try_from(run).unwrap();
-    Source { run: RunId(run), app: AppName::new("app").unwrap(), worker, stream }
+    Source { run: RunId(run), app: AppName::new("app").unwrap(), namespace: String::new(), worker, stream }
 }
 
 fn into(path: Option<&Path>) -> Output {
@@ -102,7 +102,7 @@ fn request(paths: Vec<PathBuf>, tail: usize, follow: bool) -> Request {
         extent: None,
     };
     Request {
-        filter: Filter { workers: Workers::All, streams: Streams::Both },
+        filter: Filter { workers: Workers(vec![Named::All]), streams: Streams::Both },
         wanted: Wanted { tail: Some(tail), ..Wanted::default() },
         follow,
         files: paths.into_iter().map(file).collect(),

@@ -123,13 +123,13 @@ impl Store {
         match change {
             Change::Clear => settings.clear(),
             Change::Unset(keys) => {
-                for key in keys.iter().map(|key| normal(key)) {
-                    settings.remove(&key).ok_or_else(|| unknown(&key, &self.settings))?;
+                for key in &keys {
+                    remove(key, &mut settings).then_some(()).ok_or_else(|| unknown(key, &self.settings))?;
                 }
             }
             Change::Set(new) => {
                 for (key, value) in new {
-                    let key = normal(&key);
+                    let key = Settings::key(&key);
                     check(&key, &value)?;
                     if hooks::is_about_hooks(&key) {
                         hooks::check(&key, value.reveal())?;
@@ -223,12 +223,14 @@ impl Shell {
     }
 }
 
-/// pm2 takes a point for the colon too.
-fn normal(key: &str) -> String {
-    match key.strip_prefix("pm2-logrotate.") {
-        Some(option) => format!("pm2-logrotate:{option}"),
-        None => key.to_owned(),
+/// Removes a setting, or all of an app. `false`: there is none.
+fn remove(key: &str, settings: &mut BTreeMap<String, Secret>) -> bool {
+    if settings.remove(key).or_else(|| settings.remove(&Settings::key(key))).is_some() {
+        return true;
     }
+    let before = settings.len();
+    settings.retain(|name, _| name.rsplit_once(':').is_none_or(|(owner, _)| owner != key));
+    settings.len() < before
 }
 
 fn check(key: &str, value: &Secret) -> Result<(), Fault> {
@@ -305,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_set_is_added_and_what_is_unset_goes() {
-        let store = holding(Path::new("/no/file"), &[("a:b", "1"), ("pm2-logrotate.retain", "3")]);
+        let store = holding(Path::new("/no/file"), &[("a.b", "1"), ("pm2-logrotate.retain", "3")]);
         let keys = |change| -> Result<Vec<String>, FaultCode> {
             store
                 .after(change)
@@ -316,7 +318,9 @@ mod tests {
             keys(set(&[("c", "")])),
             Ok(vec!["a:b".into(), "c".into(), "pm2-logrotate:retain".into()])
         );
-        assert_eq!(keys(Change::Unset(vec!["a:b".into()])), Ok(vec!["pm2-logrotate:retain".into()]));
+        for key in ["a:b", "a.b", "a"] {
+            assert_eq!(keys(Change::Unset(vec![key.into()])), Ok(vec!["pm2-logrotate:retain".into()]));
+        }
         assert_eq!(keys(Change::Unset(vec!["a:b".into(), "a:c".into()])), Err(FaultCode::NotFound));
         assert_eq!(keys(Change::Clear), Ok(Vec::new()));
         for (key, value) in [("", "x"), ("a b", "x"), ("a\n", "x"), ("a", "\0"), ("supd:keep", "x")] {
