@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, AutoscalePolicy, CgroupPolicy, Change, ChangeKind, CronPolicy, DeclaredRotation,
-    Environment, Instances, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program,
-    ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, AutoscalePolicy, Balance, CgroupPolicy, Change, ChangeKind, CronPolicy,
+    DeclaredRotation, Environment, Instances, Layer, ListenAddress, LivePolicy, LogForm, LogPolicy,
+    LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, Stdin,
+    StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -175,16 +176,13 @@ fn fields(revision: &Revision) -> Vec<Field> {
         field("uid", NewProcesses, user),
         field("gid", NewProcesses, group),
         field("exec_mode", NewProcesses, exec_mode),
-        field("listen", NewProcesses, some(listen)),
-        field("balance", NewProcesses, balance),
         field("autostart", AtOnce, autostart),
         field("depends_on", AtOnce, (!depends_on.is_empty()).then_some(depends_on)),
-        field("stdin", NewProcesses, stdin),
-        field("ipc", NewProcesses, ipc),
         field("pid_file", NewProcesses, pid_file),
         field("the version in package.json", NewProcesses, version),
     ];
     fields.extend(of_program(program));
+    fields.extend(of_channels(listen, *balance, *stdin, *ipc));
     fields.extend(of_environment(environment));
     fields.extend(of_process(process));
     fields.extend(of_cgroup(cgroup));
@@ -206,6 +204,15 @@ fn of_program(program: &Program) -> Vec<Field> {
         field("interpreter", NewProcesses, interpreter),
         field("node_args", NewProcesses, some(interpreter_args)),
         field("args", NewProcesses, some(args)),
+    ]
+}
+
+fn of_channels(listen: &[ListenAddress], balance: Balance, stdin: Stdin, ipc: bool) -> Vec<Field> {
+    vec![
+        field("listen", NewProcesses, some(listen)),
+        field("balance", NewProcesses, balance),
+        field("stdin", NewProcesses, stdin),
+        field("ipc", NewProcesses, ipc),
     ]
 }
 
