@@ -3,6 +3,7 @@
 //! Question answered here: *who am I in the family of processes, and am I the only one of my home?* It may not know what a
 //! supervisor does.
 
+use std::env;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
@@ -19,6 +20,7 @@ use nix::fcntl::{Flock, FlockArg};
 use supd_keeper::log::Level;
 use supd_keeper::{Handover, Notifier, Options, memfd};
 
+mod delegation;
 mod handover;
 mod log;
 
@@ -35,12 +37,14 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 const LOGGED_MAX: u64 = 4096;
 /// Exit code of a daemon that finds another one in its home.
 const TAKEN: u8 = 5;
+/// The variable that names the control group below which workers get theirs.
+const CGROUP: &str = "SUPD_CGROUP";
 
 /// The supd daemon: keeps the apps of this machine running. `supctl` drives it, and starts it when needed.
 #[derive(Debug, Parser)]
 #[command(name = "supd", version, max_term_width = 100)]
 #[command(
-    after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers); the log goes to standard error\n  supd --daemon        detach; the log goes to $SUPD_HOME/supd.log\n\nVariables:\n  SUPD_LOG=debug          log more; or error, warn, info (the default), trace\n  SUPD_LOG_FORMAT=json    log objects, one a line"
+    after_help = "Examples:\n  supd                 stay in the foreground (systemd, containers); the log goes to standard error\n  supd --daemon        detach; the log goes to $SUPD_HOME/supd.log\n\nVariables:\n  SUPD_LOG=debug          log more; or error, warn, info (the default), trace\n  SUPD_LOG_FORMAT=json    log objects, one a line\n  SUPD_CGROUP=DIR         a control group (cgroup2) for workers; by default supd's own, where systemd has delegated it"
 )]
 struct Arguments {
     /// Directory of this daemon; default: $SUPD_HOME, else ~/.supd
@@ -133,6 +137,7 @@ fn keep(home: &Home, station: Station) -> io::Result<ExitCode> {
     }
     make(home)?;
     supd_keeper::log::open(home.daemon_logs());
+    delegation::note();
     let Some(lock) = lock(home)? else {
         return Ok(match station {
             // Whoever waits for a detached daemon takes the other one for it.
@@ -197,7 +202,8 @@ fn go_on(handover: Handover) -> ExitCode {
 fn options(home: &Home) -> Options {
     let argv = ["supd", "supervisor", "--home"].map(str::to_owned).into_iter();
     let argv = argv.chain([home.path().display().to_string()]).collect();
-    Options::same_program(argv, home.path().to_owned())
+    let cgroup = env::var_os(CGROUP).map(|path| PathBuf::from(path.to_string_lossy().into_owned()));
+    Options { cgroup, ..Options::same_program(argv, home.path().to_owned()) }
 }
 
 fn tidy_up(home: &Home) {

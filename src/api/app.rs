@@ -13,7 +13,7 @@ use crate::policy::{
     AutoscalePolicy, Condition, CronPolicy, JobPolicy, LivePolicy, ReadyPolicy, ReloadPolicy, StopPolicy,
     WatchPolicy,
 };
-use crate::{ListenAddress, LogPolicy, Millis, ProcessPolicy};
+use crate::{CgroupPolicy, ListenAddress, LogPolicy, Millis, ProcessPolicy};
 
 /// The name of an app; unique within one supervisor. 1 to 128 characters, no control characters, no `/`,
 /// not `all` and not made of digits only (those mean something else as a target).
@@ -130,6 +130,9 @@ pub struct AppDeclaration {
     /// What its processes may do and how they rank.
     #[serde(default, skip_serializing_if = "ProcessPolicy::is_default")]
     pub process: ProcessPolicy,
+    /// What all processes of a worker may use together.
+    #[serde(default, skip_serializing_if = "CgroupPolicy::is_default")]
+    pub cgroup: CgroupPolicy,
     /// Whether Node workers share listening sockets through Node's cluster protocol.
     pub exec_mode: ExecMode,
     /// How many workers; with `autoscale`, how many it begins with.

@@ -54,6 +54,8 @@ pub struct CrashReport {
 pub enum Cause {
     /// The kernel, because memory was short: its log names the process.
     OutOfMemory,
+    /// The kernel, because it had reached its `memory_max`.
+    MemoryMax,
     /// Probably the kernel, because memory was short: it has killed somebody since the last look, and its log may not be read.
     PerhapsOutOfMemory,
     /// The JavaScript engine, because its heap was full.
@@ -69,6 +71,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::OutOfMemory => "the kernel ended it because memory was short (OOM)",
+            Self::MemoryMax => "it had reached its memory_max, and the kernel ended it (OOM)",
             Self::PerhapsOutOfMemory => {
                 "probably by the kernel because memory was short (OOM): it has killed a process since; its log may not be read"
             }

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+pub mod cgroup;
 pub mod change;
 pub mod crash;
 pub mod event;
@@ -29,6 +30,7 @@ pub use app::{
     AppDeclaration, AppName, Balance, Environment, EnvironmentLayer, ExecMode, Instances, Layer, Program,
     RestartPolicy, Secret, Source, Stdin,
 };
+pub use cgroup::{CgroupPolicy, CgroupUse, CgroupView, Milliprocessors, PressureView, Weight};
 pub use change::{Acts, AppDifference, ApplyApps, Change, ChangeKind, CompareApps, Difference, Step};
 pub use crash::{Cause, CrashReport};
 pub use event::{Happening, HappeningKind, Progress};

@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Action, AppDeclaration, AppName, ExecMode, Layer, Millis, Progress, RotationView, Secret};
+use crate::{
+    Action, AppDeclaration, AppName, CgroupUse, CgroupView, ExecMode, Layer, Millis, Progress, RotationView,
+    Secret,
+};
 
 /// A worker's state in PM2's words, and two more for jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +149,9 @@ pub struct WorkerView {
     /// What it measures, by name, as it last said (`axm:monitor`).
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,
+    /// Its control group, where it has one of its own. Lists leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<CgroupUse>,
 }
 
 /// The runs of a job.
@@ -393,6 +399,9 @@ pub struct DaemonView {
     pub apps: u32,
     /// How many workers.
     pub workers: u32,
+    /// Whether workers have control groups of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<CgroupView>,
     /// What came of the latest upgrade since the keeper started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_upgrade: Option<UpgradeView>,

@@ -79,10 +79,16 @@ impl Advice<'_> {
     }
 
     fn memory(&mut self) {
-        if self.declared.restart.max_memory_restart.is_some_and(|limit| limit < LITTLE_MEMORY) {
-            let message = "less than any program takes, so each worker is replaced soon after its start";
-            let hint = "a bare number means bytes, and 300 MiB are \"300M\"";
-            self.warn("max_memory_restart", message, Some(hint));
+        let hint = "a bare number means bytes, and 300 MiB are \"300M\"";
+        let (replaced, killed) = ("is replaced soon after its start", "is killed at its start");
+        for (field, bytes, then) in [
+            ("max_memory_restart", self.declared.restart.max_memory_restart, replaced),
+            ("memory_high", self.declared.cgroup.memory_high, replaced),
+            ("memory_max", self.declared.cgroup.memory_max, killed),
+        ] {
+            if bytes.is_some_and(|bytes| bytes < LITTLE_MEMORY) {
+                self.warn(field, format!("less than any program takes, so each worker {then}"), Some(hint));
+            }
         }
     }
 

@@ -13,9 +13,10 @@ use super::autoscale::AutoscaleFields;
 use super::job_fields::{JobFields, table_or_cron};
 use super::probe_fields::{LiveFields, ProbeFields, table_or_check};
 use super::value::{
-    Account, Balance, Capabilities, Codes, Compress, Count, Cron, Depends, FilterEnv, Flag, Full, Instances,
-    Keep, Limit, Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, SignalName, Sink,
-    Size, Span, Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions, WatchedPaths, Words,
+    Account, Balance, Capabilities, Codes, Compress, Count, CpuMax, Cron, Depends, FilterEnv, Flag, Full,
+    Instances, Keep, Limit, Listen, LogFile, LogType, Mode, Nice, OomScore, Port, Rlimits, Schedule, Share,
+    SignalName, Sink, Size, Span, Stdin, Text, Texts, Threshold, Umask, Variables, WatchOptions,
+    WatchedPaths, Words,
 };
 use super::vocabulary::{NoField, Vocabulary};
 
@@ -81,6 +82,21 @@ pub(super) struct AppFields {
     /// What of root's privileges it keeps as another user, by the names of capabilities(7): `net_bind_service` for ports below
     /// 1024. Default: none.
     pub(super) capabilities: Option<Capabilities>,
+    /// A worker whose processes have more memory together is slowed down by the kernel and replaced: as `max_memory_restart`. Takes a
+    /// control group. Default: no bound.
+    pub(super) memory_high: Option<Size>,
+    /// A worker whose processes want more memory together is killed by the kernel: bytes, or a text such as `512M`. Takes a control
+    /// group. Default: no bound.
+    pub(super) memory_max: Option<Size>,
+    /// How many processors a worker may keep busy: a number such as `1.5`, or a text such as `150%`. Takes a control group. Default: no
+    /// bound.
+    pub(super) cpu_max: Option<CpuMax>,
+    /// A worker's share of processors while all are busy: 1 to 10000. Takes a control group. Default: 100, as all others.
+    pub(super) cpu_weight: Option<Share>,
+    /// How many processes and threads a worker may have. Takes a control group. Default: no bound.
+    pub(super) pids_max: Option<Count>,
+    /// A worker's share of disks while they are busy: 1 to 10000. Takes a control group. Default: 100, as all others.
+    pub(super) io_weight: Option<Share>,
     /// Sockets that supd binds and passes to every worker as `LISTEN_FDS`: `127.0.0.1:8080`, `:8080`,
     /// `/run/app.sock`.
     pub(super) listen: Option<Listen>,

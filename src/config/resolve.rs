@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use supd_api::{
-    AppDeclaration, AppName, Balance, CronPolicy, Environment, EnvironmentLayer, ExecMode, Layer,
-    ListenAddress, Millis, ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin,
+    AppDeclaration, AppName, Balance, CgroupPolicy, CronPolicy, Environment, EnvironmentLayer, ExecMode,
+    Layer, ListenAddress, Millis, ProcessPolicy, Program, ReloadPolicy, RestartPolicy, Secret, Source, Stdin,
     StopPolicy,
 };
 
@@ -104,6 +104,7 @@ pub(super) fn app(
         user: fields.uid.as_ref().map(|account| account.0.clone()),
         group: fields.gid.as_ref().map(|account| account.0.clone()),
         process: process(app),
+        cgroup: cgroup(app),
         exec_mode,
         instances: autoscale::instances(app),
         autoscale: autoscale::autoscale(app),
@@ -230,6 +231,18 @@ fn process(app: &App) -> ProcessPolicy {
         rlimits: fields.rlimits.as_ref().map(|limits| limits.0.clone()).unwrap_or_default(),
         no_new_privs: flag(&fields.no_new_privs, false),
         capabilities: fields.capabilities.as_ref().map(|names| names.0.clone()).unwrap_or_default(),
+    }
+}
+
+fn cgroup(app: &App) -> CgroupPolicy {
+    let fields = &app.fields;
+    CgroupPolicy {
+        memory_high: fields.memory_high.as_ref().and_then(|size| size.0),
+        memory_max: fields.memory_max.as_ref().and_then(|size| size.0),
+        cpu_max: fields.cpu_max.as_ref().map(|processors| processors.0),
+        cpu_weight: fields.cpu_weight.as_ref().map(|share| share.0),
+        pids_max: fields.pids_max.as_ref().map(|count| count.0),
+        io_weight: fields.io_weight.as_ref().map(|share| share.0),
     }
 }
 

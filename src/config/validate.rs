@@ -21,6 +21,7 @@ mod logs;
 
 pub(super) use logs::check_rotation;
 use logs::check_time_zone;
+mod cgroup;
 mod probes;
 mod process;
 mod watch;
@@ -45,6 +46,7 @@ pub(super) fn validate(app: &AppDeclaration) -> Vec<Problem> {
     check.identity();
     check.program();
     check.process();
+    check.cgroup();
     check.environment();
     check.sockets();
     check.limits();

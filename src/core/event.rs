@@ -279,6 +279,8 @@ pub enum Exit {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// The kernel ended it because it reached the bound of its memory.
+    OutOfMemory,
     /// It never ran.
     NotStarted(String),
     /// It was stopped because it was not ready in time.
@@ -371,6 +373,7 @@ impl fmt::Display for Exit {
                 Some((_, name)) => write!(out, "killed by {name}"),
                 None => write!(out, "killed by signal {signal}"),
             },
+            Self::OutOfMemory => out.write_str("killed for want of memory at its memory_max"),
             Self::NotStarted(why) => write!(out, "could not be started: {why}"),
             Self::NotReady(limit) if limit.subsec_millis() == 0 => {
                 write!(out, "was not ready within {} s", limit.as_secs())
@@ -390,7 +393,7 @@ impl Exit {
     /// Whether it was at work before; otherwise the time from its start says nothing more.
     pub fn was_a_life(&self) -> bool {
         match self {
-            Self::Code(_) | Self::Signal(_) | Self::Unknown => true,
+            Self::Code(_) | Self::Signal(_) | Self::OutOfMemory | Self::Unknown => true,
             Self::NotStarted(_) | Self::NotReady(_) | Self::Unfit(_) | Self::TimedOut(_) => false,
         }
     }

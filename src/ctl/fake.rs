@@ -244,6 +244,7 @@ pub(crate) fn worker(id: u32, app: &str) -> WorkerView {
         pid_file: format!("/home/u/.supd/pids/{app}-{id}.pid").into(),
         actions: Vec::new(),
         metrics: Default::default(),
+        cgroup: None,
     }
 }
 
@@ -282,6 +283,7 @@ pub(crate) fn declaration(name: &str) -> AppDeclaration {
         user: None,
         group: None,
         process: supd_api::ProcessPolicy::default(),
+        cgroup: supd_api::CgroupPolicy::default(),
         exec_mode: ExecMode::Cluster,
         instances: Instances::Count(2),
         environment: Environment {

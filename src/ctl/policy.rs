@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use supd_api::{
-    AppDeclaration, AppView, AutoscaleView, Check, Compression, Condition, CronPolicy, ExecMode, LivePolicy,
-    LogSink, Probe, ProcessPolicy, ReadyPolicy, ReloadPolicy, Rotation, RotationField, RotationView,
-    StdoutForm, StopPolicy, WatchPolicy, Watching,
+    AppDeclaration, AppView, AutoscaleView, CgroupPolicy, Check, Compression, Condition, CronPolicy,
+    ExecMode, LivePolicy, LogSink, Probe, ProcessPolicy, ReadyPolicy, ReloadPolicy, Rotation, RotationField,
+    RotationView, StdoutForm, StopPolicy, WatchPolicy, Watching,
 };
 
 use super::cells::{duration, harmless, memory, since as ago};
@@ -84,6 +84,13 @@ pub(crate) fn process(process: &ProcessPolicy) -> Option<String> {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().chain(limits).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// What all processes of a worker may use together; `None`: nothing is declared.
+pub(crate) fn cgroup(policy: &CgroupPolicy) -> Option<String> {
+    let given: Vec<String> =
+        policy.given().into_iter().map(|(field, value)| format!("{field} {value}")).collect();
+    (!given.is_empty()).then(|| given.join(", "))
 }
 
 /// How many workers there are by their load, and why. `2 to 8: 4 workers for 3m, cpu 85 % of one processor, target 60 %, 6 wanted`

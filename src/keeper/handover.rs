@@ -277,7 +277,14 @@ impl Run {
             Phase::Alive => PhaseEntry::Alive,
             Phase::Exited { exit, survivors } => PhaseEntry::Exited { exit: *exit, survivors: *survivors },
         };
-        RunEntry { run, pid: self.pid, doomed: self.doomed, peak_memory: self.peak_memory, phase }
+        RunEntry {
+            run,
+            pid: self.pid,
+            doomed: self.doomed,
+            peak_memory: self.peak_memory,
+            leaf: self.leaf.clone(),
+            phase,
+        }
     }
 
     fn taken_over(entry: RunEntry, own: impl Fn(RawFd) -> OwnedFd) -> Self {
@@ -289,6 +296,6 @@ impl Run {
             PhaseEntry::Alive => Phase::Alive,
             PhaseEntry::Exited { exit, survivors } => Phase::Exited { exit, survivors },
         };
-        Self { pid: entry.pid, phase, doomed: entry.doomed, peak_memory: entry.peak_memory }
+        Self { pid: entry.pid, phase, doomed: entry.doomed, peak_memory: entry.peak_memory, leaf: entry.leaf }
     }
 }

@@ -18,6 +18,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::clock::monotonic_ns;
+use crate::grouping::Grouping;
 use crate::handover::Handover;
 use crate::log::{self, Level};
 use crate::notify::{Notifier, watchdog_interval};
@@ -55,13 +56,15 @@ pub struct Options {
     pub lock: Option<Rc<OwnedFd>>,
     /// A document for the supervisor: what to run from the start ([`DescriptorName::Runtime`]).
     pub runtime: Option<Rc<OwnedFd>>,
+    /// The control group below which runs get theirs; `None`: the keeper's own, if it was delegated to it.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Options {
     /// This very program is the supervisor too, with these arguments. It is executed by `/proc/self/exe`: the image that is
     /// running, also after the file has been replaced.
     pub fn same_program(argv: Vec<String>, home: PathBuf) -> Self {
-        Self { program: "/proc/self/exe".to_owned(), argv, home, lock: None, runtime: None }
+        Self { program: "/proc/self/exe".to_owned(), argv, home, lock: None, runtime: None, cgroup: None }
     }
 }
 
@@ -73,6 +76,7 @@ pub(crate) struct Keeper {
     pub(crate) supervisor: Supervisor,
     /// Whether runs are tagged: not inside a run of another keeper, whose tag they shall keep.
     pub(crate) tagging: bool,
+    pub(crate) grouping: Grouping,
     /// The limits of open files the keeper was started with; runs get them.
     pub(crate) open_files: (rlim_t, rlim_t),
     /// An upgrade in progress.
@@ -151,7 +155,10 @@ impl Keeper {
         setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
         let now = Instant::now();
         let store = options.runtime.iter().map(|kept| (DescriptorName::Runtime, Rc::clone(kept))).collect();
-        Ok(Self { open_files, store, ..Self::idle(options, Supervisor::new(options, now))? })
+        let mut keeper = Self { open_files, store, ..Self::idle(options, Supervisor::new(options, now))? };
+        // Before there is a supervisor, which shall be where the keeper is.
+        keeper.grouping.here();
+        Ok(keeper)
     }
 
     /// A keeper of nothing yet, and what a process has to be for that.
@@ -167,13 +174,15 @@ impl Keeper {
         let mut mask = SigSet::empty();
         mask.extend([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2]);
         mask.thread_block()?;
+        let tagging = tree::limit_of(std::process::id() as i32) == Some(libc::RLIM_INFINITY);
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self {
             runs: Runs::default(),
             store: BTreeMap::new(),
             snapshot: None,
             supervisor,
-            tagging: tree::limit_of(std::process::id() as i32) == Some(libc::RLIM_INFINITY),
+            tagging,
+            grouping: Grouping::new(options.cgroup.clone(), !tagging),
             open_files: (libc::RLIM_INFINITY, libc::RLIM_INFINITY),
             trial: None,
             upgrade: None,

@@ -6,9 +6,11 @@
 //! the wrapper here.
 
 mod attributes;
+pub mod cgroup;
 mod clock;
 mod companion;
 mod datagram;
+mod grouping;
 mod handover;
 mod keeper;
 mod leftovers;

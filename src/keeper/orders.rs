@@ -3,12 +3,15 @@
 //! A supervisor that breaks the protocol is answered with a line on stderr. It cannot make the keeper forget a living
 //! child, overwrite one, or signal anything but runs it has not forgotten.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::errno::Errno;
 
+use crate::cgroup;
 use crate::keeper::{Keeper, say};
 use crate::log::Level;
 use crate::program::SIGNAL_MAX;
@@ -94,25 +97,38 @@ impl Keeper {
         // Those that came may have taken what is set aside; where there was no room at all the kernel has left some out.
         let fits = self.have_room();
         self.make_room();
-        let failure = if !fits {
-            Failure { step: Step::Descriptors, errno: Errno::EMFILE }
+        let started = if !fits {
+            Err(Failure { step: Step::Descriptors, errno: Errno::EMFILE })
         } else if attached.len() != plan.descriptors.len() + keep.len() {
-            Failure { step: Step::Descriptors, errno: Errno::EBADF }
+            Err(Failure { step: Step::Descriptors, errno: Errno::EBADF })
         } else {
             let kept = attached.split_off(plan.descriptors.len());
-            let tag = self.tagging.then(|| tree::tag(run));
-            match spawn::start(plan, &attached, Inheritance { tag, open_files: Some(self.open_files) }) {
-                Ok((pid, pending)) => {
-                    self.runs.0.insert(
-                        run,
-                        Run { pid, phase: Phase::Spawning(pending), doomed: false, peak_memory: 0 },
-                    );
-                    return self.store.extend(keep.into_iter().zip(kept.into_iter().map(Rc::new)));
-                }
-                Err(failure) => failure,
-            }
+            self.start(run, plan, &attached).map(|run| (run, kept))
         };
-        self.tell_spawn_failed(run, failure);
+        match started {
+            Ok((begun, kept)) => {
+                self.runs.0.insert(run, begun);
+                self.store.extend(keep.into_iter().zip(kept.into_iter().map(Rc::new)));
+            }
+            Err(failure) => self.tell_spawn_failed(run, failure),
+        }
+    }
+
+    fn start(&mut self, run: RunId, plan: &ExecPlan, attached: &[OwnedFd]) -> Result<Run, Failure> {
+        let tag = self.tagging.then(|| tree::tag(run));
+        let cgroup = plan.cgroup.as_ref().map(|cgroup| self.grouping.make(cgroup)).transpose()?.flatten();
+        let (leaf, procs): (Option<PathBuf>, Option<File>) = cgroup.unzip();
+        let inheritance =
+            Inheritance { tag, open_files: Some(self.open_files), cgroup: procs.as_ref().map(AsFd::as_fd) };
+        match spawn::start(plan, attached, inheritance) {
+            Ok((pid, pending)) => {
+                Ok(Run { pid, phase: Phase::Spawning(pending), doomed: false, peak_memory: 0, leaf })
+            }
+            Err(failure) => {
+                leaf.into_iter().for_each(|leaf| self.grouping.leave(leaf));
+                Err(failure)
+            }
+        }
     }
 
     pub(crate) fn tell_spawn_failed(&mut self, run: RunId, Failure { step, errno }: Failure) {
@@ -152,6 +168,10 @@ impl Keeper {
     pub(crate) fn signal_tree(&mut self, id: RunId, signal: i32) {
         let Some(run) = self.runs.0.get_mut(&id) else { return };
         run.doomed |= signal == libc::SIGKILL;
+        if let Some(leaf) = run.leaf.as_ref().filter(|_| signal == libc::SIGKILL) {
+            // At once, and whatever it does meanwhile. The marks find who has left the group, and do it where it is missing.
+            cgroup::kill(leaf);
+        }
         let mark = Mark { run: id, main: run.pid, reaped: run.is_reaped() };
         let marks = self.runs.marks();
         let supervisor = self.supervisor.pid();
@@ -172,7 +192,9 @@ impl Keeper {
 
     /// Drops a run and what is kept for it.
     pub(crate) fn drop_run(&mut self, id: RunId) {
-        self.runs.0.remove(&id);
+        if let Some(leaf) = self.runs.0.remove(&id).and_then(|run| run.leaf) {
+            self.grouping.leave(leaf);
+        }
         self.store.retain(|name, _| name.run() != Some(id));
     }
 }

@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::Mode;
 use nix::unistd::{
     Gid, Group, Uid, User, chdir, getegid, geteuid, getpid, initgroups, setgroups, setresgid, setresuid,
-    setsid,
+    setsid, write,
 };
 
 use crate::attributes;
@@ -51,7 +51,11 @@ impl<'a> Program<'a> {
     }
 
     /// Returns only when a step failed, which has been told through `status`.
-    pub(crate) fn become_it(mut self, attached: &[OwnedFd], status: OwnedFd, inheritance: Inheritance) {
+    pub(crate) fn become_it(mut self, attached: &[OwnedFd], status: OwnedFd, inheritance: Inheritance<'_>) {
+        // First, so that nothing of it is ever elsewhere; the file is the keeper's, and so is the right to write to it.
+        if let Some(Err(errno)) = inheritance.cgroup.map(|procs| write(procs, b"0")) {
+            return tell(&status, Failure { step: Step::Cgroup, errno });
+        }
         if let Err(errno) = enter_session(inheritance.tag) {
             return tell(&status, Failure { step: Step::Session, errno });
         }
@@ -64,7 +68,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn finish(&mut self, inheritance: Inheritance) -> Result<Infallible, Failure> {
+    fn finish(&mut self, inheritance: Inheritance<'_>) -> Result<Infallible, Failure> {
         // Only now: placing needs the room of the keeper's own limit.
         if let Some((soft, hard)) = inheritance.open_files {
             setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(Failure::at(Step::Session))?;

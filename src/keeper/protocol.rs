@@ -11,6 +11,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Bounds;
+
 /// Version of this protocol. 2 added the upgrade: [`Order::Rehearse`], [`Order::Upgrade`], [`Order::Failed`] and their
 /// reports. A supervisor says to an older keeper only what that one's [`Report::Welcome`] lets it expect.
 pub const VERSION: u32 = 2;
@@ -291,6 +293,18 @@ pub struct ExecPlan {
     /// What it may do and how it ranks.
     #[serde(default)]
     pub attributes: Attributes,
+    /// The control group it gets where the keeper may make one; `None`: it stays in the keeper's.
+    #[serde(default)]
+    pub cgroup: Option<Cgroup>,
+}
+
+/// A control group for one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// Its name, by [`leaf_name`](crate::cgroup::leaf_name).
+    pub leaf: String,
+    /// What it may use.
+    pub bounds: Bounds,
 }
 
 /// What a child may do and how it ranks, apart from its user. What is not given stays as the keeper has it.
@@ -359,6 +373,8 @@ impl fmt::Debug for ExecPlan {
 pub enum Step {
     /// fork(2) itself, or making what it needs.
     Fork,
+    /// Making its control group, with what it may use, and entering it.
+    Cgroup,
     /// setsid(2), signal dispositions, limits.
     Session,
     /// Placing descriptors.

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
+use crate::cgroup;
 use crate::keeper::Keeper;
 use crate::protocol::{Exit, Report, RunId};
 use crate::runs::Phase;
@@ -82,8 +83,9 @@ impl Keeper {
             if !*survivors {
                 continue;
             }
-            // What cannot be seen may be there.
-            *survivors = alive.contains_key(id) || descent.is_blind();
+            // What cannot be seen may be there. Its group knows those too that have thrown off every mark.
+            let in_group = || run.leaf.as_deref().is_some_and(cgroup::is_populated);
+            *survivors = alive.contains_key(id) || descent.is_blind() || in_group();
             if ended.contains(id) {
                 let (exit, survivors, peak_memory) = (*exit, *survivors, run.peak_memory);
                 reports.push(Report::Exited { run: *id, exit, survivors, peak_memory });

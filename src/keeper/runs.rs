@@ -1,6 +1,7 @@
 //! Which runs are there, and what became of each?
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::protocol::{Exit, RunId, RunRecord, RunState};
 use crate::spawn::{Failure, Pending};
@@ -16,6 +17,8 @@ pub(crate) struct Run {
     pub(crate) doomed: bool,
     /// The most memory that the main process had, in bytes; 0 until it is reaped.
     pub(crate) peak_memory: u64,
+    /// The directory of its control group, if it has one of its own.
+    pub(crate) leaf: Option<PathBuf>,
 }
 
 /// How far a run is.

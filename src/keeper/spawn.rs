@@ -76,18 +76,20 @@ impl AsFd for Pending {
 
 /// What every child gets apart from its plan.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Inheritance {
+pub(crate) struct Inheritance<'a> {
     /// Its tag (see [`crate::tree`]).
     pub(crate) tag: Option<u64>,
     /// Soft and hard limit of open files.
     pub(crate) open_files: Option<(rlim_t, rlim_t)>,
+    /// The `cgroup.procs` of its control group.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// Forks a child that executes `plan`, with `attached` at the numbers the plan gives.
 pub(crate) fn start(
     plan: &ExecPlan,
     attached: &[OwnedFd],
-    inheritance: Inheritance,
+    inheritance: Inheritance<'_>,
 ) -> Result<(i32, Pending), Failure> {
     let program = Program::new(plan).map_err(|step| Failure { step, errno: Errno::EINVAL })?;
     if attached.len() != plan.descriptors.len() {

@@ -93,6 +93,7 @@ impl Supervisor {
             group: None,
             descriptors: vec![1, 2, SUPERVISOR_END],
             listen_pid: false,
+            cgroup: None,
         };
         let life = Life::Down { start_at: now };
         let own = options.program.clone();

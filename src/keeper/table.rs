@@ -54,6 +54,8 @@ pub(crate) struct RunEntry {
     pub(crate) doomed: bool,
     #[serde(default)]
     pub(crate) peak_memory: u64,
+    #[serde(default)]
+    pub(crate) leaf: Option<PathBuf>,
     pub(crate) phase: PhaseEntry,
 }
 

@@ -186,6 +186,16 @@ fn session_of(pid: i32) -> Option<i32> {
     (session > 0).then_some(session)
 }
 
+/// Every process below this one.
+pub(crate) fn below(pid: i32) -> BTreeSet<i32> {
+    let descent = Descent::now();
+    let (mut found, mut parents) = (BTreeSet::new(), vec![pid]);
+    while let Some(parent) = parents.pop() {
+        parents.extend(descent.children(parent).into_iter().filter(|child| found.insert(*child)));
+    }
+    found
+}
+
 /// Who is whose child.
 pub(crate) struct Descent {
     how: How,

@@ -2,7 +2,7 @@
 //!
 //! Labels have few values each: names of apps, numbers of seats, and closed lists. What has no bound (pids, paths, reasons) is no label.
 
-use supd_api::{AutoscaleView, ExecMode, JobRuns, JobView, Status, StreamView};
+use supd_api::{AutoscaleView, ExecMode, JobRuns, JobView, PressureView, Status, StreamView};
 
 use super::text::{Family, Form, Kind, Page};
 use super::{App, Own, Reloads, Scene, Worker};
@@ -159,6 +159,7 @@ fn workers(page: &mut Page, workers: &[Worker]) {
     each(gauge("supd_worker_open_fds", "Open descriptors of the main process."), |worker| {
         worker.open_files.map(|count| count as f64)
     });
+    pressure(page, workers);
     page.begin(&gauge("supd_worker_status", "1 for the state that the worker is in, 0 for all others."));
     for worker in workers {
         let id = worker.view.id.to_string();
@@ -198,6 +199,23 @@ fn jobs(page: &mut Page, workers: &[Worker]) {
     for (app, job) in &jobs {
         if let Some(last) = &job.last {
             page.sample(&[("app", app)], last.took.duration().as_secs_f64());
+        }
+    }
+}
+
+fn pressure(page: &mut Page, workers: &[Worker]) {
+    page.begin(&gauge(
+        "supd_worker_pressure_ratio",
+        "Share of the latest ten seconds in which some processes of the worker waited for a resource (PSI).",
+    ));
+    for worker in workers {
+        let id = worker.view.id.to_string();
+        for PressureView { cpu, memory, io } in worker.pressure.iter() {
+            for (resource, percent) in [("cpu", cpu), ("memory", memory), ("io", io)] {
+                let labels = [("app", worker.view.app.as_str()), ("worker", &id), ("resource", resource)];
+                // The kernel tells two decimals of the percent.
+                page.sample(&labels, (percent * 100.0).round() / 10_000.0);
+            }
         }
     }
 }

@@ -11,10 +11,11 @@ mod families;
 mod tests;
 mod text;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use supd_api::{AppName, AutoscaleView, ExecMode, WorkerView};
+use supd_api::{AppName, AutoscaleView, ExecMode, PressureView, WorkerView};
 
 pub use families::page;
 pub use text::Form;
@@ -88,6 +89,10 @@ pub struct Reloads {
 /// A worker.
 #[derive(Clone, Debug)]
 pub struct Worker {
+    /// The directory of its control group, where it has one of its own.
+    pub cgroup: Option<PathBuf>,
+    /// For what its processes wait; `None`: not known.
+    pub pressure: Option<PressureView>,
     /// As other clients see it.
     pub view: WorkerView,
     /// Ends that nobody asked for, since the daemon was started.

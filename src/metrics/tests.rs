@@ -18,7 +18,13 @@ fn worker(app: &str, id: u32, status: &str) -> Worker {
         "last_exit": null, "out_file": null, "error_file": null, "pid_file": "/p",
         "logs": { "out": stream(1_000, 2), "error": stream(500, 0) },
     });
-    Worker { view: serde_json::from_value(view).expect("a worker"), crashes: 2, open_files: up.then_some(21) }
+    Worker {
+        view: serde_json::from_value(view).expect("a worker"),
+        crashes: 2,
+        open_files: up.then_some(21),
+        cgroup: None,
+        pressure: up.then_some(PressureView { cpu: 12.5, memory: 0.0, io: 0.5 }),
+    }
 }
 
 /// Between two runs.
@@ -118,6 +124,7 @@ fn labels_are_few() {
         "outcome",
         "process",
         "result",
+        "resource",
         "status",
         "stream",
         "version",

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::unistd::{Uid, User};
 use supd_api::{AppDeclaration, EnvironmentLayer, Fault, FaultCode, Layer, Secret};
 
+use super::cgroups;
 use super::pin::Pin;
 use super::revision::Revision;
 use crate::config;
@@ -39,6 +40,7 @@ pub(super) fn accept(declaration: AppDeclaration) -> Result<Revision, Fault> {
         return Err(Fault::new(FaultCode::Invalid, text).hint("name another user in `uid`"));
     }
     let base = EnvironmentLayer { layer: Layer::Base, variables: base(&user) };
+    cgroups::check(&declaration)?;
     let version = version_of(&declaration);
     let pin = Some(Pin::new(&declaration));
     Ok(Revision { declaration, base, uid: Some(user.uid.as_raw()), user: user.name, pin, version })

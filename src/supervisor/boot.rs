@@ -18,6 +18,7 @@ use super::accept::accept_again;
 use super::agents::Agents;
 use super::alerts::Alerts;
 use super::carried::Carried;
+use super::cgroups::Alarms;
 use super::counts::Counts;
 use super::crashes::{Awaited, Crashes};
 use super::cron::Timetable;
@@ -33,7 +34,7 @@ use super::revision::Revision;
 use super::runtime::Runtime;
 use super::settings::Store;
 use super::snapshot::{Revisions, Snapshot};
-use super::turn::{KeeperFacts, Shell, exit_of};
+use super::turn::{KeeperFacts, Shell};
 use super::upgrade::Stage;
 use super::watching::Watches;
 use super::{control, runtime, spec};
@@ -139,6 +140,7 @@ fn bare(
         settings: Store::open(home.settings(), outlets.settings.clone()),
         ledger: Writer::new(runtime.is_none().then(|| home.ledger()), outlets.saved.clone()),
         figures,
+        alarms: Alarms::new(outlets.bells.clone()),
         outlets: outlets.clone(),
         receipts: Vec::new(),
         unsaved: false,
@@ -267,12 +269,25 @@ impl Shell {
         // What the predecessor had not written down yet is written down now.
         self.ledger.change();
         let runs = handover.runs.len();
-        self.turn(Event::Resync { known: handover.runs.into_iter().map(known).collect() });
+        let known = handover.runs.into_iter().map(|record| self.known(record)).collect();
+        self.turn(Event::Resync { known });
         let runs_left: Vec<RunView> = self.core.runs().map(|(_, _, _, run)| run).collect();
         runs_left.into_iter().for_each(|run| self.take_up_checks(run));
         self.begin_to_quit();
         tracing::info!("supervisor {} took over {runs} runs", self.keeper_facts.restarts + 1);
         Ok(())
+    }
+
+    fn known(&self, record: RunRecord) -> Known {
+        let run = RunId(record.run.0);
+        let state = match record.state {
+            RunState::Spawning => KnownState::Spawning,
+            RunState::Alive => KnownState::Alive,
+            RunState::Exited { exit, survivors } => {
+                KnownState::Exited { exit: self.exit_of(run, exit), survivors }
+            }
+        };
+        Known { run, pid: Pid(record.pid), state }
     }
 
     fn take_sockets(&mut self, descriptors: &BTreeMap<DescriptorName, Arc<OwnedFd>>) {
@@ -336,13 +351,4 @@ fn as_it_is_now(revision: Arc<Revision>) -> Arc<Revision> {
         Some(pin) if pin.exists() => revision,
         _ => accept_again(&revision).map_or(revision, Arc::new),
     }
-}
-
-fn known(record: RunRecord) -> Known {
-    let state = match record.state {
-        RunState::Spawning => KnownState::Spawning,
-        RunState::Alive => KnownState::Alive,
-        RunState::Exited { exit, survivors } => KnownState::Exited { exit: exit_of(exit), survivors },
-    };
-    Known { run: RunId(record.run.0), pid: Pid(record.pid), state }
 }

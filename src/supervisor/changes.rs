@@ -99,6 +99,7 @@ impl Shell {
         self.turn(Event::Amend { request, app: app.clone(), revision, spec });
         self.rotate_anew();
         self.sample_anew(&app);
+        self.bound_anew(&app);
     }
 
     /// What a version has changed against the latest one before it that is still known.

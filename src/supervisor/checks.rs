@@ -122,6 +122,7 @@ impl Shell {
     /// A run that is ready is asked whether it still does its work.
     pub(super) fn ask_whether_alive(&mut self, run: RunId) {
         self.sample(run);
+        self.mark_memory(run);
         let Some(revision) = self.revision_of(run) else { return };
         let app = &revision.declaration;
         if self.checks.get(&run).is_none_or(|checks| checks.ready.is_none())
@@ -142,6 +143,7 @@ impl Shell {
     /// A run that is told to go need not prove anything any more.
     pub(super) fn ask_no_more(&mut self, run: RunId) {
         self.sample_no_more(run);
+        self.alarms.leave(run);
         let Some(checks) = self.checks.get_mut(&run) else { return };
         checks.last_answer = checks.pending_answer().or(checks.last_answer.take());
         (checks.starting, checks.ready, checks.live, checks.words.state) = (None, None, None, None);

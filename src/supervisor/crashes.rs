@@ -64,6 +64,9 @@ pub(super) struct Begun {
     since: u64,
     /// A client has sent the signal that ended it.
     by_client: bool,
+    /// The kernel ended it at its own bound.
+    #[serde(default)]
+    at_its_bound: bool,
 }
 
 /// Whose reports are wanted.
@@ -144,6 +147,7 @@ impl Shell {
                 err: Vec::new(),
             },
             oom: killed && self.crashes.has_killed_since(),
+            at_its_bound: *exit == supd_core::Exit::OutOfMemory,
             since: now.mono.0.saturating_sub(uptime.as_nanos().try_into().unwrap_or(0)) / 1000,
             by_client: matches!(exit, supd_core::Exit::Signal(signal) if self.crashes.signals.get(run) == Some(signal)),
         };
@@ -291,6 +295,7 @@ fn cause(begun: &Begun, err: &[LogText]) -> Option<Cause> {
     let heap_full =
         || err.iter().any(|line| line.as_bytes().windows(HEAP_FULL.len()).any(|it| it == HEAP_FULL));
     match begun.report.exit {
+        Exit::Signal(_) if begun.at_its_bound => Some(Cause::MemoryMax),
         Exit::Signal(_) if begun.by_client => Some(Cause::Client),
         Exit::Signal(SIGABRT) | Exit::Code(ABORTED) => heap_full().then_some(Cause::HeapFull),
         Exit::Signal(SIGKILL) => match oom::names(begun.report.pid?, begun.since) {

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 use supd_api::{
-    Acts, AppDeclaration, AutoscalePolicy, Change, ChangeKind, CronPolicy, DeclaredRotation, Environment,
-    Instances, JobPolicy, Layer, LivePolicy, LogForm, LogPolicy, LogTarget, ProcessPolicy, Program,
-    ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source, StopPolicy, WatchPolicy,
+    Acts, AppDeclaration, AutoscalePolicy, Balance, CgroupPolicy, Change, ChangeKind, CronPolicy,
+    DeclaredRotation, Environment, Instances, JobPolicy, Layer, ListenAddress, LivePolicy, LogForm,
+    LogPolicy, LogTarget, ProcessPolicy, Program, ReadyPolicy, ReloadPolicy, RestartPolicy, Secret, Source,
+    Stdin, StopPolicy, WatchPolicy,
 };
 
 use super::pin::Pin;
@@ -147,6 +148,7 @@ fn fields(revision: &Revision) -> Vec<Field> {
         user,
         group,
         process,
+        cgroup,
         exec_mode,
         instances: _,
         autoscale,
@@ -175,18 +177,16 @@ fn fields(revision: &Revision) -> Vec<Field> {
         field("uid", NewProcesses, user),
         field("gid", NewProcesses, group),
         field("exec_mode", NewProcesses, exec_mode),
-        field("listen", NewProcesses, some(listen)),
-        field("balance", NewProcesses, balance),
         field("autostart", AtOnce, autostart),
         field("depends_on", AtOnce, (!depends_on.is_empty()).then_some(depends_on)),
-        field("stdin", NewProcesses, stdin),
-        field("ipc", NewProcesses, ipc),
         field("pid_file", NewProcesses, pid_file),
         field("the version in package.json", NewProcesses, version),
     ];
     fields.extend(of_program(program));
+    fields.extend(of_channels(listen, *balance, *stdin, *ipc));
     fields.extend(of_environment(environment));
     fields.extend(of_process(process));
+    fields.extend(of_cgroup(cgroup));
     fields.extend(of_restart(restart));
     fields.extend(of_stop(stop));
     fields.extend(of_checks(ready, live));
@@ -204,6 +204,15 @@ fn of_program(program: &Program) -> Vec<Field> {
         field("interpreter", NewProcesses, interpreter),
         field("node_args", NewProcesses, some(interpreter_args)),
         field("args", NewProcesses, some(args)),
+    ]
+}
+
+fn of_channels(listen: &[ListenAddress], balance: Balance, stdin: Stdin, ipc: bool) -> Vec<Field> {
+    vec![
+        field("listen", NewProcesses, some(listen)),
+        field("balance", NewProcesses, balance),
+        field("stdin", NewProcesses, stdin),
+        field("ipc", NewProcesses, ipc),
     ]
 }
 
@@ -255,6 +264,19 @@ fn of_process(policy: &ProcessPolicy) -> Vec<Field> {
         field("rlimits", NewProcesses, (!rlimits.is_empty()).then_some(rlimits)),
         field("no_new_privs", NewProcesses, no_new_privs),
         field("capabilities", NewProcesses, (!capabilities.is_empty()).then_some(capabilities)),
+    ]
+}
+
+/// Groups of runs can be changed, but a lower wall must not kill what works.
+fn of_cgroup(policy: &CgroupPolicy) -> Vec<Field> {
+    let CgroupPolicy { memory_high, memory_max, cpu_max, cpu_weight, pids_max, io_weight } = policy;
+    vec![
+        field("memory_high", AtOnce, memory_high),
+        field("memory_max", NewProcesses, memory_max),
+        field("cpu_max", AtOnce, cpu_max.map(|processors| processors.to_string())),
+        field("cpu_weight", AtOnce, cpu_weight),
+        field("pids_max", AtOnce, pids_max),
+        field("io_weight", AtOnce, io_weight),
     ]
 }
 

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::alerts::Delivered;
 use super::call::Call;
+use super::cgroups::Bell;
 use super::figures::{Excess, Loads};
 use super::ledger::Saved;
 use super::settings::Written;
@@ -30,6 +31,7 @@ pub(super) struct Inbox {
     pub(super) steps: mpsc::UnboundedReceiver<Step>,
     pub(super) reported: mpsc::UnboundedReceiver<RunId>,
     pub(super) excesses: mpsc::UnboundedReceiver<Excess>,
+    pub(super) bells: mpsc::UnboundedReceiver<Bell>,
     pub(super) loads: mpsc::UnboundedReceiver<Loads>,
     pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
     pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
@@ -53,6 +55,8 @@ pub(super) struct Outlets {
     pub(super) reported: mpsc::UnboundedSender<RunId>,
     /// Runs that use more memory than they may.
     pub(super) excesses: mpsc::UnboundedSender<Excess>,
+    /// Of control groups.
+    pub(super) bells: mpsc::UnboundedSender<Bell>,
     /// What apps use that scale themselves.
     pub(super) loads: mpsc::UnboundedSender<Loads>,
     /// What came of words to hooks.
@@ -75,6 +79,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
     let (steps, steps_in) = mpsc::unbounded_channel();
     let (reported, reported_in) = mpsc::unbounded_channel();
     let (excesses, excesses_in) = mpsc::unbounded_channel();
+    let (bells, bells_in) = mpsc::unbounded_channel();
     let (loads, loads_in) = mpsc::unbounded_channel();
     let (delivered, delivered_in) = mpsc::unbounded_channel();
     let (tidings, tidings_in) = mpsc::unbounded_channel();
@@ -91,6 +96,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         steps: steps_in,
         reported: reported_in,
         excesses: excesses_in,
+        bells: bells_in,
         loads: loads_in,
         delivered: delivered_in,
         tidings: tidings_in,
@@ -108,6 +114,7 @@ pub(super) fn inbox() -> (Outlets, Inbox) {
         steps,
         reported,
         excesses,
+        bells,
         loads,
         delivered,
         tidings,

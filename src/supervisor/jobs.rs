@@ -65,6 +65,7 @@ fn result(exit: &Exit, stopped: bool) -> JobResult {
         Exit::TimedOut(_) => JobResult::TimedOut,
         Exit::Code(_)
         | Exit::Signal(_)
+        | Exit::OutOfMemory
         | Exit::NotStarted(_)
         | Exit::NotReady(_)
         | Exit::Unfit(_)

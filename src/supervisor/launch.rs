@@ -8,8 +8,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 use supd_api::{AppDeclaration, ExecMode, ProcessPolicy, Resource, Rlimit, Stdin, VariableView};
-use supd_keeper::protocol::{self, Attributes, DescriptorName, ExecPlan, Limit, RunId};
+use supd_keeper::cgroup::leaf_name;
+use supd_keeper::protocol::{self, Attributes, Cgroup, DescriptorName, ExecPlan, Limit, RunId};
 
+use super::cgroups::bounds;
 use super::revision::Revision;
 
 /// Descriptors of a worker below this are standard input, output and error.
@@ -116,6 +118,7 @@ pub(super) fn launch(
         descriptors,
         listen_pid,
         attributes: attributes(&app.process),
+        cgroup: Some(Cgroup { leaf: leaf_name(run.0, app.name.as_str()), bounds: bounds(&app.cgroup) }),
     };
     Ok(Launch { plan, attached, keep, ends })
 }
@@ -133,6 +136,13 @@ fn input() -> io::Result<(Arc<OwnedFd>, Arc<OwnedFd>)> {
     // With more room it works as well.
     let _ = fcntl(&ours, FcntlArg::F_SETPIPE_SZ(STDIN_ROOM));
     Ok((Arc::new(theirs), Arc::new(ours)))
+}
+
+/// What is asked of its control group, in words.
+pub(super) fn asked(app: &AppDeclaration) -> String {
+    let given = app.cgroup.given();
+    let given: Vec<String> = given.into_iter().map(|(field, value)| format!("{field} {value}")).collect();
+    if given.is_empty() { "no bounds".to_owned() } else { given.join(", ") }
 }
 
 /// As the keeper has it.

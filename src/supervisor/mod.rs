@@ -13,6 +13,7 @@ mod answer;
 mod boot;
 mod call;
 mod carried;
+mod cgroups;
 mod changes;
 mod channels;
 mod checks;
@@ -126,6 +127,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
             Some(()) = inbox.alarms.recv() => shell.on_alarm(),
             Some(written) = inbox.settings.recv() => shell.on_settings(written),
             Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
+            Some(bell) = inbox.bells.recv() => shell.on_bell(bell),
             Some(loads) = inbox.loads.recv() => shell.on_loads(loads),
             Some(step) = inbox.steps.recv() => shell.on_step(step),
             Some(call) = inbox.calls.recv() => shell.on_call(call),

@@ -76,6 +76,7 @@ impl Shell {
         let revision = Arc::clone(self.revision(&start.app, start.revision).ok_or(lost)?);
         let app = &revision.declaration;
         let sockets = self.sockets_to_inherit(app, start)?;
+        self.warn_of_unkept(app, start.run);
         let now = now();
         let seat = self.core.view(now.mono).find(|seat| seat.worker == start.worker).ok_or(lost)?;
         let decided = self.core.run(start.run).map(|(_, _, _, view)| view);
@@ -171,6 +172,7 @@ impl Shell {
         self.checks.remove(&run);
         self.ports.release(kept);
         self.figures.forget(run);
+        self.alarms.leave(run);
         self.let_ebb(run);
     }
 
@@ -225,6 +227,9 @@ impl Shell {
                 format!("it cannot have the capabilities {}: {}", names.join(", "), errno.desc())
             }
             (Step::Privileges, errno) => format!("no_new_privs: {}", errno.desc()),
+            (Step::Cgroup, errno) => {
+                format!("its control group, with {}: {}", launch::asked(app), errno.desc())
+            }
             (Step::Fork, errno) => format!("no process could be made: {}", errno.desc()),
             (Step::Session | Step::Descriptors | Step::User | Step::Group, errno) => {
                 format!("{}: {}", format!("{step:?}").to_lowercase(), errno.desc())

@@ -20,6 +20,8 @@ use super::turn::Shell;
 
 /// What it is told is no longer than a request.
 const SIZE_MAX: u64 = 64 << 20;
+/// As for SIGKILL, by which that is done.
+const KILLED: u8 = 137;
 /// As shells tell of a command that could not be executed.
 const NOT_EXECUTED: u8 = 127;
 
@@ -131,6 +133,7 @@ fn code_of(over: Over<'_>) -> u8 {
         Over::Badly(Exit::Signal(signal)) => {
             u8::try_from(*signal).map_or(1, |signal| signal.saturating_add(128))
         }
+        Over::Badly(Exit::OutOfMemory) => KILLED,
         Over::Badly(Exit::NotStarted(_)) => NOT_EXECUTED,
         Over::Badly(Exit::NotReady(_) | Exit::Unfit(_) | Exit::TimedOut(_) | Exit::Unknown) => 1,
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use supd_api::{Fault, Status, WorkerView};
 use supd_core::Pid;
 
+use super::cgroups::pressure;
 use super::health::is_wanted;
 use super::now;
 use super::turn::Shell;
@@ -30,9 +31,15 @@ impl Shell {
                 app.ready += u32::from(view.status == Status::Online);
             }
         }
+        let groups = self.cgroups();
         let crashes = |id| self.counts.crashes_of(id);
-        let workers =
-            views.into_iter().map(|view| Worker { crashes: crashes(view.id), open_files: None, view });
+        let workers = views.into_iter().map(|view| Worker {
+            crashes: crashes(view.id),
+            open_files: None,
+            cgroup: groups.get(&view.id).cloned(),
+            pressure: None,
+            view,
+        });
         let own = [("keeper", self.keeper_facts.pid), ("supervisor", std::process::id().cast_signed())];
         let own = own.map(|(name, pid)| {
             let (cpu_time, memory) = self.figures.own(Pid(pid));
@@ -65,14 +72,15 @@ impl Shell {
     }
 }
 
-/// Counts open descriptors, which takes longer the more there are: not for the loop. A process may have ended meanwhile, or be
-/// another user's.
-pub(super) fn count_open_files(scene: &mut Scene) {
+/// Counts open descriptors and reads pressure, which takes longer the more there are: not for the loop. A process may have ended
+/// meanwhile, or be another user's.
+pub(super) fn complete(scene: &mut Scene) {
     for own in &mut scene.own {
         own.open_files = open_files(own.pid);
     }
     for worker in &mut scene.workers {
         worker.open_files = worker.view.pid.and_then(open_files);
+        worker.pressure = worker.cgroup.as_deref().and_then(pressure);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::agents::Agents;
 use super::alerts::Alerts;
 use super::carried::Carried;
+use super::cgroups::Alarms;
 use super::checks::Checks;
 use super::control::Door;
 use super::counts::Counts;
@@ -85,6 +86,7 @@ pub(super) struct Shell {
     pub(super) timetable: Timetable,
     pub(super) ledger: Writer,
     pub(super) figures: Figures,
+    pub(super) alarms: Alarms,
     pub(super) outlets: Outlets,
     /// Words of workers that are handled once the next snapshot is out.
     pub(super) receipts: Vec<Receipt>,
@@ -159,6 +161,7 @@ impl Shell {
                 self.turn(Event::Spawned { run: RunId(run.0), pid: Pid(pid) });
                 self.ask_when_spawned(RunId(run.0));
                 self.sample(RunId(run.0));
+                self.mark_memory(RunId(run.0));
             }
             Report::SpawnFailed { run, step, errno } => {
                 let run = RunId(run.0);
@@ -168,7 +171,8 @@ impl Shell {
             Report::Exited { run, exit, survivors, peak_memory } => {
                 self.remove_pid_file(RunId(run.0));
                 self.on_exit(RunId(run.0), peak_memory);
-                self.turn(Event::Exited { run: RunId(run.0), exit: exit_of(exit), survivors });
+                let run = RunId(run.0);
+                self.turn(Event::Exited { run, exit: self.exit_of(run, exit), survivors });
             }
             Report::Gone { run } => self.turn(Event::Gone { run: RunId(run.0) }),
             Report::Terminate => self.stop_everything(None),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supd_api::{
-    AppDeclaration, AppView, DaemonView, EnvironmentView, Exit, ExitView, Fault, JobView, LogView, Millis,
-    OversizeView, Progress, Status, Stream, UpgradeView, Watching, WorkerView,
+    AppDeclaration, AppView, CgroupUse, DaemonView, EnvironmentView, Exit, ExitView, Fault, JobView, LogView,
+    Millis, OversizeView, Progress, Status, Stream, UpgradeView, Watching, WorkerView,
 };
 use supd_core::{Now, SeatView, State, Wall, WorkerId};
 
+use super::cgroups::{Unkept, pressure};
 use super::environment::{Place, environment};
 use super::revision::Revision;
 use super::targets::{Candidate, meant, resolve};
@@ -34,6 +35,7 @@ impl Shell {
             home: self.home.path().to_owned(),
             apps: count(apps.len()),
             workers,
+            cgroup: Some(self.cgroup_view()),
             last_upgrade: self.keeper_facts.upgrade.clone().map(|upgrade| UpgradeView {
                 attempt: upgrade.attempt,
                 from: upgrade.from,
@@ -49,6 +51,7 @@ impl Shell {
         let now = now();
         let jobs: BTreeMap<WorkerId, JobView> = self.job_views(now.mono).collect();
         let (core, figures) = (&self.core, &mut self.figures);
+        let unkept = Unkept::new(self.keeper_facts.pid);
         let mut views = Vec::with_capacity(wanted.len());
         let seats = core.view(now.mono).filter(|seat| wanted.contains(&seat.worker.0));
         figures.look(seats.filter_map(|seat| seat.run.and_then(|run| Some((run.run, run.pid?)))));
@@ -70,10 +73,15 @@ impl Shell {
             });
             let job = jobs.get(&seat.worker).cloned();
             let is_due = job.as_ref().is_some_and(|job| job.next.is_some());
+            let without = seat.run.filter(|run| run.pid.is_some()).and_then(|run| {
+                let revision = self.revisions.get(&(seat.app.clone(), run.revision))?;
+                unkept.of(&revision.declaration.cgroup, seat.app, run.run)
+            });
             views.push(WorkerView {
                 status: if is_due && view.status == Status::Idle { Status::Scheduled } else { view.status },
                 job,
                 reason: if usage.held { held() } else { state.unwrap_or_else(|| view.reason.clone()) },
+                notice: joined(view.notice.clone(), without),
                 message: checks.and_then(|checks| checks.words.message.clone()),
                 cpu: usage.cpu,
                 cpu_time: usage.cpu_time.into(),
@@ -91,7 +99,8 @@ impl Shell {
     /// The apps that own these workers, with their declarations, the values of variables only if wanted.
     pub(super) fn app_views(&mut self, targets: &[String], values: bool) -> Result<Vec<AppView>, Fault> {
         let mut apps: Vec<AppView> = Vec::new();
-        for worker in self.worker_views(targets)? {
+        for mut worker in self.worker_views(targets)? {
+            worker.cgroup = self.cgroup_use(worker.id);
             match apps.last_mut() {
                 Some(app) if app.declaration.name == worker.app => app.workers.push(worker),
                 _ => {
@@ -117,6 +126,13 @@ impl Shell {
             }
         }
         Ok(apps)
+    }
+
+    /// The control group of a worker, as it is now.
+    fn cgroup_use(&self, worker: u32) -> Option<CgroupUse> {
+        let seat = self.core.view(now().mono).find(|seat| seat.worker.0 == worker)?;
+        let dir = self.cgroup_of(seat.run?.run)?;
+        Some(CgroupUse { pressure: pressure(&dir), dir })
     }
 
     /// What a worker would get if it were started now.
@@ -170,6 +186,14 @@ impl Shell {
     }
 }
 
+/// Two things that should be known of an app.
+fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
+}
+
 fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> WorkerView {
     let app = &revision.declaration;
     let id = seat.worker.0;
@@ -209,6 +233,7 @@ fn worker(home: &Home, revision: &Revision, seat: &SeatView<'_>, now: Now) -> Wo
         actions: Vec::new(),
         metrics: Default::default(),
         job: None,
+        cgroup: None,
     }
 }
 
@@ -232,6 +257,7 @@ pub(super) fn exit_shown(exit: &supd_core::Exit) -> Exit {
     match exit {
         supd_core::Exit::Code(code) => Exit::Code(*code),
         supd_core::Exit::Signal(signal) => Exit::Signal(*signal),
+        supd_core::Exit::OutOfMemory => Exit::Signal(nix::libc::SIGKILL),
         supd_core::Exit::NotStarted(why) => Exit::NotStarted(why.clone()),
         supd_core::Exit::NotReady(_) | supd_core::Exit::Unfit(_) => Exit::NotStarted(exit.to_string()),
         supd_core::Exit::TimedOut(limit) => Exit::TimedOut((*limit).into()),

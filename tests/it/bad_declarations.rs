@@ -82,7 +82,7 @@ fn the_daemon_checks_again_what_a_client_sends() {
     let apps = connection.get("/v1/apps").expect("a reply").json();
     let sound = &apps[0]["declaration"];
     for (field, value) in [
-        ("name", json!("a/b")),
+        ("name", json!("../b")),
         ("cwd", json!("relative")),
         ("instances", json!({ "count": 0 })),
         ("instances", json!({ "count": 4_000_000_000_u32 })),

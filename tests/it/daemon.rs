@@ -16,8 +16,9 @@ use crate::process;
 use crate::wait::{LIMIT, until, until_true};
 
 /// The variables that a daemon of a test must not inherit from whoever runs the tests.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 10] = [
     "SUPD_HOME",
+    "SUPD_CGROUP",
     "SUPD_LOG",
     "SUPD_LOG_FORMAT",
     "JOURNAL_STREAM",

@@ -18,6 +18,7 @@ mod autoscale;
 mod bad_clients;
 mod bad_declarations;
 mod by_the_clock;
+mod cgroups;
 mod depends;
 mod deploy;
 mod dev;

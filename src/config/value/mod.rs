@@ -51,6 +51,7 @@ macro_rules! field_type {
     };
 }
 
+mod cgroup;
 mod checks;
 mod depends;
 mod job;
@@ -61,6 +62,7 @@ mod share;
 mod variables;
 mod watch;
 
+pub(super) use cgroup::{CpuMax, Share};
 pub(super) use checks::{
     Address, Http, Interval, Limit, Part, SHORTEST_INTERVAL, Tcp, Threshold, check_at_least, check_path,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use supd_api::{AppView, CrashReport, LogView, Program, StreamView, WorkerView};
+use supd_api::{AppView, CgroupUse, CrashReport, LogView, PressureView, Program, StreamView, WorkerView};
 
 use crate::ctl::client::query;
 use crate::ctl::output::Failure;
@@ -54,6 +54,7 @@ fn block(app: &AppView, worker: &WorkerView, crashes: &[&CrashReport]) -> Vec<(&
     }
     block.extend(revisions(app, worker));
     block.extend(announced(worker));
+    block.extend(worker.cgroup.iter().flat_map(cgroup));
     block.push(("created", format!("{} ago", cells::since(worker.created_at))));
     block
 }
@@ -87,6 +88,15 @@ fn state(worker: &WorkerView) -> Vec<(&'static str, String)> {
     ]);
     let oversize = worker.last_oversize.iter();
     rows.extend(oversize.map(|it| ("was too large", format!("{}, {} ago", it.text, cells::since(it.at)))));
+    rows
+}
+
+/// Where the kernel keeps it, and for what it waits.
+fn cgroup(cgroup: &CgroupUse) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("cgroup", cgroup.dir.display().to_string())];
+    rows.extend(cgroup.pressure.map(|PressureView { cpu, memory, io }| {
+        ("pressure, last 10 s", format!("cpu {cpu:.1}%, memory {memory:.1}%, io {io:.1}%"))
+    }));
     rows
 }
 
@@ -193,6 +203,7 @@ fn setting(view: &AppView, worker: &WorkerView) -> Vec<(&'static str, String)> {
         policy::autoscale(view).map(|text| ("autoscale", text)),
         memory.map(|size| ("max memory restart", size)),
         policy::process(&app.process).map(|text| ("process", text)),
+        policy::cgroup(&app.cgroup).map(|text| ("control group", text)),
     ];
     own.into_iter().flatten().chain(rows).collect()
 }

@@ -19,6 +19,7 @@ pub(super) fn daemon() -> DaemonView {
         home: "/home/u/.supd".into(),
         apps: 0,
         workers: 0,
+        cgroup: None,
         last_upgrade: None,
     }
 }

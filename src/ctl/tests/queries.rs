@@ -17,6 +17,7 @@ fn daemon() -> Value {
         home: "/h".into(),
         apps: 2,
         workers: 3,
+        cgroup: None,
         last_upgrade: None,
     })
 }

@@ -75,6 +75,11 @@ fn of_cause(cause: Cause, report: &CrashReport) -> Reason {
         )
     };
     match cause {
+        Cause::MemoryMax => {
+            let had = report.peak_memory.map(|bytes| format!("; its largest process had {}", memory(bytes)));
+            let remedy = format!("let it use less, or raise `memory_max`{}", had.unwrap_or_default());
+            Reason::new("memory_max", text, remedy)
+        }
         Cause::OutOfMemory => Reason::new("out_of_memory", text, less()),
         // Its text says how sure it is.
         Cause::PerhapsOutOfMemory => Reason::new("out_of_memory", text, less()).probably(),

@@ -15,7 +15,7 @@ use crate::metrics::{self, Form};
 use crate::supervisor::call::Call;
 use crate::supervisor::health::Question;
 use crate::supervisor::requests::internal;
-use crate::supervisor::scene::count_open_files;
+use crate::supervisor::scene::complete;
 
 type Calls = State<mpsc::Sender<Call>>;
 
@@ -32,7 +32,7 @@ async fn figures(State(calls): Calls, headers: HeaderMap) -> Result<Response, Re
     let form = Form::accepted(accept);
     let mut scene = ask(&calls, Call::Scene).await?;
     let page = tokio::task::spawn_blocking(move || {
-        count_open_files(&mut scene);
+        complete(&mut scene);
         metrics::page(&scene, form)
     });
     let page = page.await.map_err(|_| internal("figures could not be written"))?;

@@ -4,6 +4,7 @@
 //! Nothing is changed; a port that is free is bound for a moment to know that.
 
 mod app;
+mod cgroups;
 mod findings;
 mod ledger;
 mod listen;
@@ -53,6 +54,9 @@ pub(crate) async fn findings(client: &Client) -> Findings {
     let service = service::check(home, &owner, daemon, workers, &mut findings);
     service::private(home, &owner, &mut findings);
     service::own_log(home, &owner, &mut findings);
+    if let Some(cgroup) = daemon.and_then(|daemon| daemon.cgroup.as_ref()) {
+        cgroups::check(cgroup, ledger.as_ref(), &mut findings);
+    }
     if let Some(ledger) = &ledger {
         if let Some((_, apps)) = &running {
             ledger.compare(apps, &mut findings);

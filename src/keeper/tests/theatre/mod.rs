@@ -313,6 +313,7 @@ impl Drop for Theatre {
 
 pub fn sh(script: &str) -> ExecPlan {
     ExecPlan {
+        cgroup: None,
         attributes: supd_keeper::protocol::Attributes::default(),
         program: "/bin/sh".to_owned(),
         argv: ["sh", "-c", script].map(str::to_owned).to_vec(),
