@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::{fs, thread};
 
@@ -85,15 +85,15 @@ impl Daemon {
 
     /// One in this directory.
     pub fn empty_in(directory: &Path) -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(1);
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let home = tempfile::Builder::new()
             .prefix("supd-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(directory)
             .expect("a home");
         let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let loopback = format!("127.{}.{}.{next}", 1 + pid / 250 % 250, 1 + pid % 250);
-        assert!(next < 255, "more daemons than addresses");
+        let (block, host) = (pid / 250 + next / 254, 1 + next % 254);
+        let loopback = format!("127.{}.{}.{host}", 1 + block % 250, 1 + pid % 250);
         Self { home, loopback }
     }
 
