@@ -84,8 +84,12 @@ fn unit(group: &str) -> Option<Unit> {
 mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
 
     use super::*;
+
+    /// Longer than any machine takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
     fn units_by_their_control_group() {
@@ -122,7 +126,13 @@ mod tests {
         let below: i32 = line.trim().parse().expect("a process id");
         let shell_pid = i32::try_from(shell.id()).expect("a process id");
         assert_eq!(descendants(shell_pid), [below]);
-        assert_eq!(command_line(below).as_deref(), Some("sleep 1000"));
+        // Until it is executed, it has the command line of its parent.
+        let (is_executed, limit) =
+            (|| command_line(below).as_deref() == Some("sleep 1000"), Instant::now() + PATIENCE);
+        while !is_executed() && Instant::now() < limit {
+            std::thread::yield_now();
+        }
+        assert!(is_executed());
         let ours = descendants(i32::try_from(std::process::id()).expect("a process id"));
         assert!(ours.contains(&shell_pid) && ours.contains(&below), "{ours:?}");
         let pid = nix::unistd::Pid::from_raw(below);

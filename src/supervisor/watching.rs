@@ -117,8 +117,7 @@ impl Shell {
 
     fn plan(&self, app: &AppName, declaration: &AppDeclaration, workers: &[u32]) -> Plan {
         let policy = &declaration.watch;
-        let started = self.core.runs().filter(|(name, ..)| *name == app).map(|(.., run)| run.started.wall.0);
-        let since = started.min().unwrap_or_else(|| now().wall.0);
+        let since = self.loaded_at(app).unwrap_or_else(|| now().wall.0);
         let since = since.max(self.watches.handled.0.get(app).copied().unwrap_or_default());
         Plan {
             paths: if policy.paths.is_empty() { vec![declaration.cwd.clone()] } else { policy.paths.clone() },
@@ -130,6 +129,16 @@ impl Shell {
             delay: policy.delay.duration(),
             since: UNIX_EPOCH + Duration::from_millis(since),
         }
+    }
+
+    /// When the oldest of its processes, or else of those that have ended, was started: what it has loaded is not newer.
+    fn loaded_at(&self, app: &AppName) -> Option<u64> {
+        let runs = self.core.runs().filter(|(name, ..)| *name == app).map(|(.., run)| run.started.wall.0);
+        let ended = self.core.view(now().mono).filter(|seat| seat.app == app).filter_map(|seat| {
+            let (_, Wall(at), uptime) = seat.last_exit?;
+            Some(at.saturating_sub(uptime.as_millis().try_into().unwrap_or(u64::MAX)))
+        });
+        runs.min().or_else(|| ended.min())
     }
 
     /// What is written because the app runs: its logs and pid files, and what is ours.
