@@ -46,7 +46,7 @@ pub enum HappeningKind {
     Ready,
     /// It ended, or could not be started, unasked.
     Failed,
-    /// A run of a job has ended with code 0.
+    /// A run of a job, or one after which nothing follows, has ended with code 0.
     Completed,
     /// A run of a job has ended otherwise, or took too long.
     JobFailed,

@@ -437,7 +437,7 @@ pub enum What {
     Ready(Duration),
     /// A run ended unasked.
     Failed(Death),
-    /// A run of a job has done what it was started for, after so long.
+    /// A run of a job, or one after which nothing follows, has done what it was started for, after so long.
     Completed(Duration),
     /// A run of a job has not.
     JobFailed(Death),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::autoscale::Autoscale;
+use crate::event::Exit;
 use crate::id::AppName;
 
 /// One revision of an app, reduced to what decides.
@@ -129,6 +130,13 @@ pub struct RestartPolicy {
     pub stop_exit_codes: Vec<i32>,
     /// PM2's rules where asked for; `None`: supd's patient ones.
     pub pm2: Option<PmTwoRules>,
+}
+
+impl RestartPolicy {
+    /// Whether nothing is started after this end.
+    pub(crate) fn is_final(&self, exit: &Exit) -> bool {
+        !self.autorestart || matches!(exit, Exit::Code(code) if self.stop_exit_codes.contains(code))
+    }
 }
 
 /// PM2's restart rules, with the crash loop counted in lives in a row rather than in the first 16 seconds only.

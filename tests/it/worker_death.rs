@@ -94,6 +94,9 @@ fn some_exits_are_final() {
     assert!(text(&finished, "reason").contains("exited with code 0"), "{finished:#}");
     daemon.until_status(1, "waiting restart");
     assert_eq!((lives(&daemon, "by-code"), lives(&daemon, "once")), (1, 1));
+    let done = daemon.happenings().into_iter().find(|it| it["app"] == "once" && it["kind"] == "completed");
+    assert!(done.is_some(), "it has done its work");
+    assert!(daemon.ok(&["why", "once"]).out.contains("No crash is on record."));
 }
 
 #[test]

@@ -179,8 +179,10 @@ impl Seat {
             let death = || Death { run: run.id, revision, pid, exit: exit.clone(), uptime };
             let what = match (unasked, &spec.job) {
                 (false, _) => What::Stopped,
+                (true, job) if went_well(&exit) && (job.is_some() || spec.restart.is_final(&exit)) => {
+                    What::Completed(uptime)
+                }
                 (true, None) => What::Failed(death()),
-                (true, Some(_)) if went_well(&exit) => What::Completed(uptime),
                 (true, Some(_)) => What::JobFailed(death()),
             };
             turn.told.push((About::Worker(self.worker), what));
@@ -203,8 +205,7 @@ impl Seat {
             return;
         }
         let why = exit.to_string();
-        let asked_by_code = matches!(exit, Exit::Code(code) if spec.restart.stop_exit_codes.contains(code));
-        self.rest = if asked_by_code || !spec.restart.autorestart || spec.job.is_some() {
+        self.rest = if spec.restart.is_final(exit) || spec.job.is_some() {
             self.note_end_of_job();
             self.wish = Wish::Down;
             self.started = false;
