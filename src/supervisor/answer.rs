@@ -8,13 +8,14 @@ use supd_api::{Accepted, AppName, Fault, FaultCode, Instances, ScaleTo, Stream, 
 use supd_core::{Event, RequestId, WorkerId};
 use supd_keeper::protocol::Scope;
 
-use super::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
-use super::outputs::sinks_that_nobody_sees;
-use super::reload::reloads_that_are_restarts;
-use super::revision::Revision;
-use super::turn::Shell;
-use super::{now, paths};
 use crate::logs::{Filter, Request, Streams, Subscription, TailFile};
+use crate::supervisor::call::{Call, LogQuery, Pace, Reply, Verb, WhichRun};
+use crate::supervisor::now;
+use crate::supervisor::runs::outputs::sinks_that_nobody_sees;
+use crate::supervisor::runs::paths;
+use crate::supervisor::turn::Shell;
+use crate::supervisor::versions::reload::reloads_that_are_restarts;
+use crate::supervisor::versions::revision::Revision;
 
 impl Shell {
     /// Answers a call, now or when its outcome is known. A client that is gone does not want the answer.
@@ -249,7 +250,7 @@ impl Shell {
                 Fault::new(FaultCode::Invalid, "no target is given").hint("name an app, an id, or `all`")
             );
         }
-        super::targets::resolve(targets, &self.candidates())
+        crate::supervisor::targets::resolve(targets, &self.candidates())
     }
 
     pub(super) fn refuse_while_halting(&self) -> Result<(), Fault> {

@@ -11,13 +11,13 @@ use supd_api::{
 use supd_core::WorkerId;
 use tokio::sync::oneshot;
 
-use super::crashes::Wreckage;
-use super::events::Follower;
-use super::health::Question;
-use super::revision::Revision;
-use super::settings::Change;
 use crate::logs::{Subscription, Wanted};
 use crate::metrics::Scene;
+use crate::supervisor::report::crashes::Wreckage;
+use crate::supervisor::report::events::Follower;
+use crate::supervisor::report::health::Question;
+use crate::supervisor::settings::Change;
+use crate::supervisor::versions::revision::Revision;
 
 /// Where the answer goes. The client may be gone by then.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Fault>>;

@@ -3,16 +3,16 @@
 use supd_core::RunId;
 use tokio::sync::mpsc;
 
-use super::alerts::Delivered;
-use super::call::Call;
-use super::cgroups::Bell;
-use super::figures::{Excess, Loads};
-use super::ledger::Saved;
-use super::settings::Written;
-use super::upgrade::Step;
-use super::watching::Tidings;
 use crate::cluster::Delivery;
 use crate::logs::Notice;
+use crate::supervisor::call::Call;
+use crate::supervisor::care::cgroups::Bell;
+use crate::supervisor::care::figures::{Excess, Loads};
+use crate::supervisor::care::watching::Tidings;
+use crate::supervisor::report::alerts::Delivered;
+use crate::supervisor::settings::Written;
+use crate::supervisor::state::ledger::Saved;
+use crate::supervisor::state::upgrade::Step;
 use crate::{notify, probe};
 
 /// So many calls may wait; further clients wait for their turn.

@@ -5,61 +5,22 @@
 //! blocking tasks, whose results come back into the loop. It may not decide about processes (the core does) nor be
 //! their parent (the keeper is): it may die at any moment and be started again.
 
-mod accept;
-mod admit;
-mod agents;
-mod alerts;
 mod answer;
-mod boot;
 mod call;
-mod carried;
-mod cgroups;
-mod changes;
-mod channels;
-mod checks;
+mod care;
 mod control;
-mod counts;
-mod crash_files;
-mod crashes;
-mod cron;
-mod depends;
-mod difference;
-mod environment;
-mod events;
-mod extents;
-mod figures;
-mod health;
 mod inbox;
-mod input;
-mod jobs;
 mod keeper;
-mod launch;
-mod ledger;
-mod load;
-mod messages;
-mod oom;
-mod outputs;
-mod paths;
 mod perform;
-mod pid_files;
-mod pin;
-mod reload;
+mod report;
 mod requests;
-mod revision;
-mod runtime;
-mod scene;
+mod runs;
 mod settings;
-#[cfg(test)]
-mod skew;
-mod snapshot;
-mod sockets;
-mod spec;
-mod successor;
+mod state;
 mod targets;
 mod turn;
-mod upgrade;
+mod versions;
 mod view;
-mod watching;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -70,8 +31,8 @@ use supd_keeper::monotonic_ns;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::home::Home;
-pub use runtime::check_runtime;
-pub use successor::check_state;
+pub use state::runtime::check_runtime;
+pub use state::successor::check_state;
 use turn::Shell;
 
 /// Serves until the keeper says goodbye. Called by `supd supervisor`, which only the keeper starts.
@@ -96,7 +57,7 @@ async fn serve(home: Home) -> std::io::Result<()> {
     let _too_long = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32))?;
     let keeper = keeper::Keeper::connect()?;
     let last_words = keeper.last_words()?;
-    let booted = boot::boot(home, keeper).await;
+    let booted = state::boot::boot(home, keeper).await;
     let (mut shell, mut inbox) = booted.inspect_err(|error| last_words.say(&error.to_string()))?;
     loop {
         // In a storm of reports clients have their turns too.

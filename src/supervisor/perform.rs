@@ -7,14 +7,14 @@ use nix::sys::signal::Signal;
 use supd_core::{AppName, Effect, Event, RevisionId, RunId, What, WorkerId};
 use supd_keeper::protocol::{self, DescriptorName, Order, Scope, Step};
 
-use super::environment::{Place, environment};
-use super::launch::{self, Ends, command, launch};
-use super::ledger::{Entry, Ledger};
-use super::now;
-use super::outputs::Output;
-use super::revision::Revision;
-use super::turn::Shell;
 use crate::cluster::{Channel, ToWorker};
+use crate::supervisor::now;
+use crate::supervisor::runs::environment::{Place, environment};
+use crate::supervisor::runs::launch::{self, Ends, command, launch};
+use crate::supervisor::runs::outputs::Output;
+use crate::supervisor::state::ledger::{Entry, Ledger};
+use crate::supervisor::turn::Shell;
+use crate::supervisor::versions::revision::Revision;
 use crate::{notify, resolve};
 
 /// What is to be started.

@@ -7,11 +7,11 @@ use supd_api::{Accepted, AppName, Fault, FaultCode, WorkerOutcome};
 use supd_core::{Event, Mono, RequestId, WorkerResult};
 use tokio::sync::oneshot;
 
-use super::call::Reply;
-use super::ledger::Writer;
-use super::now;
-use super::turn::Shell;
-use super::view::exit_shown;
+use crate::supervisor::call::Reply;
+use crate::supervisor::now;
+use crate::supervisor::state::ledger::Writer;
+use crate::supervisor::turn::Shell;
+use crate::supervisor::view::exit_shown;
 
 /// From the last answer to our end: the answer has to reach the client first.
 const GOODBYE: Duration = Duration::from_millis(100);

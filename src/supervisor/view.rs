@@ -10,14 +10,15 @@ use supd_api::{
 };
 use supd_core::{Now, SeatView, State, Wall, WorkerId};
 
-use super::cgroups::{Unkept, pressure};
-use super::environment::{Place, environment};
-use super::revision::Revision;
-use super::targets::{Candidate, meant, resolve};
-use super::turn::Shell;
-use super::{now, paths};
 use crate::home::Home;
 use crate::logs::{Named, Workers};
+use crate::supervisor::care::cgroups::{Unkept, pressure};
+use crate::supervisor::now;
+use crate::supervisor::runs::environment::{Place, environment};
+use crate::supervisor::runs::paths;
+use crate::supervisor::targets::{Candidate, meant, resolve};
+use crate::supervisor::turn::Shell;
+use crate::supervisor::versions::revision::Revision;
 
 impl Shell {
     pub(super) fn daemon_view(&self) -> DaemonView {
@@ -142,7 +143,7 @@ impl Shell {
         let seat = self.core.view(now.mono).find(|seat| wanted.contains(&seat.worker.0));
         let found = seat.and_then(|seat| Some((Arc::clone(self.revision(seat.app, seat.revision)?), seat)));
         let (revision, seat) =
-            found.ok_or_else(|| super::requests::internal("a worker without declaration"))?;
+            found.ok_or_else(|| crate::supervisor::requests::internal("a worker without declaration"))?;
         let place = Place::new(&revision.declaration, &seat, seat.run, now.wall, self.preload.as_deref());
         let notify = seat.run.and_then(|run| self.checks.get(&run.run)?.address.clone());
         let place = Place { notify, ..place };

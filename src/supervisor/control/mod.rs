@@ -25,9 +25,9 @@ use tokio::sync::watch;
 
 pub(super) use door::{Door, Place, bind};
 
-use super::inbox::Outlets;
-use super::upgrade::Step;
 use crate::home::Home;
+use crate::supervisor::inbox::Outlets;
+use crate::supervisor::state::upgrade::Step;
 
 /// The control socket: the one that the keeper has kept, or a new one. Mode 0600.
 ///

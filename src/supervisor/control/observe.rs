@@ -13,9 +13,9 @@ use super::body::Refusal;
 use super::routes::{ask, values_of};
 use crate::metrics::{self, Form};
 use crate::supervisor::call::Call;
-use crate::supervisor::health::Question;
+use crate::supervisor::report::health::Question;
+use crate::supervisor::report::scene::complete;
 use crate::supervisor::requests::internal;
-use crate::supervisor::scene::complete;
 
 type Calls = State<mpsc::Sender<Call>>;
 

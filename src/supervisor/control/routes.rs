@@ -20,11 +20,11 @@ use super::body::{Answer, Refusal, read};
 use super::log_query::log_query;
 use super::stream::{Framing, stream};
 use super::{observe, openapi};
-use crate::supervisor::accept::accept;
 use crate::supervisor::call::{Call, EventQuery, Pace, Reply, Verb};
 use crate::supervisor::requests::internal;
-use crate::supervisor::revision::Revision;
 use crate::supervisor::settings::Change;
+use crate::supervisor::versions::accept::accept;
+use crate::supervisor::versions::revision::Revision;
 
 /// So many apps in one request.
 const APPS_MAX: usize = 1000;

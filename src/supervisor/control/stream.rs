@@ -10,7 +10,7 @@ use serde::Serialize;
 use supd_api::{Happening, LogLine};
 
 use crate::logs::Subscription;
-use crate::supervisor::events::Follower;
+use crate::supervisor::report::events::Follower;
 
 /// So many blocks of a stream may wait for a slow client.
 const BLOCKS: usize = 16;

@@ -16,10 +16,10 @@ use supd_api::{
 use supd_keeper::protocol;
 use tokio::sync::mpsc;
 
-use super::call::Reply;
-use super::turn::Shell;
 use crate::atomic;
 use crate::nearest::nearest;
+use crate::supervisor::call::Reply;
+use crate::supervisor::turn::Shell;
 
 mod door;
 mod hooks;

@@ -1,6 +1,6 @@
 //! What will the daemon find in its ledger, and is that what runs?
 //!
-//! Of the file's format (`src/supervisor/ledger.rs`) only what is needed here is read; other fields may be there.
+//! Of the file's format (`src/supervisor/state/ledger.rs`) only what is needed here is read; other fields may be there.
 
 use std::fs;
 use std::io;
