@@ -163,11 +163,11 @@ impl Shell {
             .collect())
     }
 
-    /// Without targets, every worker is meant.
+    /// Without targets, every worker is meant, as by `all`: for who only looks or waits there need not be one yet.
     pub(super) fn meant_or_all(&self, targets: &[String]) -> Result<Workers, Fault> {
-        match targets {
-            [] => Ok(Workers(vec![Named::All])),
-            targets => meant(targets, &self.candidates()),
+        match targets.iter().all(|target| target == "all") {
+            true => Ok(Workers(vec![Named::All])),
+            false => meant(targets, &self.candidates()),
         }
     }
 

@@ -66,8 +66,11 @@ fn a_follower_of_all_of_a_namespace_and_of_a_pattern_sees_what_comes_later() {
     let says = |name: &str| {
         with(shell(name, "echo I am $SUPD_APP; exec sleep 1000"), json!({ "namespace": "shop" }))
     };
+    let early = Follower::start(&daemon, &["logs", "all", "--raw"]);
     daemon.run(&json!([says("api")]));
     until_true("its line", || daemon.read("logs/api-out.log") == "I am api\n");
+    assert_eq!(early.next(), "I am api", "there was no app yet");
+    drop(early);
     let followers = ["all", "shop", "/^a/"].map(|target| {
         let follower = Follower::start(&daemon, &["logs", target, "--raw", "--lines", "1"]);
         assert_eq!(follower.next(), "I am api", "{target}");
