@@ -96,6 +96,7 @@ impl Ordered {
         }
         self.unknown(report);
         self.endless(declarations, report);
+        self.fleeting(declarations, report);
         let order: Order<'_> = self.depends_on.iter().map(|(name, on)| (name, on.iter().collect())).collect();
         if let Some(path) = circle(&order) {
             let place = self.apps.iter().find(|(name, ..)| Some(&name) == path.first());
@@ -119,6 +120,20 @@ impl Ordered {
                 let message = format!("{on} is never completed: it is started again after each exit");
                 let hint = format!("`autorestart = false` for {on}, or wait until it is `ready`");
                 report.problem(place, message, Some(hint));
+            }
+        }
+    }
+
+    /// A job is there only while a run of it goes on.
+    fn fleeting(&self, declarations: &[AppDeclaration], report: &mut Report) {
+        let is_job = |on: &AppName| declarations.iter().any(|app| app.name == *on && app.job.is_some());
+        for (name, _, place) in &self.apps {
+            let declaration = declarations.iter().find(|app| app.name == *name);
+            let awaited = declaration.into_iter().flat_map(|app| &app.depends_on);
+            for (on, _) in awaited.filter(|(on, condition)| **condition != Condition::Completed && is_job(on))
+            {
+                let message = format!("{on} is a job, and there only while a run of it goes on");
+                report.warning(place, message, Some(format!("`depends_on = {{ {on} = \"completed\" }}`")));
             }
         }
     }

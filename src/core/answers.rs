@@ -1,6 +1,6 @@
 //! Requests that wait, and when they are answered. Each is answered exactly once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,20 +42,32 @@ pub(crate) struct Waiting {
     pub(crate) request: RequestId,
     pub(crate) workers: Vec<(WorkerId, AppName)>,
     pub(crate) until: Until,
+    /// Those that have been as wished. One that ends and starts again and again need not be so at the moment in which all others are.
+    #[serde(default)]
+    done: BTreeSet<WorkerId>,
 }
 
 /// `None`: not yet. Otherwise the result for this worker.
 type Settled = Option<Result<(), String>>;
 
 impl Waiting {
+    pub(crate) fn new(request: RequestId, workers: Vec<(WorkerId, AppName)>, until: Until) -> Self {
+        Self { request, workers, until, done: BTreeSet::new() }
+    }
+
     /// What came of it, once that is settled for every worker.
-    pub(crate) fn results(&self, ground: &Ground<'_>) -> Option<Vec<WorkerResult>> {
+    pub(crate) fn results(&mut self, ground: &Ground<'_>) -> Option<Vec<WorkerResult>> {
         let any_run = || ground.apps.values().flat_map(|app| &app.seats).any(|seat| !seat.runs.is_empty());
         if self.until == Until::Silence && any_run() {
             return None;
         }
-        let result = |(worker, app): &(WorkerId, AppName)| {
-            let failure = ground.settled(&self.until, app, *worker)?.err();
+        let settled = |(worker, app): &(WorkerId, AppName)| ground.settled(&self.until, app, *worker);
+        let done = self.workers.iter().filter(|worker| settled(worker) == Some(Ok(())));
+        self.done.extend(done.map(|(worker, _)| *worker));
+        let result = |entry: &(WorkerId, AppName)| {
+            let (worker, app) = entry;
+            let was_done = || self.done.contains(worker).then_some(Ok(()));
+            let failure = settled(entry).or_else(was_done)?.err();
             Some(WorkerResult {
                 exit: ground.exit(&self.until, app, *worker),
                 worker: *worker,

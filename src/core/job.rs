@@ -94,7 +94,7 @@ impl Supervisor {
         };
         if let Some(request) = request {
             let workers = vec![(worker, name.clone())];
-            self.waiting.push(Waiting { request, workers, until: Until::Run(number) });
+            self.waiting.push(Waiting::new(request, workers, Until::Run(number)));
         }
     }
 }

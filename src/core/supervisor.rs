@@ -156,7 +156,7 @@ impl Supervisor {
             Event::Load { app, runs, available } => self.load(turn, &app, &runs, available),
             Event::Shutdown { request } => {
                 self.halting = true;
-                self.waiting.push(Waiting { request, workers: Vec::new(), until: Until::Silence });
+                self.waiting.push(Waiting::new(request, Vec::new(), Until::Silence));
             }
             Event::Spawned { run, pid } => self.fact(turn, run, &Fact::Spawned(pid), None),
             Event::NotStarted { run, why } => {
@@ -312,7 +312,7 @@ impl Supervisor {
     /// Answers what can be answered.
     fn answers(&mut self, effects: &mut Vec<Effect>) {
         let ground = Ground { apps: &self.apps, halting: self.halting };
-        self.waiting.retain(|entry| match entry.results(&ground) {
+        self.waiting.retain_mut(|entry| match entry.results(&ground) {
             Some(results) => {
                 effects.push(Effect::Answer { request: entry.request, results });
                 false

@@ -92,7 +92,7 @@ impl Supervisor {
             Wish::Down => false,
         };
         let workers = app.seats.iter().filter(moves).map(|seat| (seat.worker, name.clone())).collect();
-        self.waiting.push(Waiting { request, workers, until: Until::Scaled });
+        self.waiting.push(Waiting::new(request, workers, Until::Scaled));
     }
 
     pub(crate) fn recall(
@@ -224,7 +224,7 @@ impl Supervisor {
         let concerned = |seat: &&Seat| seat.wish != Wish::Down;
         let workers = self.apps.get(name).into_iter().flat_map(|app| app.seats.iter().filter(concerned));
         let workers = workers.map(|seat| (seat.worker, name.clone())).collect();
-        self.waiting.push(Waiting { request, workers, until: Until::Scaled });
+        self.waiting.push(Waiting::new(request, workers, Until::Scaled));
     }
 
     /// Applies one wish to the seats of these workers and waits for it.
@@ -246,7 +246,7 @@ impl Supervisor {
             }
         }
         turn.save |= !concerned.is_empty();
-        self.waiting.push(Waiting { request, workers: concerned, until });
+        self.waiting.push(Waiting::new(request, concerned, until));
     }
 
     /// Nothing waits for it: it has no part in what runs.
@@ -264,7 +264,7 @@ impl Supervisor {
         let live = |seat: &&Seat| seat.wish != Wish::Gone;
         let workers = self.apps.get(app).into_iter().flat_map(|known| known.seats.iter().filter(live));
         let workers = workers.map(|seat| (seat.worker, app.clone())).collect();
-        self.waiting.push(Waiting { request, workers, until });
+        self.waiting.push(Waiting::new(request, workers, until));
     }
 
     pub(crate) fn superseded(&mut self, ended: Option<(RequestId, Outcome)>, turn: &mut Turn<'_>) {

@@ -20,22 +20,67 @@ const CALLS_WAITING: usize = 256;
 
 /// The receiving ends, for the loop.
 pub(super) struct Inbox {
-    pub(super) calls: mpsc::Receiver<Call>,
-    pub(super) deliveries: mpsc::UnboundedReceiver<Delivery>,
-    pub(super) notices: mpsc::UnboundedReceiver<Notice>,
-    pub(super) saved: mpsc::UnboundedReceiver<Saved>,
-    pub(super) settings: mpsc::UnboundedReceiver<Written>,
-    pub(super) notes: mpsc::UnboundedReceiver<notify::Delivery>,
-    pub(super) answers: mpsc::UnboundedReceiver<probe::Outgoing>,
-    pub(super) doubts: mpsc::UnboundedReceiver<RunId>,
-    pub(super) steps: mpsc::UnboundedReceiver<Step>,
-    pub(super) reported: mpsc::UnboundedReceiver<RunId>,
-    pub(super) excesses: mpsc::UnboundedReceiver<Excess>,
-    pub(super) bells: mpsc::UnboundedReceiver<Bell>,
-    pub(super) loads: mpsc::UnboundedReceiver<Loads>,
-    pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
-    pub(super) tidings: mpsc::UnboundedReceiver<Tidings>,
-    pub(super) alarms: mpsc::UnboundedReceiver<()>,
+    calls: mpsc::Receiver<Call>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    saved: mpsc::UnboundedReceiver<Saved>,
+    settings: mpsc::UnboundedReceiver<Written>,
+    notes: mpsc::UnboundedReceiver<notify::Delivery>,
+    answers: mpsc::UnboundedReceiver<probe::Outgoing>,
+    doubts: mpsc::UnboundedReceiver<RunId>,
+    steps: mpsc::UnboundedReceiver<Step>,
+    reported: mpsc::UnboundedReceiver<RunId>,
+    excesses: mpsc::UnboundedReceiver<Excess>,
+    bells: mpsc::UnboundedReceiver<Bell>,
+    loads: mpsc::UnboundedReceiver<Loads>,
+    delivered: mpsc::UnboundedReceiver<Delivered>,
+    tidings: mpsc::UnboundedReceiver<Tidings>,
+    alarms: mpsc::UnboundedReceiver<()>,
+}
+
+/// One thing that has come in.
+pub(super) enum Item {
+    Delivery(Delivery),
+    Notice(Notice),
+    Saved(Saved),
+    Reported(RunId),
+    Notes(notify::Delivery),
+    Delivered(Delivered),
+    Answer(probe::Outgoing),
+    Doubt(RunId),
+    Tidings(Tidings),
+    Alarm,
+    Settings(Written),
+    Excess(Excess),
+    Bell(Bell),
+    Loads(Loads),
+    Step(Step),
+    Call(Call),
+}
+
+impl Inbox {
+    /// The next thing of any kind; whatever one kind is flooded with, the others have their turns. Nothing is lost if it is not waited for to
+    /// the end.
+    pub(super) async fn next(&mut self) -> Item {
+        tokio::select! {
+            Some(it) = self.deliveries.recv() => Item::Delivery(it),
+            Some(it) = self.notices.recv() => Item::Notice(it),
+            Some(it) = self.saved.recv() => Item::Saved(it),
+            Some(it) = self.reported.recv() => Item::Reported(it),
+            Some(it) = self.notes.recv() => Item::Notes(it),
+            Some(it) = self.delivered.recv() => Item::Delivered(it),
+            Some(it) = self.answers.recv() => Item::Answer(it),
+            Some(it) = self.doubts.recv() => Item::Doubt(it),
+            Some(it) = self.tidings.recv() => Item::Tidings(it),
+            Some(()) = self.alarms.recv() => Item::Alarm,
+            Some(it) = self.settings.recv() => Item::Settings(it),
+            Some(it) = self.excesses.recv() => Item::Excess(it),
+            Some(it) = self.bells.recv() => Item::Bell(it),
+            Some(it) = self.loads.recv() => Item::Loads(it),
+            Some(it) = self.steps.recv() => Item::Step(it),
+            Some(it) = self.calls.recv() => Item::Call(it),
+        }
+    }
 }
 
 /// The sending ends, for everyone else. Unbounded ones carry at most a few messages per run.

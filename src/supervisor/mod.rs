@@ -31,6 +31,7 @@ use supd_keeper::monotonic_ns;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::home::Home;
+use inbox::Item;
 pub use state::runtime::check_runtime;
 pub use state::successor::check_state;
 use turn::Shell;
@@ -60,10 +61,10 @@ async fn serve(home: Home) -> std::io::Result<()> {
     let booted = state::boot::boot(home, keeper).await;
     let (mut shell, mut inbox) = booted.inspect_err(|error| last_words.say(&error.to_string()))?;
     loop {
-        // In a storm of reports clients have their turns too.
+        // In a storm of reports everybody else has turns too.
         tokio::task::yield_now().await;
-        if let Ok(call) = inbox.calls.try_recv() {
-            shell.on_call(call);
+        if let Some(item) = at_once(inbox.next()).await {
+            shell.take(item);
         }
         shell.end_when_over();
         if shell.has_left() {
@@ -76,25 +77,19 @@ async fn serve(home: Home) -> std::io::Result<()> {
                 Some((report, attached)) => shell.on_report(report, attached),
                 None => return Ok(()),
             },
-            Some(delivery) = inbox.deliveries.recv() => shell.on_delivery(delivery),
-            Some(notice) = inbox.notices.recv() => shell.on_notice(notice),
-            Some(saved) = inbox.saved.recv() => shell.on_saved(saved),
-            Some(run) = inbox.reported.recv() => shell.on_reported(run),
-            Some(delivery) = inbox.notes.recv() => shell.on_notes(delivery),
-            Some(delivered) = inbox.delivered.recv() => shell.on_delivered(delivered),
-            Some(answer) = inbox.answers.recv() => shell.on_answer(answer),
-            Some(run) = inbox.doubts.recv() => shell.on_doubt(run),
-            Some(tidings) = inbox.tidings.recv() => shell.on_tidings(tidings),
-            Some(()) = inbox.alarms.recv() => shell.on_alarm(),
-            Some(written) = inbox.settings.recv() => shell.on_settings(written),
-            Some(excess) = inbox.excesses.recv() => shell.on_excess(excess),
-            Some(bell) = inbox.bells.recv() => shell.on_bell(bell),
-            Some(loads) = inbox.loads.recv() => shell.on_loads(loads),
-            Some(step) = inbox.steps.recv() => shell.on_step(step),
-            Some(call) = inbox.calls.recv() => shell.on_call(call),
+            item = inbox.next() => shell.take(item),
             () = std::future::ready(()), if shell.is_unsaved() => shell.keep(),
             () = until(deadline) => shell.on_time(),
         }
+    }
+}
+
+/// What comes of it without waiting.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        found = future => Some(found),
+        () = std::future::ready(()) => None,
     }
 }
 
@@ -112,6 +107,27 @@ async fn until(deadline: Option<Mono>) {
 }
 
 impl Shell {
+    fn take(&mut self, item: Item) {
+        match item {
+            Item::Delivery(it) => self.on_delivery(it),
+            Item::Notice(it) => self.on_notice(it),
+            Item::Saved(it) => self.on_saved(it),
+            Item::Reported(it) => self.on_reported(it),
+            Item::Notes(it) => self.on_notes(it),
+            Item::Delivered(it) => self.on_delivered(it),
+            Item::Answer(it) => self.on_answer(it),
+            Item::Doubt(it) => self.on_doubt(it),
+            Item::Tidings(it) => self.on_tidings(it),
+            Item::Alarm => self.on_alarm(),
+            Item::Settings(it) => self.on_settings(it),
+            Item::Excess(it) => self.on_excess(it),
+            Item::Bell(it) => self.on_bell(it),
+            Item::Loads(it) => self.on_loads(it),
+            Item::Step(it) => self.on_step(it),
+            Item::Call(it) => self.on_call(it),
+        }
+    }
+
     fn on_time(&mut self) {
         self.turn(Event::Tick);
         self.tell_trouble();

@@ -161,6 +161,8 @@ fn ready_is_who_serves() {
     assert_eq!(readiness("").0, 200);
     let (status, view) = readiness("?app=web");
     assert_eq!((status, &view["wanted"]), (503, &json!(0)), "{view}");
+    daemon.run(&json!([with(shell("job", "true"), json!({ "job": {} }))]));
+    assert_eq!(readiness("?app=job").0, 200, "nobody expects it to run now");
 }
 
 #[test]

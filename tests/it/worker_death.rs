@@ -111,3 +111,14 @@ fn a_crash_takes_what_it_started_along() {
     until_true("the next child", || child(&daemon).is_some_and(|child| child != first));
     assert!(!process::is_alive(first), "it would fight with its successor");
 }
+
+#[test]
+fn a_storm_of_exits_holds_no_command_up() {
+    let daemon = Daemon::start();
+    let at_once = json!({ "instances": 8, "restart_delay": 0, "max_restarts": 1_000_000, "min_uptime": 1 });
+    daemon.ok(&["start", &daemon.declare(&json!([with(shell("flap", "true"), at_once)]))]);
+    daemon.run(&json!([sleeper("calm")]));
+    daemon.ok(&["stop", "calm"]);
+    daemon.ok(&["set", "supd:keep", "7"]);
+    daemon.ok(&["stop", "flap"]);
+}

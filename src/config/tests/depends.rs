@@ -81,3 +81,20 @@ fn what_others_wait_for_comes_first() {
     assert_eq!(sorted(&[("a", "c"), ("b", "x"), ("c", "d"), ("d", "x")]), ["b", "d", "c", "a"]);
     assert_eq!(sorted(&[("a", "b"), ("b", "a")]), ["a", "b"], "in a circle nobody comes first");
 }
+
+#[test]
+fn whoever_waits_for_a_job_should_wait_for_its_end() {
+    let site = Site::new();
+    let warned = |condition: &str| {
+        let text = format!(
+            "[{{name: 'm', script: 'app.js', job: {{}}}}, {{name: 'w', script: 'app.js', depends_on: {condition}}}]"
+        );
+        site.text(&text, Format::Json).unwrap().warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warned("['m']"),
+        ["input:1: [1].depends_on: m is a job, and there only while a run of it goes on\n  \
+         help: `depends_on = { m = \"completed\" }`"]
+    );
+    assert_eq!(warned("{m: 'completed'}"), [""; 0]);
+}

@@ -27,8 +27,10 @@ impl Shell {
             health.ok = false;
             health.reasons.insert(0, of_all("supd is being stopped"));
         }
-        // Of an app that is named somebody expects something; of all there is, nothing may be enough.
-        if question == Question::Ready && !targets.is_empty() && health.wanted == 0 {
+        // Of an app that is named somebody expects something, unless it is a job between two runs; of all there is, nothing may be
+        // enough.
+        let expected = !targets.is_empty() && views.iter().any(|view| view.job.is_none());
+        if question == Question::Ready && expected && health.wanted == 0 {
             health.ok = false;
             health.reasons.push(of_all("no worker of it shall run"));
         }

@@ -144,6 +144,20 @@ proptest! {
     }
 }
 
+/// Workers that live for a moment each, again and again, are never all up at once; each has been.
+#[test]
+fn a_start_of_what_never_stays_up_is_answered() {
+    let brief = |after| Profile { executes_after: Some(after), dies_after: Some(3), ..Profile::GOOD };
+    let mut world = World::new(vec![brief(10), brief(17)]);
+    let kind = App { count: 2, pm2_max_restarts: Some(1_000_000), ..App::plain() };
+    world.run(&Op::Apply { app: 0, kind, gently: false, timeout: None });
+    world.run(&Op::Advance(16));
+    assert!(world.answered.is_empty(), "the second has not been up");
+    world.run(&Op::Advance(5));
+    assert_eq!(world.answered, world.asked, "the first is not up any more");
+    world.end();
+}
+
 /// A rollback goes to the version before, and back again.
 #[test]
 fn a_rollback_returns_to_the_version_before() {
