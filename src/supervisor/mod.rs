@@ -36,6 +36,10 @@ pub use state::runtime::check_runtime;
 pub use state::successor::check_state;
 use turn::Shell;
 
+/// So many other things are taken for each report of the keeper. The end of a run has two reports and brings half a dozen of these; were they
+/// left to wait, all that they release would stay and make each snapshot longer.
+const TURNS: usize = 16;
+
 /// Serves until the keeper says goodbye. Called by `supd supervisor`, which only the keeper starts.
 pub fn run(home: Home) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
@@ -63,7 +67,8 @@ async fn serve(home: Home) -> std::io::Result<()> {
     loop {
         // In a storm of reports everybody else has turns too.
         tokio::task::yield_now().await;
-        if let Some(item) = at_once(inbox.next()).await {
+        for _ in 0..TURNS {
+            let Some(item) = at_once(inbox.next()).await else { break };
             shell.take(item);
         }
         shell.end_when_over();

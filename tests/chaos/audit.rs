@@ -91,7 +91,8 @@ fn descriptors(pid: i32) -> BTreeMap<String, usize> {
         let Ok(target) = fs::read_link(entry.path()) else { continue };
         let target = target.display().to_string();
         let kind = target.split_once(":[").map_or(target.as_str(), |(kind, _)| kind);
-        let kind = if kind.ends_with(".log") { "log" } else { kind };
+        // Our own log that has been put aside is held until there is something to say again.
+        let kind = if kind.ends_with(".log") || kind.ends_with(".log.1") { "log" } else { kind };
         *kinds.entry(kind.to_owned()).or_default() += 1;
     }
     kinds
